@@ -1,0 +1,101 @@
+"""Random crops, flips, rotations and colours for training images, from torchvision v2."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torchvision.transforms import v2
+
+from transferlab.data.errors import DataError
+from transferlab.data.preprocessing import ImageTransform, Preprocessing
+
+Policy = Literal["trivial", "rand"]
+
+
+class Augmentation:
+    """A pipeline of torchvision's transforms; with every argument at its default it changes nothing.
+
+    Args:
+        min_crop_area: a random crop keeps at least this share of the image's area; 1 = no random crop.
+        max_crop_ratio: a random crop's width / height lies between 1 / this and this.
+        horizontal_flip: probability.
+        vertical_flip: probability.
+        rotation_degrees: largest angle to either side; corners turn black.
+        brightness: largest relative change, as are contrast and saturation.
+        contrast: see brightness.
+        saturation: see brightness.
+        hue: largest shift, in turns of the colour wheel, at most 0.5.
+        policy: `trivial` (TrivialAugmentWide, Müller & Hutter 2021) or `rand` (RandAugment with two
+            operations of magnitude 9, Cubuk et al. 2020), after crop and flips.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_crop_area: float = 1.0,
+        max_crop_ratio: float = 1.0,
+        horizontal_flip: float = 0.0,
+        vertical_flip: float = 0.0,
+        rotation_degrees: float = 0.0,
+        brightness: float = 0.0,
+        contrast: float = 0.0,
+        saturation: float = 0.0,
+        hue: float = 0.0,
+        policy: Literal["trivial", "rand"] | None = None,
+    ) -> None:
+        _require("min_crop_area", min_crop_area, 0 < min_crop_area <= 1, "in (0, 1]")
+        _require("max_crop_ratio", max_crop_ratio, max_crop_ratio >= 1, "at least 1")
+        for name, probability in (("horizontal_flip", horizontal_flip), ("vertical_flip", vertical_flip)):
+            _require(name, probability, 0 <= probability <= 1, "a probability, 0 to 1")
+        for name, change in (
+            ("rotation_degrees", rotation_degrees),
+            ("brightness", brightness),
+            ("contrast", contrast),
+            ("saturation", saturation),
+        ):
+            _require(name, change, change >= 0, "at least 0")
+        _require("hue", hue, 0 <= hue <= 0.5, "0 to 0.5")
+        self.min_crop_area = min_crop_area
+        self.max_crop_ratio = max_crop_ratio
+        self.horizontal_flip = horizontal_flip
+        self.vertical_flip = vertical_flip
+        self.rotation_degrees = rotation_degrees
+        self.colour = (brightness, contrast, saturation, hue)
+        self.policy = policy
+
+    @property
+    def is_random(self) -> bool:
+        changes = (self.min_crop_area < 1, self.horizontal_flip, self.vertical_flip, self.rotation_degrees)
+        return any(changes) or any(self.colour) or self.policy is not None
+
+    def build(self, preprocessing: Preprocessing) -> ImageTransform:
+        """The transform for images of training; draws from torch's global generator."""
+        interpolation = preprocessing.interpolation_mode
+        steps: list[ImageTransform] = [preprocessing.evaluation_transform()]
+        if self.min_crop_area < 1:
+            crop = v2.RandomResizedCrop(
+                preprocessing.image_size,
+                scale=(self.min_crop_area, 1.0),
+                ratio=(1 / self.max_crop_ratio, self.max_crop_ratio),
+                interpolation=interpolation,
+                antialias=True,
+            )
+            steps = [crop]
+        if self.horizontal_flip:
+            steps.append(v2.RandomHorizontalFlip(self.horizontal_flip))
+        if self.vertical_flip:
+            steps.append(v2.RandomVerticalFlip(self.vertical_flip))
+        if self.rotation_degrees:
+            # bilinear: torchvision rotates tensors with nearest or bilinear only
+            mode = v2.InterpolationMode.BILINEAR
+            steps.append(v2.RandomRotation(self.rotation_degrees, interpolation=mode))
+        if any(self.colour):
+            steps.append(v2.ColorJitter(*self.colour))
+        if self.policy is not None:
+            steps.append({"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}[self.policy]())
+        return v2.Compose(steps)
+
+
+def _require(name: str, value: float, holds: bool, rule: str) -> None:
+    if not holds:
+        raise DataError(f"data.augmentation.{name}={value} must be {rule}.")

@@ -1,0 +1,103 @@
+"""The table of samples that everything but pixels works on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from transferlab.data.reader import Reader
+
+COLUMNS = ["sample", "label", "group", "split", "domain"]
+PARTS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Samples of one domain, without their pixels.
+
+    `table` has one row per sample:
+        sample: a name that is unique in the catalog and that `reader` understands.
+        label: code into `classes` (Int64), NA where unknown.
+        group: samples of one group (a patient, say) never part; NA = a group of its own.
+        split: `train`, `val` or `test` where the source fixes it, NA where we choose.
+        domain: a name for the eyes.
+        content: a hash of the sample's bytes; equal hashes are exact duplicates.
+    `notices` are sentences for the user: what was skipped, assumed or carved.
+    """
+
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    reader: Reader
+    notices: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def samples(self) -> list[str]:
+        return self.table["sample"].tolist()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every sample has a label."""
+        return bool(self.table["label"].notna().all())
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Number of samples of each class, in the order of `classes`."""
+        codes = self.table["label"].dropna().to_numpy(dtype=np.int64)
+        return np.bincount(codes, minlength=len(self.classes))
+
+    def select(self, chosen: pd.Series | np.ndarray) -> Catalog:
+        """The rows where `chosen` is true."""
+        return replace(self, table=self.table[np.asarray(chosen, dtype=bool)].reset_index(drop=True))
+
+    def without_labels(self) -> Catalog:
+        """The same samples with every label forgotten: what training may see of a target domain."""
+        unknown = pd.array([pd.NA] * len(self.table), dtype="Int64")
+        return replace(self, table=self.table.assign(label=unknown))
+
+    def fingerprint(self) -> str:
+        """A hash of samples, labels and contents; independent of order, location and file dates."""
+        digest = hashlib.blake2b(digest_size=16)
+        names = [*self.classes, "?"]
+        codes = self.table["label"].fillna(len(self.classes)).astype(int)
+        rows = zip(self.table["sample"], codes, self.table["content"], strict=True)
+        for line in sorted(f"{sample}\0{names[code]}\0{content}" for sample, code, content in rows):
+            digest.update(line.encode() + b"\n")
+        return digest.hexdigest()
+
+
+class CatalogSource(Protocol):
+    """A configured place that samples come from; building one reads nothing."""
+
+    def load(self) -> Catalog:
+        """Find the samples; raises `DataError` where they cannot be used."""
+        ...
+
+
+def catalog_table(
+    samples: Sequence[str],
+    labels: Iterable[int | None],
+    contents: Sequence[str],
+    domain: str,
+    groups: Sequence[str | None] | None = None,
+    splits: Sequence[str | None] | None = None,
+) -> pd.DataFrame:
+    """A catalog's table with the right columns and types."""
+    unknown = [None] * len(samples)
+    return pd.DataFrame(
+        {
+            "sample": pd.Series(samples, dtype=object),
+            "label": pd.array([pd.NA if label is None else int(label) for label in labels], dtype="Int64"),
+            "group": pd.Series(groups if groups is not None else unknown, dtype=object),
+            "split": pd.Series(splits if splits is not None else unknown, dtype=object),
+            "domain": domain,
+            "content": pd.Series(contents, dtype=object),
+        }
+    )

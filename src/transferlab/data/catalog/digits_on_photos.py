@@ -1,0 +1,59 @@
+"""A second domain made from the digits: each blended onto a patch of a photo, as MNIST-M was made."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from transferlab.data.catalog.catalog import Catalog, catalog_table
+from transferlab.data.catalog.digits import CLASSES, scanned_digits
+from transferlab.data.reader import ArrayReader, content_hash
+from transferlab.run.randomness import derived_seed
+
+SIZE = 32
+
+
+class DigitsOnPhotos:
+    """|contrast x photo patch - digit|, 32x32 RGB, patches from scikit-learn's two sample photos.
+
+    Ganin et al. (2016), Domain-Adversarial Training of Neural Networks, section 5.2.4.
+    Samples carry the names of their digits, so both domains split alike.
+
+    Args:
+        contrast: weight of the photo, 0 (plain digits) to 1 (MNIST-M).
+        patch_seed: chooses each digit's patch.
+    """
+
+    def __init__(self, *, contrast: float = 0.6, patch_seed: int = 0) -> None:
+        self.contrast = contrast
+        self.patch_seed = patch_seed
+
+    def load(self) -> Catalog:
+        digits, labels = scanned_digits()
+        samples = [f"{row:04d}" for row in range(len(labels))]
+        made_of = f"{self.contrast} {self.patch_seed} "
+        contents = [content_hash(made_of.encode() + digit.tobytes()) for digit in digits]
+        return Catalog(
+            table=catalog_table(samples, labels.tolist(), contents, domain="digits_on_photos"),
+            classes=CLASSES,
+            reader=ArrayReader(samples, self._blend),
+        )
+
+    def _blend(self) -> np.ndarray:
+        return blend_digits(scanned_digits()[0], contrast=self.contrast, patch_seed=self.patch_seed)
+
+
+def blend_digits(digits_NHW: np.ndarray, *, contrast: float, patch_seed: int) -> np.ndarray:
+    """Digits (uint8) on patches of the sample photos: uint8, shape (N, 32, 32, 3)."""
+    from sklearn.datasets import load_sample_images
+
+    photos = load_sample_images().images
+    blended = np.empty((len(digits_NHW), SIZE, SIZE, 3), np.uint8)
+    for row, digit in enumerate(digits_NHW):
+        rng = np.random.default_rng(derived_seed("patch", patch_seed, row))
+        photo = photos[rng.integers(len(photos))]
+        top, left = (int(rng.integers(length - SIZE + 1)) for length in photo.shape[:2])
+        patch = photo[top : top + SIZE, left : left + SIZE].astype(np.float64)
+        strokes = np.asarray(Image.fromarray(digit).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+        blended[row] = np.rint(np.abs(contrast * patch - strokes[..., None]))
+    return blended

@@ -1,0 +1,125 @@
+"""A folder of images: one sub-folder for each class, with or without train, val and test above them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transferlab.data.catalog.catalog import Catalog, catalog_table
+from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
+from transferlab.data.errors import DataError, some
+from transferlab.data.reader import FileReader
+
+PART_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+
+
+class Folder:
+    """Image files in a sub-folder for each class, directly or inside `train`, `val` and `test`.
+
+    A class's folder is searched to any depth. Parts that are missing are carved from `train`; without parts
+    everything is split. Hidden folders are not classes. Images directly in the root, without any class
+    folder, are unlabelled: good for a target domain.
+
+    Args:
+        root: the folder.
+        max_pixels: larger images count as broken, so that no file can fill the memory.
+    """
+
+    def __init__(self, root: str | None, *, max_pixels: int = 100_000_000) -> None:
+        self.root = root
+        self.max_pixels = max_pixels
+
+    def load(self) -> Catalog:
+        root = existing_folder(self.root)
+        found = ImageFiles(root)
+        parts = _part_folders(root)
+        if parts:
+            for part, folder in parts.items():
+                found.add_classes(folder, part)
+            extra = [path.name for path in visible_folders(root) if path not in parts.values()]
+            if extra:
+                found.notices.append(f"{root}: ignored {some(extra)}, beside the folders {', '.join(parts)}.")
+        elif visible_folders(root):
+            found.add_classes(root, None)
+        else:
+            found.add_unlabelled(root)
+        if not found.samples:
+            raise DataError(
+                f"data.root={root} holds no images. It should hold one folder of images for each class."
+            )
+        classes = _class_names(found, root)
+        codes = {name: code for code, name in enumerate(classes)}
+        return Catalog(
+            table=catalog_table(
+                found.samples,
+                [None if name is None else codes[name] for name in found.class_names],
+                hash_files(root, found.samples),
+                domain=root.name,
+                splits=found.parts,
+            ),
+            classes=classes,
+            reader=FileReader(root, max_pixels=self.max_pixels),
+            notices=tuple(found.notices),
+        )
+
+
+def existing_folder(root: str | None) -> Path:
+    """`root` with `~` and links resolved; raises `DataError`."""
+    if not root:
+        raise DataError("data.root has no value. Set it to a folder of images: data.root=DIR.")
+    path = Path(root).expanduser()
+    if not path.exists():
+        raise DataError(f"data.root={root} does not exist (looked for {path.absolute()}).{_beside(path)}")
+    if not path.is_dir():
+        raise DataError(f"data.root={root} is a file. Give the folder of images that holds it.")
+    return path.resolve()
+
+
+def _beside(path: Path) -> str:
+    from difflib import get_close_matches
+
+    if not path.parent.is_dir():
+        return ""
+    close = get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    return f" Did you mean {path.parent / close[0]}?" if close else ""
+
+
+def _part_folders(root: Path) -> dict[str, Path]:
+    """The folders for train, val and test, or none: a class may be called `train`, too."""
+    folders = visible_folders(root)
+    parts: dict[str, Path] = {}
+    for part, names in PART_NAMES.items():
+        fitting = [folder for folder in folders if folder.name.lower() in names]
+        if len(fitting) > 1:
+            raise DataError(
+                f"{root}: {some(f.name for f in fitting)} could each be the {part} part. Keep one."
+            )
+        if fitting:
+            parts[part] = fitting[0]
+    if not any(visible_folders(folder) for folder in parts.values()):
+        return {}
+    if "train" not in parts:
+        raise DataError(f"{root} has {some(p.name for p in parts.values())} but no train folder.")
+    return parts
+
+
+def _class_names(found: ImageFiles, root: Path) -> tuple[str, ...]:
+    labels: Sequence[str | None] = found.class_names
+    classes = sorted({name for name in labels if name is not None})
+    trained = {name for name, part in zip(labels, found.parts, strict=True) if part in (None, "train")}
+    untrained = [name for name in classes if name not in trained]
+    if untrained:
+        raise DataError(
+            f"{root}: class {some(untrained)} has images to validate or test on but none in train."
+        )
+    if len(classes) == 1:
+        raise DataError(
+            f"{root} holds one class only ({classes[0]}): {found.samples[0]}. Telling classes apart takes "
+            "two or more, "
+            "each in a folder of its own."
+        )
+    return tuple(classes)

@@ -1,0 +1,22 @@
+"""What can be wrong with a user's data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from transferlab.run.errors import UserError
+
+
+class DataError(UserError):
+    """The data cannot be used as given; the text names the files, the rule and the mend."""
+
+
+def some(names: Iterable[object], most: int = 5) -> str:
+    """The first few names for a sentence: `a, b, c and 7 more`.
+
+    >>> some(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    listed = [str(name) for name in names]
+    shown = ", ".join(listed[:most])
+    return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"

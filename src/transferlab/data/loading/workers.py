@@ -1,0 +1,44 @@
+"""How many processes read images."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+MOST = 8
+
+
+def choose_workers(asked: int | str, *, in_memory: bool) -> int:
+    """`auto`: none for data in memory, else one for each core but one, 8 at most."""
+    if asked != "auto":
+        return int(asked)
+    return 0 if in_memory else max(1, min(usable_cores() - 1, MOST))
+
+
+def usable_cores() -> int:
+    """The cores that this process may use, not those that the machine has."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def batch_loader(
+    dataset: Dataset[Any], batches: Sampler[Any], *, num_workers: int, collate: Callable[[Any], Any]
+) -> DataLoader[Any]:
+    """A DataLoader that leaves torch's global generator alone and keeps its workers between epochs."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+        # forked: a script without a main guard still works, and the data is not copied to each worker
+        multiprocessing_context="fork" if num_workers > 0 and sys.platform == "linux" else None,
+        generator=torch.Generator().manual_seed(0),
+    )

@@ -1,0 +1,275 @@
+"""The data of an experiment: which samples, prepared how, in which order."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource
+from transferlab.data.domains import arrange_source, arrange_target, refuse_shared_images
+from transferlab.data.errors import DataError
+from transferlab.data.loading.dataset import EvaluationSet, Images, TrainingSet, as_is
+from transferlab.data.loading.sampler import EvaluationBatches, Position, TrainingBatches
+from transferlab.data.loading.workers import batch_loader, choose_workers
+from transferlab.data.parts import SplitRule
+from transferlab.data.preprocessing import Preprocessing
+
+
+class DataModule(pl.LightningDataModule):
+    """Catalogs to batches.
+
+    The order of use: construct (reads nothing), `load` (reads names and labels, splits), `bind` (to what a
+    network wants), then loaders. Training batches hold {"image": uint8 (N, 3, S, S), "label": int64 (N,)}
+    and, with a target, {"target_image": uint8 (M, 3, S, S)}; evaluation batches hold image, label (where
+    known) and index (into `samples(part)`). Images become normalised floats on their device, in
+    `on_after_batch_transfer`.
+
+    Args:
+        root: a place for `${data.root}` in configs; not read here.
+        source: where labelled samples come from.
+        target: where a second domain comes from, or None. Its training labels are dropped before anything
+        trains.
+        augmentation: of training images.
+        batch_size: source samples per step and device.
+        target_batch_size: target samples per step and device; None = batch_size.
+        num_workers: processes that read images, or `auto`.
+        image_size: pixels; None = what the network was pretrained with.
+        shots_per_class: training images of each class; None = all.
+        fraction: share of the training images; None = all.
+        shots_seed: chooses them.
+        val_fraction: share of validation where the data has no such part.
+        test_fraction: share of testing where the data has no such part.
+        split_seed: chooses them.
+        fold: test on this fold of `num_folds`; None = one split.
+        num_folds: number of folds.
+        on_leak: `error`, or `drop` from the earlier part what is in two parts.
+        sampling: `uniform`, or `balanced` to draw classes equally often.
+        steps_per_epoch: None = one pass over the source.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str | None,
+        source: CatalogSource,
+        target: CatalogSource | None,
+        augmentation: Augmentation,
+        batch_size: int = 64,
+        target_batch_size: int | None = None,
+        num_workers: int | Literal["auto"] = "auto",
+        image_size: int | None = None,
+        shots_per_class: int | None = None,
+        fraction: float | None = None,
+        shots_seed: int = 0,
+        val_fraction: float = 0.2,
+        test_fraction: float = 0.2,
+        split_seed: int = 0,
+        fold: int | None = None,
+        num_folds: int = 5,
+        on_leak: Literal["error", "drop"] = "error",
+        sampling: Literal["uniform", "balanced"] = "uniform",
+        steps_per_epoch: int | None = None,
+    ) -> None:
+        super().__init__()
+        for name, size in (
+            ("batch_size", batch_size),
+            ("target_batch_size", target_batch_size),
+            ("image_size", image_size),
+            ("steps_per_epoch", steps_per_epoch),
+        ):
+            if size is not None and size < 1:
+                raise DataError(f"data.{name}={size} must be at least 1.")
+        if num_workers != "auto" and num_workers < 0:
+            raise DataError(f"data.num_workers={num_workers} must be auto, or 0 or more.")
+        self.root = root
+        self.source = source
+        self.target = target
+        self.augmentation = augmentation
+        self.batch_size = batch_size
+        self.target_batch_size = target_batch_size or batch_size
+        self.num_workers = num_workers
+        self.image_size = image_size
+        self.split_rule = SplitRule(val_fraction, test_fraction, split_seed, fold, num_folds, on_leak)
+        self.shots_per_class = shots_per_class
+        self.fraction = fraction
+        self.shots_seed = shots_seed
+        self.sampling = sampling
+        self.steps_per_epoch = steps_per_epoch
+        self.position = Position()
+        self.notices: list[str] = []
+        self._catalogs: dict[str, Catalog] = {}
+        self._preprocessing: Preprocessing | None = None
+        self._seed = 0
+
+    def load(self) -> None:
+        """Read the catalogs, split them, choose the shots; raises `DataError`. Reads no pixels."""
+        source = arrange_source(
+            self.source.load(),
+            self.split_rule,
+            fraction=self.fraction,
+            shots_per_class=self.shots_per_class,
+            shots_seed=self.shots_seed,
+        )
+        self._domains = [source]
+        if self.target is not None:
+            target = arrange_target(self.target.load(), self.split_rule, source.classes)
+            refuse_shared_images(source, target)
+            self._domains.append(target)
+        self.notices = [notice for domain in self._domains for notice in domain.notices]
+        self._catalogs = _parts_of(self._domains, self.notices)
+
+    @property
+    def has_target(self) -> bool:
+        return self.target is not None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._domains[0].classes
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Images of each class in the labelled training part."""
+        return self._catalogs["train"].class_counts
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The number of samples of each part."""
+        return {part: len(catalog) for part, catalog in self._catalogs.items()}
+
+    def catalog(self, part: str) -> Catalog:
+        """The samples of a part."""
+        return self._catalogs[part]
+
+    def samples(self, part: str) -> list[str]:
+        """The names that the `index` of the part's batches refers to."""
+        return self._catalogs[part].samples
+
+    def split_table(self) -> pd.DataFrame:
+        """Each sample's label, group, split and domain; `unused` where fraction or shots left it out."""
+        tables = []
+        for catalog in self._domains:
+            names = catalog.table["label"].map(dict(enumerate(catalog.classes)), na_action="ignore")
+            tables.append(catalog.table[COLUMNS].assign(label=names))
+        return pd.concat(tables, ignore_index=True)
+
+    def fingerprint(self) -> str:
+        """A hash of the catalogs' contents and of the split."""
+        digest = hashlib.blake2b(digest_size=16)
+        for catalog in self._domains:
+            digest.update(catalog.fingerprint().encode())
+        for row in self.split_table().sort_values(["domain", "sample"]).itertuples():
+            digest.update(f"{row.domain}\0{row.sample}\0{row.split}\n".encode())
+        return digest.hexdigest()
+
+    def bind(self, preprocessing: Preprocessing, seed: int) -> None:
+        """Prepare images as a network wants them; `seed` orders and augments them."""
+        self._preprocessing = preprocessing
+        self._seed = seed
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        source = self._images("train", augmented=True)
+        target = self._images("target_train", augmented=True) if self.has_target else None
+        batches = TrainingBatches(
+            source.labels,
+            num_target=len(target) if target is not None else 0,
+            batch_size=self.batch_size,
+            target_batch_size=self.target_batch_size,
+            balanced=self.sampling == "balanced",
+            steps_per_epoch=self.steps_per_epoch,
+            seed=self._seed,
+            position=self._current_position,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+        readers = [source.reader] + ([target.reader] if target is not None else [])
+        workers = choose_workers(self.num_workers, in_memory=all(reader.in_memory for reader in readers))
+        dataset = TrainingSet(source, target, seed=self._seed)
+        return batch_loader(dataset, batches, num_workers=workers, collate=as_is)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.evaluation_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self.evaluation_dataloader("test")
+
+    def evaluation_dataloader(self, part: str) -> DataLoader[Any]:
+        """Every sample of a part once, in order, without augmentation.
+
+        Parts: train, val, test and, with a target, source_test, target_train, target_val.
+        """
+        images = self._images(part, augmented=False)
+        workers = choose_workers(self.num_workers, in_memory=images.reader.in_memory)
+        batches = EvaluationBatches(
+            len(images), batch_size=self.batch_size, rank=self._rank, world_size=self._world_size
+        )
+        return batch_loader(EvaluationSet(images), batches, num_workers=workers, collate=as_is)
+
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+        """Images to normalised floats."""
+        assert self._preprocessing is not None, "bind() comes first"
+        for key in ("image", "target_image"):
+            if key in batch:
+                batch[key] = self._preprocessing.normalised(batch[key])
+        return batch
+
+    def _images(self, part: str, *, augmented: bool) -> Images:
+        assert self._preprocessing is not None, "bind() comes first"
+        catalog = self._catalogs[part]
+        random = augmented and self.augmentation.is_random
+        transform = (
+            self.augmentation.build(self._preprocessing)
+            if augmented
+            else self._preprocessing.evaluation_transform()
+        )
+        return Images(catalog, transform, keep=catalog.reader.in_memory and not random)
+
+    def _current_position(self, num_batches: int) -> Position:
+        """From the trainer's own count of batches, which its checkpoints hold.
+
+        The length of an epoch is derived here: while the first workers start, `num_training_batches` is
+        unset."""
+        if self.trainer is None:
+            return self.position
+        limit = self.trainer.limit_train_batches
+        num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+        ready = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        epoch, batch = divmod(ready, num_batches)
+        return Position(epoch, batch, num_batches)
+
+    @property
+    def _rank(self) -> int:
+        return self.trainer.global_rank if self.trainer is not None else 0
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer is not None else 1
+
+
+def _parts_of(domains: list[Catalog], notices: list[str]) -> dict[str, Catalog]:
+    """Each part's catalog under the name that loaders know it by."""
+    source = domains[0]
+    split = source.table["split"]
+    parts = {part: source.select(split == part) for part in ("train", "val", "test")}
+    if len(domains) == 1:
+        return parts
+    target = domains[1]
+    split = target.table["split"]
+    parts["source_test"] = parts["test"]
+    parts["target_train"] = target.select(split == "train").without_labels()
+    if target.labelled:
+        parts["target_val"] = target.select(split == "val")
+        parts["test"] = target.select(split == "test")
+    else:
+        notices.append("The target has no labels: it is all trained on, and test figures are of the source.")
+    return parts

@@ -1,0 +1,60 @@
+"""What a network wants to be shown: the size, crop and normalisation of its pretraining."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+ImageTransform = Callable[[Tensor], Tensor]
+"""uint8 RGB, shape (3, H, W), to uint8 RGB, shape (3, image_size, image_size)."""
+
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How images are prepared for a network.
+
+    Args:
+        image_size: pixels of the square that the network sees.
+        mean: of the normalisation, per channel, for pixels in 0..1.
+        std: of the normalisation, per channel, for pixels in 0..1.
+        interpolation: `nearest`, `bilinear` or `bicubic`.
+        crop_pct: share of the resized short side that the centre crop keeps, in (0, 1].
+    """
+
+    image_size: int
+    mean: tuple[float, ...] = (0.5, 0.5, 0.5)
+    std: tuple[float, ...] = (0.5, 0.5, 0.5)
+    interpolation: str = "bilinear"
+    crop_pct: float = 1.0
+
+    def __post_init__(self) -> None:
+        assert self.image_size > 0, self.image_size
+        assert 0 < self.crop_pct <= 1, self.crop_pct
+        assert self.interpolation in INTERPOLATIONS, self.interpolation
+
+    @property
+    def interpolation_mode(self) -> v2.InterpolationMode:
+        return v2.InterpolationMode(self.interpolation)
+
+    def evaluation_transform(self) -> ImageTransform:
+        """timm's: the short side becomes image_size / crop_pct, then a centre crop."""
+        resized = math.floor(self.image_size / self.crop_pct)
+        return v2.Compose(
+            [
+                v2.Resize(resized, interpolation=self.interpolation_mode, antialias=True),
+                v2.CenterCrop(self.image_size),
+            ]
+        )
+
+    def normalised(self, images_N3HW: Tensor) -> Tensor:
+        """uint8 to float32, (x / 255 - mean) / std, on the images' own device."""
+        mean = torch.tensor(self.mean, device=images_N3HW.device).view(-1, 1, 1)
+        std = torch.tensor(self.std, device=images_N3HW.device).view(-1, 1, 1)
+        return images_N3HW.float().sub_(255 * mean).div_(255 * std)

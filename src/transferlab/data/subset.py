@@ -1,0 +1,45 @@
+"""Fewer labels on purpose: nested subsets of a training part."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from transferlab.data.errors import DataError
+from transferlab.run.randomness import derived_seed
+
+
+def nested_subset(
+    table: pd.DataFrame, *, fraction: float | None, shots_per_class: int | None, seed: int
+) -> np.ndarray:
+    """Which rows stay, as booleans.
+
+    Each class is taken in an order that depends on (seed, sample) alone, so a smaller subset lies inside
+    every larger one, and the k shots of a class are the first k of its fraction.
+
+    Args:
+        table: a training part with sample and label.
+        fraction: share of each class to keep, in (0, 1]; at least one image stays.
+        shots_per_class: images of each class to keep; a smaller class stays whole.
+        seed: another seed, another choice.
+    """
+    if fraction is not None and shots_per_class is not None:
+        raise DataError(
+            f"data.fraction={fraction} and data.shots_per_class={shots_per_class} both limit the training "
+            "part. "
+            "Set one of them to null."
+        )
+    if fraction is not None and not 0 < fraction <= 1:
+        raise DataError(f"data.fraction={fraction} must be in (0, 1].")
+    if shots_per_class is not None and shots_per_class < 1:
+        raise DataError(f"data.shots_per_class={shots_per_class} must be at least 1.")
+    order = np.array([derived_seed("subset", seed, sample) for sample in table["sample"]], dtype=np.int64)
+    keep = np.zeros(len(table), dtype=bool)
+    for _, rows in table.groupby("label", dropna=False).indices.items():
+        limit = len(rows) if shots_per_class is None else shots_per_class
+        if fraction is not None:
+            limit = max(1, math.ceil(fraction * len(rows) - 1e-9))
+        keep[rows[np.argsort(order[rows], kind="stable")[:limit]]] = True
+    return keep

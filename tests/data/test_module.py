@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
+from transferlab.data.catalog.folder import Folder
+from transferlab.data.errors import DataError
+from transferlab.data.loading.sampler import Position
+
+
+def test_construction_reads_nothing(data_module):
+    with pytest.raises(DataError, match="does not exist"):
+        data_module(source=Folder("/no/such/folder"))
+
+
+def test_digits(data_module):
+    data = data_module()
+    assert data.parts == {"train": 1079, "val": 359, "test": 359}
+    assert data.num_classes == 10
+    assert data.class_counts.sum() == 1079
+    assert not data.has_target
+    batch = next(iter(data.train_dataloader()))
+    assert batch["image"].shape == (64, 3, 8, 8)
+    assert batch["image"].dtype == torch.uint8
+    assert batch["label"].dtype == torch.int64
+    assert set(batch) == {"image", "label"}
+
+
+def test_batches_hold_the_right_pixels_and_labels(data_module):
+    data = data_module()
+    table = data.catalog("test").table.set_index("sample")
+    seen = []
+    for batch in data.test_dataloader():
+        for image, label, index in zip(batch["image"], batch["label"], batch["index"], strict=True):
+            sample = data.samples("test")[index]
+            assert table.loc[sample, "label"] == label
+            pixels = data.catalog("test").reader(sample)
+            np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), pixels)
+            seen.append(int(index))
+    assert seen == list(range(359))
+
+
+def test_target_labels_never_reach_training(data_module):
+    data = data_module(target=DigitsOnPhotos(), target_batch_size=16)
+    for batch in data.train_dataloader():
+        assert set(batch) == {"image", "label", "target_image"}
+        assert batch["target_image"].shape == (16, 3, 8, 8)
+    assert data.catalog("target_train").table["label"].isna().all()
+    assert "label" not in next(iter(data.evaluation_dataloader("target_train")))
+    assert "label" in next(iter(data.test_dataloader()))
+
+
+def test_domains_split_alike(data_module):
+    data = data_module(target=DigitsOnPhotos())
+    assert data.samples("test") == data.samples("source_test")
+    assert data.parts["target_train"] == 1079
+    table = data.split_table()
+    split = table.pivot(index="sample", columns="domain", values="split")
+    assert (split["source"] == split["target"]).all()
+    assert list(table.columns) == ["sample", "label", "group", "split", "domain"]
+
+
+def test_shots_leave_the_rest_unused(data_module):
+    data = data_module(shots_per_class=3)
+    assert data.class_counts.tolist() == [3] * 10
+    assert data.split_table()["split"].value_counts().to_dict() == {
+        "unused": 1049,
+        "val": 359,
+        "test": 359,
+        "train": 30,
+    }
+    assert len(data.train_dataloader()) == 1
+    assert next(iter(data.train_dataloader()))["image"].shape[0] == 30
+
+
+def test_fingerprint_depends_on_data_and_split(data_module):
+    assert data_module().fingerprint() == data_module().fingerprint()
+    assert data_module().fingerprint() != data_module(split_seed=1).fingerprint()
+    assert data_module().fingerprint() != data_module(source=DigitsOnPhotos()).fingerprint()
+
+
+def training_batches(data, epoch=0, batch=0):
+    data.position = Position(epoch, batch)
+    return list(data.train_dataloader())
+
+
+def test_resume_in_an_epoch_gives_the_same_batches(data_module):
+    options = {"augmentation": Augmentation(min_crop_area=0.5, brightness=0.5), "target": DigitsOnPhotos()}
+    whole = training_batches(data_module(**options), epoch=2)
+    rest = training_batches(data_module(**options), epoch=2, batch=5)
+    assert len(rest) == len(whole) - 5
+    for one, other in zip(whole[5:], rest, strict=True):
+        for key in one:
+            assert torch.equal(one[key], other[key])
+
+
+def test_epochs_and_seeds_differ(data_module):
+    first, second = training_batches(data_module()), training_batches(data_module(), epoch=1)
+    assert not torch.equal(first[0]["label"], second[0]["label"])
+    assert not torch.equal(first[0]["label"], training_batches(data_module(seed=1))[0]["label"])
+
+
+def test_workers_change_nothing(data_module):
+    options = {
+        "augmentation": Augmentation(min_crop_area=0.5, horizontal_flip=0.5, policy="rand"),
+        "target": DigitsOnPhotos(),
+        "shots_per_class": 20,
+    }
+    alone = training_batches(data_module(num_workers=0, **options))
+    helped = training_batches(data_module(num_workers=2, **options))
+    assert len(alone) == len(helped) == 3
+    for one, other in zip(alone, helped, strict=True):
+        for key in one:
+            assert torch.equal(one[key], other[key])
+
+
+def test_the_global_generators_are_left_alone(data_module):
+    data = data_module(augmentation=Augmentation(min_crop_area=0.5, policy="trivial"))
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    training_batches(data)
+    list(data.val_dataloader())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_normalisation_happens_per_batch(data_module):
+    data = data_module(target=DigitsOnPhotos())
+    raw = next(iter(data.train_dataloader()))
+    pixels = {key: raw[key].clone() for key in ("image", "target_image")}
+    batch = data.on_after_batch_transfer(raw, 0)
+    for key, images in pixels.items():
+        torch.testing.assert_close(batch[key], (images / 255 - 0.5) / 0.5)
+    assert batch["label"].dtype == torch.int64
+
+
+def test_data_smaller_than_a_batch(data_module, image_folder):
+    root = image_folder({"a": 3, "b": 4})
+    data = data_module(source=Folder(str(root)), batch_size=64)
+    assert data.parts == {"train": 3, "val": 2, "test": 2}
+    (batch,) = list(data.train_dataloader())
+    assert len(batch["label"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"batch_size": 0}, "data.batch_size=0 must be at least 1"),
+        ({"num_workers": -1}, "data.num_workers=-1"),
+        ({"fold": 5}, "data.fold=5 must be one of 0 to 4"),
+        ({"val_fraction": 0.5, "test_fraction": 0.5}, "leave nothing to train on"),
+        ({"shots_per_class": 0}, "data.shots_per_class=0 must be at least 1"),
+        ({"fraction": 1.5}, "data.fraction=1.5 must be in"),
+        ({"fraction": 0.5, "shots_per_class": 2}, "both limit the training part"),
+    ],
+)
+def test_wrong_options(data_module, options, says):
+    with pytest.raises(DataError) as error:
+        data_module(**options)
+    assert says in str(error.value)
+
+
+def test_unlabelled_target(data_module, image_folder):
+    source = image_folder({"a": 5, "b": 5}, root="source")
+    target = image_folder({".": 7}, root="target")
+    for path in target.iterdir():  # other pictures than the source's
+        path.write_bytes((source / "a" / "001.png").read_bytes() + path.name.encode())
+    data = data_module(source=Folder(str(source)), target=Folder(str(target)))
+    assert data.parts["target_train"] == 7
+    assert data.samples("test") == data.samples("source_test")
+    assert any("no labels" in notice for notice in data.notices)
+
+
+def test_target_classes_get_the_sources_codes(data_module, image_folder):
+    source = image_folder({"a": 5, "b": 5, "c": 5}, root="source")
+    target = image_folder({"c": 6, "b": 6}, root="target")
+    for number, path in enumerate(sorted(target.rglob("*.png"))):
+        path.write_bytes(path.read_bytes() + bytes([number]))
+    data = data_module(source=Folder(str(source)), target=Folder(str(target)))
+    assert data.catalog("test").class_counts.tolist() == [0, 1, 1]
+    (target / "b").rename(target / "x")
+    with pytest.raises(DataError, match="classes that the source lacks: x"):
+        data_module(source=Folder(str(source)), target=Folder(str(target)))
+
+
+def test_a_tested_target_image_must_not_be_a_labelled_source_image(data_module, image_folder):
+    source = image_folder({"a": 5, "b": 5}, root="source")
+    parts = [f"{part}/{name}" for part in ("train", "val", "test") for name in "ab"]
+    target = image_folder(dict.fromkeys(parts, 0), root="target")
+    for folder in parts:
+        (target / folder / "own.png").write_bytes((source / "a" / "001.png").read_bytes() + folder.encode())
+    domains = {"source": Folder(str(source)), "target": Folder(str(target))}
+    known = data_module(**domains).samples("train")[0]
+    (target / "test" / "a" / "stray.png").write_bytes((source / known).read_bytes())
+    with pytest.raises(DataError, match=f"images of the source, too: test/a/stray.png = {known}"):
+        data_module(**domains)
