@@ -103,6 +103,8 @@ class DataModule(pl.LightningDataModule):
         self.sampling = sampling
         self.steps_per_epoch = steps_per_epoch
         self.position = Position()
+        self.test_part = "test"
+        self.test_part = "test"  # what `Trainer.test` goes through
         self.notices: list[str] = []
         self._catalogs: dict[str, Catalog] = {}
         self._preprocessing: Preprocessing | None = None
@@ -201,7 +203,7 @@ class DataModule(pl.LightningDataModule):
         return self.evaluation_dataloader("val")
 
     def test_dataloader(self) -> DataLoader[Any]:
-        return self.evaluation_dataloader("test")
+        return self.evaluation_dataloader(self.test_part)
 
     def evaluation_dataloader(self, part: str) -> DataLoader[Any]:
         """Every sample of a part once, in order, without augmentation.
