@@ -1,0 +1,49 @@
+"""`transferlab resume RUN`, and how further processes of a run join it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
+
+HELP = """\
+transferlab resume RUN [allow=[module,...]]
+
+Go on with a run that was killed, interrupted or failed, from its last checkpoint. The outcome is that of a
+run left alone, bit for bit on the same machine. `allow` names your own modules, as when you trained.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Resume one run."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(HELP)
+        return 0 if arguments else 2
+    path, allow = _path_and_allow(arguments)
+    if Run(path).status == "finished":
+        sys.stdout.write("this run has finished already\n")
+    else:
+        from transferlab.training.api import resume
+
+        resume(path, allow=allow)
+    sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def join(arguments: Sequence[str]) -> int:
+    """Take part in a run as a further process; the first one holds its lock and writes."""
+    path, allow = _path_and_allow(arguments)
+    from transferlab.training.api import join as join_run
+
+    join_run(path, allow=allow)
+    return 0
+
+
+def _path_and_allow(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    paths = [argument for argument in arguments if not argument.startswith("allow=")]
+    allowed = [argument[len("allow=") :] for argument in arguments if argument.startswith("allow=")]
+    if len(paths) != 1:
+        raise UserError(f"transferlab resume takes one run folder, not {len(paths)}.")
+    return paths[0], [name for text in allowed for name in text.strip("[]").split(",") if name]

@@ -1,0 +1,66 @@
+"""The `${...}` functions that configs use besides Hydra's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# What does not change the outcome of a job, and so does not belong to its identity
+_NOT_IDENTITY = (
+    "name",
+    "allow",
+    "logger",
+    "hydra",
+    "data.num_workers",
+    "data.cache",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.log_every_n_steps",
+    "trainer.profiler",
+    "fit.checkpoint_every_minutes",
+    "fit.checkpoint_every_steps",
+)
+
+
+def register() -> None:
+    """Make the resolvers known to OmegaConf; safe to call again."""
+    OmegaConf.register_new_resolver("choice", _choice, replace=True, use_cache=False)
+    OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:6], replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("job_identity", _job_identity, replace=True, use_cache=False)
+
+
+def identity(config: dict[str, Any]) -> str:
+    """Twelve hex digits that are equal for two resolved configs that ask for the same outcome."""
+    kept = json.loads(json.dumps(config))
+    for path in _NOT_IDENTITY:
+        *parents, last = path.split(".")
+        node = kept
+        for parent in parents:
+            node = node.get(parent) or {}
+        node.pop(last, None)
+    return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def _choice(*groups: str) -> str:
+    """The chosen option of the first of these groups in which something is chosen."""
+    from hydra.core.hydra_config import HydraConfig
+
+    choices = HydraConfig.get().runtime.choices
+    return next(str(choices[group]) for group in groups if choices.get(group) is not None)
+
+
+def _job_identity(*, _root_: DictConfig) -> str:
+    """`<what this job overrides>_<identity>`: the name of a job's folder within its sweep."""
+    with_hydra = OmegaConf.masked_copy(_root_, [key for key in _root_ if key != "hydra"])
+    overrides = sorted(_root_.hydra.overrides.task)
+    readable = ",".join(text.lstrip("+").rpartition("/")[2] for text in overrides if "root=" not in text)
+    readable = "".join(c if c.isalnum() or c in "=,._-" else "-" for c in readable)[:80]
+    config = OmegaConf.to_container(with_hydra, resolve=True)
+    assert isinstance(config, dict)
+    return f"{readable or 'job'}_{identity({str(k): v for k, v in config.items()})[:8]}"

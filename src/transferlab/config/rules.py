@@ -1,0 +1,171 @@
+"""Settings that contradict each other, and settings that can not have an effect.
+
+Each rule is a function on the plain, resolved config: no class is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# Objectives that learn from unlabelled target samples; a test holds this equal to their `uses_target`
+NEEDS_TARGET = frozenset({"transferlab.strategy.objective.dann.DANN"})
+_WEIGHTS = ("hub", "random", "shipped")
+
+
+def contradictions(config: dict[str, Any]) -> list[str]:
+    """One sentence for each rule that a config breaks; it can not be run then."""
+    return [problem for rule in _RULES for problem in rule(config)]
+
+
+def warnings_about(config: DictConfig) -> list[str]:
+    """One sentence for each setting that has no effect, or an unlikely one."""
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return [text for notice in _NOTICES for text in notice(plain)]
+
+
+def _backbone_is_named(config: dict[str, Any]) -> Iterator[str]:
+    backbone = config["backbone"]
+    if backbone.get("name") is None and backbone.get("weights") in ("hub", "random"):
+        yield (
+            "backbone.name has no value, and backbone.weights names no file that would tell it. "
+            "Set it: backbone.name=resnet18 (any timm name), or choose a preset: backbone=resnet18."
+        )
+
+
+def _weights_exist(config: dict[str, Any]) -> Iterator[str]:
+    weights = config["backbone"].get("weights")
+    if isinstance(weights, str) and weights not in _WEIGHTS and not Path(weights).expanduser().exists():
+        yield (
+            f"backbone.weights={weights}: there is no such file or folder. "
+            f"It takes {', '.join(_WEIGHTS)}, a .safetensors file or a run folder."
+        )
+
+
+def _scratch_has_no_weights(config: dict[str, Any]) -> Iterator[str]:
+    weights = config["backbone"].get("weights")
+    if config["strategy"].get("start_from") == "random" and weights not in _WEIGHTS:
+        yield (
+            f"backbone.weights={weights} would not be used: strategy.start_from=random trains from scratch. "
+            "Leave one of the two out."
+        )
+
+
+def _target_is_there(config: dict[str, Any]) -> Iterator[str]:
+    objective = (config["strategy"].get("objective") or {}).get("_target_")
+    if objective in NEEDS_TARGET and config["data"].get("target") is None:
+        name = objective.rpartition(".")[2]
+        yield (
+            f"strategy.objective: {name} needs an unlabelled target domain, and this data has none. "
+            "Choose data with two domains: data=digits_domains, or data=domains data.source.root=DIR "
+            "data.target.root=DIR."
+        )
+
+
+def _folders_exist(config: dict[str, Any]) -> Iterator[str]:
+    data = config["data"]
+    places = {"data.root": data.get("root")}
+    for domain in ("source", "target"):
+        if isinstance(data.get(domain), dict):
+            places[f"data.{domain}.root"] = data[domain].get("root")
+    seen = set()
+    for key, value in places.items():
+        if isinstance(value, str) and value not in seen and not Path(value).expanduser().exists():
+            seen.add(value)
+            yield f"{key}={value}: there is no such folder."
+
+
+def _epochs_are_bounded(config: dict[str, Any]) -> Iterator[str]:
+    trainer = config["trainer"]
+    bounds = [trainer.get("max_epochs"), trainer.get("max_time")]
+    if bounds == [None, None] and trainer.get("max_steps") == -1:
+        yield "trainer.max_epochs=null: the training would never end. Set it, or trainer.max_steps or max_time."
+
+
+def _ranges(config: dict[str, Any]) -> Iterator[str]:
+    """Numbers that must lie between bounds."""
+    positive = ("data.batch_size", "trainer.accumulate_grad_batches", "strategy.learning_rates.base")
+    not_negative = ("strategy.learning_rates.weight_decay", "strategy.learning_rates.warmup_epochs")
+    shares = ("strategy.head_dropout", "strategy.objective.label_smoothing", "fit.ema_decay")
+    for path in positive:
+        value = _at(config, path)
+        if isinstance(value, int | float) and value <= 0:
+            yield f"{path}={value}: must be above 0."
+    for path in not_negative:
+        value = _at(config, path)
+        if isinstance(value, int | float) and value < 0:
+            yield f"{path}={value}: must not be below 0."
+    for path in shares:
+        value = _at(config, path)
+        if isinstance(value, int | float) and not 0 <= value < 1:
+            yield f"{path}={value}: must be at least 0 and below 1."
+
+
+def _patience_can_act(config: dict[str, Any]) -> Iterator[str]:
+    epochs, patience = config["trainer"].get("max_epochs"), config["fit"].get("early_stopping_patience")
+    if patience is not None and epochs is not None and epochs > 0 and patience >= epochs:
+        yield (
+            f"fit.early_stopping_patience={patience} has no effect: training ends after "
+            f"trainer.max_epochs={epochs} anyway."
+        )
+
+
+def _random_weights_are_meant(config: dict[str, Any]) -> Iterator[str]:
+    if config["strategy"].get("start_from") == "weights" and config["backbone"].get("weights") == "random":
+        yield (
+            "backbone.weights=random: nothing is transferred, though the strategy expects pretrained weights. "
+            "Is strategy=from_scratch meant?"
+        )
+
+
+def _rates_can_act(config: dict[str, Any]) -> Iterator[str]:
+    unfreezing = (config["strategy"].get("unfreezing") or {}).get("_target_", "")
+    if not unfreezing.endswith(".NoStage"):
+        return
+    rates = config["strategy"].get("learning_rates") or {}
+    if rates.get("stage_decay", 1.0) != 1.0:
+        yield "strategy.learning_rates.stage_decay has no effect: no stage of the backbone is trained."
+    if "l2_sp" in (config["strategy"].get("penalty") or {}):
+        yield "strategy.penalty.l2_sp.strength has no effect: no stage of the backbone is trained."
+
+
+def _stages_can_open(config: dict[str, Any]) -> Iterator[str]:
+    unfreezing, epochs = config["strategy"].get("unfreezing") or {}, config["trainer"].get("max_epochs")
+    every = unfreezing.get("every_epochs")
+    if isinstance(every, int) and isinstance(epochs, int) and 0 < epochs <= every:
+        yield (
+            f"strategy.unfreezing.every_epochs={every} has no effect: no stage opens within "
+            f"trainer.max_epochs={epochs}."
+        )
+
+
+def _warmup_fits(config: dict[str, Any]) -> Iterator[str]:
+    epochs, warmup = config["trainer"].get("max_epochs"), _at(config, "strategy.learning_rates.warmup_epochs")
+    if isinstance(epochs, int) and isinstance(warmup, int | float) and epochs > 0 and warmup >= epochs:
+        yield (
+            f"strategy.learning_rates.warmup_epochs={warmup}: the full learning rate is never reached within "
+            f"trainer.max_epochs={epochs}."
+        )
+
+
+def _at(config: dict[str, Any], path: str) -> Any:
+    node: Any = config
+    for key in path.split("."):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
+
+
+_RULES = (
+    _backbone_is_named,
+    _weights_exist,
+    _scratch_has_no_weights,
+    _target_is_there,
+    _folders_exist,
+    _epochs_are_bounded,
+    _ranges,
+)
+_NOTICES = (_patience_can_act, _random_weights_are_meant, _rates_can_act, _stages_can_open, _warmup_fits)

@@ -1,0 +1,55 @@
+"""The predictions table: the record from which every figure, plot and comparison is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model said of the samples of one part.
+
+    Attributes:
+        samples: their names, N of them.
+        labels_N: true class codes; -1 where unknown.
+        probabilities_NC: predicted probability of each class.
+        classes: the names of the C classes.
+    """
+
+    samples: Sequence[str]
+    labels_N: np.ndarray
+    probabilities_NC: np.ndarray
+    classes: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """One row a sample: sample, label, predicted, and a probability column `p(CLASS)` for each class."""
+        names = np.array([*self.classes, ""], dtype=object)  # code -1, unknown, is the empty name
+        table = pd.DataFrame(
+            {
+                "sample": list(self.samples),
+                "label": names[self.labels_N],
+                "predicted": names[self.probabilities_NC.argmax(1)],
+            }
+        )
+        columns = pd.DataFrame(self.probabilities_NC, columns=[f"p({name})" for name in self.classes])
+        return pd.concat([table, columns], axis=1)
+
+    def write(self, file: Path) -> None:
+        """Write the table as CSV; probabilities keep the nine digits that a float32 has."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.table().to_csv(file, index=False, float_format="%.9g")
+
+    @classmethod
+    def read(cls, file: Path) -> Predictions:
+        """Read what `write` wrote."""
+        table = pd.read_csv(file, dtype={"sample": str, "label": str, "predicted": str}, keep_default_na=False)
+        columns = [name for name in table.columns if name.startswith("p(")]
+        classes = tuple(name[2:-1] for name in columns)
+        codes = {name: code for code, name in enumerate(classes)}
+        labels = np.array([codes.get(name, -1) for name in table["label"]])
+        return cls(tuple(table["sample"]), labels, table[columns].to_numpy(dtype=np.float64), classes)

@@ -1,0 +1,113 @@
+"""The run folder: everything that a run leaves behind, written once, locked while in use."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transferlab.run.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class RunFolderError(UserError):
+    """A run folder that can not be used as asked."""
+
+
+class Run:
+    """A run, by its folder: config.yaml, result.json, history.csv, predictions/, checkpoints/.
+
+    >>> run = Run("runs/fine_tune/2026-01-31_12-00-00_ab12cd")  # doctest: +SKIP
+    >>> run.result["test"]["accuracy"]  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.status})"
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """What result.json says; empty before the run has begun to write it."""
+        file = self.path / "result.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+    @property
+    def status(self) -> str:
+        """`running`, `finished`, `failed` or `interrupted`; `missing` where there is no run."""
+        return str(self.result.get("status", "missing"))
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: losses, metrics, learning rates, trainable stages, seconds."""
+        import pandas as pd
+
+        return pd.read_csv(self.path / "history.csv")
+
+    def predictions(self, part: str = "test") -> pd.DataFrame:
+        """One row a sample of `val` or `test`: sample, label, predicted, probabilities."""
+        import pandas as pd
+
+        return pd.read_csv(self.path / "predictions" / f"{part}.csv", keep_default_na=False)
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file of the folder at once: a reader sees the old one or the new one."""
+        write_atomically(self.path / name, json.dumps(content, indent=2, default=str) + "\n")
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            RunFolderError: it holds something already; nothing is overwritten.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            if self.config_file.is_file():
+                mend = f"To go on with it: transferlab resume {self.path}. For a new run choose another folder."
+            else:
+                mend = "Choose another folder with hydra.run.dir=DIR."
+            raise RunFolderError(f"{self.path} exists and is not empty; a run never overwrites. {mend}")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(f"{self.path} can not be created: {error.strerror}.") from error
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; freed by the system however the process ends.
+
+        Raises:
+            RunFolderError: another process works in it.
+        """
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunFolderError(f"{self.path} is in use by another process; wait for it to end.") from None
+            yield
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write a text file so that a kill leaves the old one or the new one, never a part."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)

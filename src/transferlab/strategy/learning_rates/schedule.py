@@ -1,0 +1,116 @@
+"""Learning rates as a pure function of the step: nothing to save, nothing to lose in a resume.
+
+Rate of a group = base x factor of the group x schedule x warm-up. Discriminative rates and warm-up:
+Howard & Ruder, ACL 2018, sections 3.2 and 3.3; the `ganin` schedule: Ganin et al., JMLR 2016, section 5.2.2.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import torch
+
+from transferlab.run.errors import UserError
+
+
+def schedule_factor(
+    schedule: str, progress: float, epochs: float, step_epochs: float, step_factor: float
+) -> float:
+    """What the rates are multiplied by when `progress` (0 to 1) of the training is over, after `epochs`.
+
+    >>> [round(schedule_factor("cosine", p, 0, 1, 1), 3) for p in (0, 0.5, 1)]
+    [1.0, 0.5, 0.0]
+    >>> round(schedule_factor("ganin", 1.0, 0, 1, 1), 4)
+    0.1656
+    """
+    if schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    if schedule == "step":
+        return step_factor ** int(epochs // step_epochs)
+    if schedule == "ganin":
+        return (1.0 + 10.0 * progress) ** -0.75
+    return 1.0
+
+
+def warmup_factor(epochs_open: float, warmup_epochs: float) -> float:
+    """A straight line from zero to one over the first `warmup_epochs` after something opened."""
+    return min(1.0, epochs_open / warmup_epochs) if warmup_epochs > 0 else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningRates:
+    """How fast each group learns, and by which optimizer.
+
+    Attributes:
+        base: the head's learning rate.
+        backbone_factor: times `base` for the backbone's last stage.
+        stage_decay: times the rate of the stage after it, for each stage further from the output.
+        objective_factor: times `base` for the objective's own modules.
+        warmup_epochs: epochs from zero to the full rate, for each stage from when it opens.
+        schedule: how the rates fall over the training.
+        step_epochs: `step`: epochs from one drop to the next.
+        step_factor: `step`: what each drop multiplies by.
+        optimizer: a name that `timm.optim.create_optimizer_v2` knows.
+        weight_decay: on weights, not on norms and biases.
+        momentum: for optimizers that have one.
+        optimizer_kwargs: further arguments of the optimizer.
+    """
+
+    base: float = 1e-3
+    backbone_factor: float = 0.1
+    stage_decay: float = 1.0
+    objective_factor: float = 1.0
+    warmup_epochs: float = 0.0
+    schedule: Literal["constant", "cosine", "step", "ganin"] = "cosine"
+    step_epochs: float = 10.0
+    step_factor: float = 0.1
+    optimizer: str = "adamw"
+    weight_decay: float = 0.01
+    momentum: float = 0.9
+    optimizer_kwargs: dict = field(default_factory=dict)
+
+    def group_factor(self, stage: int) -> float:
+        """The factor of a group: stage 1 is the backbone's last, 0 the head, -1 the objective's modules."""
+        if stage < 0:
+            return self.objective_factor
+        return 1.0 if stage == 0 else self.backbone_factor * self.stage_decay ** (stage - 1)
+
+    def rate(self, stage: int, *, progress: float, epochs: float, opened: float) -> float:
+        """The learning rate of a group.
+
+        Args:
+            stage: as in `group_factor`.
+            progress: the part of the whole training that is over, 0 to 1.
+            epochs: the same in epochs.
+            opened: the epoch at whose start the group opened.
+        """
+        schedule = schedule_factor(self.schedule, progress, epochs, self.step_epochs, self.step_factor)
+        warmup = warmup_factor(epochs - opened, self.warmup_epochs)
+        return self.base * self.group_factor(stage) * schedule * warmup
+
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimizer over these groups, at the base rate.
+
+        Raises:
+            UserError: an unknown name, or arguments that the optimizer does not take.
+        """
+        from timm.optim import create_optimizer_v2, list_optimizers
+
+        if self.optimizer.lower() not in list_optimizers():
+            close = get_close_matches(self.optimizer, list_optimizers(), n=3)
+            mend = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise UserError(
+                f"strategy.learning_rates.optimizer={self.optimizer}: timm has no such optimizer.{mend}"
+            )
+        try:
+            return create_optimizer_v2(
+                groups, self.optimizer, lr=self.base, momentum=self.momentum, **self.optimizer_kwargs
+            )
+        except TypeError as error:
+            raise UserError(
+                f"strategy.learning_rates.optimizer_kwargs={self.optimizer_kwargs}: "
+                f"{self.optimizer} does not take them ({error})."
+            ) from error

@@ -1,0 +1,42 @@
+"""L2-SP: pull the backbone towards where it started instead of towards zero.
+
+Li, Grandvalet & Davoine, Explicit inductive bias for transfer learning with convolutional networks,
+ICML 2018, equation 3: alpha/2 ||w - w0||^2 on the backbone, beta/2 ||w||^2 on the fresh head.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.strategy.parts import Penalty
+
+
+class L2SP(Penalty):
+    """`strength / 2` times the squared distance from the start, `head_strength / 2` times the head's norm.
+
+    The starting point travels in the checkpoint, so that a resumed run has the same one.
+    """
+
+    def __init__(self, *, strength: float = 0.01, head_strength: float = 0.01) -> None:
+        super().__init__()
+        self.strength, self.head_strength = strength, head_strength
+
+    def remember(self, network: Classifier) -> None:
+        """See `Penalty`."""
+        for name, parameter in network.backbone.named_parameters():
+            self.register_buffer(_buffer(name), parameter.detach().clone())
+
+    def penalty(self, network: Classifier) -> torch.Tensor:
+        """See `Penalty`."""
+        head = 0.5 * self.head_strength * network.head.weight.square().sum()
+        distances = [
+            (parameter - self.get_buffer(_buffer(name))).square().sum()
+            for name, parameter in network.backbone.named_parameters()
+            if parameter.requires_grad
+        ]
+        return head + 0.5 * self.strength * torch.stack(distances).sum() if distances else head
+
+
+def _buffer(name: str) -> str:
+    return "start_" + name.replace(".", "__")

@@ -1,0 +1,34 @@
+"""A strategy: how a pretrained network is transferred to new data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.parts import Objective, Unfreezing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """Unfreezing x objective x penalty x learning rates.
+
+    Attributes:
+        unfreezing: which stages train in which epoch.
+        objective: what is minimised.
+        penalty: what is added for the weights themselves, by name.
+        learning_rates: how fast each group of parameters learns, and by which optimizer.
+        start_from: `weights`, or `random` to train from scratch.
+        selection: the epoch whose weights are kept: that of the lowest validation loss, or the last.
+        head_dropout: share of the features dropped before the head, in training.
+        bn: whether batch norms of trainable stages use the batch's statistics (`mixed`) or are frozen.
+    """
+
+    unfreezing: Unfreezing
+    objective: Objective
+    learning_rates: LearningRates
+    penalty: dict[str, Any] = field(default_factory=dict)
+    start_from: Literal["weights", "random"] = "weights"
+    selection: Literal["val_loss", "last"] = "val_loss"
+    head_dropout: float = 0.0
+    bn: Literal["mixed", "frozen"] = "mixed"

@@ -1,0 +1,130 @@
+"""A sweep as a table: what differs between its runs, and the mean and spread over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from transferlab.run.folder import Run
+
+_SEEDS = ("seed", "data.shots_seed")
+_SHOWN = {
+    "val accuracy": ("val", "accuracy"),
+    "test accuracy": ("test", "accuracy"),
+    "test balanced accuracy": ("test", "balanced_accuracy"),
+    "test macro F1": ("test", "macro_f1"),
+    "fit seconds": ("cost", "fit_seconds"),
+}
+
+
+def compare_sweep(runs: Sequence[Run]) -> Path:
+    """Write comparison.csv into the sweep's folder, print the table, return the folder."""
+    folder = runs[0].path.parent
+    table = comparison(runs)
+    table.to_csv(folder / "comparison.csv", index=False, float_format="%.6g")
+    _print(table)
+    for run in runs:
+        if run.status != "finished":
+            print(f"{run.status}: {run.path.name}: {str(run.result.get('error', '')).splitlines()[0:1]}")
+    return folder
+
+
+def comparison(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row for each combination of settings that differ (seeds aside): how many runs, means and stds."""
+    differing = what_differs([_labels(run) for run in runs])
+    rows = []
+    for run, settings in zip(runs, differing, strict=True):
+        result = run.result
+        figures = {name: (result.get(part) or {}).get(key) for name, (part, key) in _SHOWN.items()}
+        rows.append({**settings, "_finished": run.status == "finished", **figures})
+    table = pd.DataFrame(rows)
+    keys = [name for name in differing[0] if name not in _SEEDS] if differing else []
+    grouped = table.groupby(keys, sort=False, dropna=False) if keys else [((), table)]
+    out = []
+    for values, group in grouped:
+        row = dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True))
+        done = group[group["_finished"]]
+        row |= {"runs": len(done), "failed": len(group) - len(done)}
+        for name in _SHOWN:
+            numbers = pd.to_numeric(done[name]).dropna()
+            row[name] = numbers.mean() if len(numbers) else float("nan")
+            row[f"{name} std"] = numbers.std(ddof=1) if len(numbers) > 1 else float("nan")
+        out.append(row)
+    return pd.DataFrame(out).sort_values("val accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def what_differs(labels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of each run's labels, those in which the runs differ.
+
+    A chosen option (`strategy`) stands for the keys below it (`strategy.objective.weight`), as long as
+    runs with the same option agree in them.
+    """
+    names = list(dict.fromkeys(name for label in labels for name in label))
+    varying = [name for name in names if len({json.dumps(label.get(name)) for label in labels}) > 1]
+    groups = [name for name in varying if "." not in name and name != "seed"]
+    kept = []
+    for name in varying:
+        above = [group for group in groups if name.startswith(group.replace("/", ".") + ".")]
+        if above and name not in _SEEDS:
+            explained: dict[str, set[str]] = {}
+            for label in labels:
+                option = json.dumps([label.get(group) for group in above])
+                explained.setdefault(option, set()).add(json.dumps(label.get(name)))
+            if all(len(values) == 1 for values in explained.values()):
+                continue
+        kept.append(name)
+    return [{name: label.get(name) for name in kept} for label in labels]
+
+
+def _labels(run: Run) -> dict[str, Any]:
+    """The choices and the config of a run, flat; the experiment's own name and the logger tell nothing."""
+    environment = json.loads((run.path / "environment.json").read_text()) if run.config_file.is_file() else {}
+    choices = {
+        name.partition("@")[2].replace(".", "/") or name: option
+        for name, option in environment.get("choices", {}).items()
+        if not name.startswith(("hydra", "logger", "trainer"))
+    }
+    config = OmegaConf.to_container(OmegaConf.load(run.config_file)) if run.config_file.is_file() else {}
+    assert isinstance(config, dict)
+    flat = dict(_flat({str(key): value for key, value in config.items()}))
+    ignored = ("name", "logger.", "trainer.enable_progress_bar")
+    return {
+        **choices,
+        **{key: value for key, value in flat.items() if not key.startswith(ignored) and "_target_" not in key},
+    }
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Any:
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _print(table: pd.DataFrame) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    settings = [name for name in table.columns if name not in _SHOWN and not name.endswith(" std")]
+    for name in settings:
+        shown.add_column(str(name), justify="right" if name in ("runs", "failed") else "left")
+    for name in _SHOWN:
+        shown.add_column(name, justify="right")
+    for _, row in table.iterrows():
+        cells = [str(row[name]) for name in settings]
+        for name in _SHOWN:
+            digits = 1 if "seconds" in name else 3
+            mean, std = row[name], row[f"{name} std"]
+            text = "-" if pd.isna(mean) else f"{mean:.{digits}f}"
+            cells.append(text if pd.isna(std) else f"{text} ± {std:.{digits}f}")
+        shown.add_row(*cells)
+    console = Console(soft_wrap=True)
+    console.print()
+    console.print(shown)

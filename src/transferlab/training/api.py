@@ -1,0 +1,94 @@
+"""The verbs as Python functions: what the command does, in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.config.check import ConfigError, check
+from transferlab.config.compose import compose_checked
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
+
+
+def train(
+    overrides: Sequence[str] = (), *, config_name: str = "train", config_dir: str | Path | None = None
+) -> Run:
+    """Train, test and record; `transferlab train OVERRIDES` in Python.
+
+    Args:
+        overrides: `group=option` and `key=value`, as on the command line.
+        config_name: the primary config.
+        config_dir: a folder with configs of yours, besides `./conf`.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        UserError: a config, data or weights that can not be used.
+
+    >>> run = train(["strategy=feature_extraction", "data.shots_per_class=10"])  # doctest: +SKIP
+    >>> run.result["test"]["accuracy"]  # doctest: +SKIP
+    """
+    composed = compose_checked(overrides, config_name=config_name, config_dir=config_dir)
+    run = Run(composed.run_dir)
+    run.create()
+    return run_in(composed.config, run, choices=composed.choices, warnings=composed.warnings)
+
+
+def run_in(
+    config: DictConfig,
+    run: Run,
+    *,
+    choices: Mapping[str, str | None] | None = None,
+    warnings: Sequence[str] = (),
+    resume: bool = False,
+) -> Run:
+    """Run a checked config in a folder, holding its lock; `choices` are the options of the config groups."""
+    from transferlab.training.train import run_experiment
+
+    with run.locked():
+        run_experiment(config, run, choices=choices, warnings=warnings, resume=resume)
+    return run
+
+
+def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
+    """Go on with a run that was cut short; the outcome is that of one left alone.
+
+    Args:
+        path: its folder.
+        allow: the user's own modules that its config names.
+
+    Raises:
+        UserError: no run there, or a config that does not fit this version of transferlab.
+    """
+    run = Run(path)
+    if run.status == "finished":
+        return run
+    return run_in(recorded_config(run, allow), run, resume=True)
+
+
+def join(path: str | Path, *, allow: Sequence[str] = ()) -> None:
+    """Take part, as a further process, in a run that another process leads and records."""
+    from transferlab.training.train import run_experiment
+
+    run = Run(path)
+    run_experiment(recorded_config(run, allow), run, resume=True)
+
+
+def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
+    """The config of a run, checked like any other: a file from elsewhere may not name any class."""
+    if not run.config_file.is_file():
+        raise UserError(f"{run.path}: this is not a run folder (it has no config.yaml).")
+    config = OmegaConf.load(run.config_file)
+    assert isinstance(config, DictConfig)
+    config["allow"] = list(allow)
+    problems = check(config, given={"allow": allow}, files=[run.config_file])
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+__all__ = ["join", "recorded_config", "resume", "run_in", "train"]

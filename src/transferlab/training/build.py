@@ -1,0 +1,77 @@
+"""From a checked config to objects: data, network, strategy."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.data.module import DataModule
+from transferlab.data.preprocessing import Preprocessing
+from transferlab.run.errors import UserError
+from transferlab.run.randomness import derived_seed
+from transferlab.strategy.strategy import Strategy
+from transferlab.training.module import TransferModule
+from transferlab.training.settings import FitSettings
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a config builds."""
+
+    data: DataModule
+    module: TransferModule
+    fit: FitSettings
+
+
+def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
+    """Read the catalogs, then make the network and the strategy.
+
+    Args:
+        config: checked and resolved.
+        load_weights: False where a checkpoint follows, so that no weights need to be fetched again.
+
+    Raises:
+        UserError: data or weights that can not be used.
+    """
+    if config.get("allow"):
+        sys.path.insert(0, str(Path.cwd()))  # where a user's own modules stand
+    data: DataModule = make(config.data)
+    data.load()
+    strategy: Strategy = make(config.strategy)
+    if strategy.objective.uses_target and not data.has_target:
+        raise UserError(
+            f"strategy.objective: {type(strategy.objective).__name__} needs an unlabelled target domain, "
+            "and this data has none. Choose data with two domains, e.g. data=digits_domains."
+        )
+    torch.manual_seed(derived_seed("initialisation", int(config.seed)))
+    backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
+    network = Classifier(backbone, num_classes=data.num_classes, head_dropout=strategy.head_dropout)
+    strategy.objective.build(backbone.num_features, torch.as_tensor(data.class_counts))
+    for penalty in strategy.penalty.values():
+        penalty.remember(network)
+    data.bind(Preprocessing(**backbone.preprocessing), int(config.seed))
+    fit: FitSettings = make(config.fit)
+    if fit.compile:
+        backbone.network.compile()
+    return Experiment(data, TransferModule(network, strategy, fit, seed=int(config.seed)), fit)
+
+
+def make(config: DictConfig, **further: Any) -> Any:
+    """Instantiate a config node; a user's mistake comes out as what it is, not wrapped by Hydra."""
+    try:
+        return instantiate(config, _convert_="all", **further)
+    except InstantiationException as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, UserError):
+            cause = cause.__cause__
+        if cause is not None:
+            raise cause from None
+        raise

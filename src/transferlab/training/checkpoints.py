@@ -1,0 +1,80 @@
+"""Checkpoints from which a killed run goes on bit-identically.
+
+`last.ckpt` is written at each epoch's end and, by time or steps, within it; `best.ckpt` is the one of the
+lowest validation loss. Never on an epoch's last batch (Lightning would skip the validation after a resume)
+and never inside an accumulation of gradients (they are not in a checkpoint).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+
+from transferlab.training.module import TransferModule
+from transferlab.training.settings import FitSettings
+from transferlab.training.stopping import best_epoch
+
+
+class Checkpoints(Checkpoint):
+    """Writes `last.ckpt` and `best.ckpt` into a folder, each at once (a reader sees the old or the new one)."""
+
+    def __init__(self, folder: Path, settings: FitSettings, *, keep_best: bool) -> None:
+        super().__init__()
+        self.folder, self.settings, self.keep_best = folder, settings, keep_best
+        self._saved_at = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save within an epoch, when it is time and the state is complete."""
+        done = batch_idx + 1
+        is_last = done >= trainer.num_training_batches
+        if is_last or done % trainer.accumulate_grad_batches != 0 or not self._due(done, trainer):
+            return
+        self._save(trainer, is_best=False)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save after the validation, when the module has added the epoch to its history."""
+        assert isinstance(pl_module, TransferModule)
+        newest = len(pl_module.history) - 1
+        self._save(trainer, is_best=self.keep_best and best_epoch(pl_module.history) == newest)
+
+    def _due(self, done: int, trainer: pl.Trainer) -> bool:
+        every = self.settings.checkpoint_every_steps
+        if every is not None and done % every == 0:
+            return True
+        minutes = self.settings.checkpoint_every_minutes
+        due = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+        return bool(trainer.strategy.broadcast(due)) if minutes is not None else False
+
+    def _save(self, trainer: pl.Trainer, *, is_best: bool) -> None:
+        new = self.folder / "new.ckpt"
+        trainer.save_checkpoint(new)
+        if trainer.is_global_zero:
+            if is_best:
+                _link_or_copy(new, self.folder / "best.ckpt")
+            new.replace(self.folder / "last.ckpt")
+        trainer.strategy.barrier()
+        self._saved_at = time.monotonic()
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU; nothing but tensors and plain values is unpickled."""
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _link_or_copy(file: Path, name: Path) -> None:
+    beside = name.with_suffix(".tmp")
+    beside.unlink(missing_ok=True)
+    try:
+        os.link(file, beside)
+    except OSError:
+        shutil.copyfile(file, beside)
+    beside.replace(name)

@@ -1,0 +1,117 @@
+"""Who else is told about a run: TensorBoard, Weights & Biases.
+
+The run folder's own history.csv is written always. Each function makes one of Lightning's loggers; `folder`
+and `run_id` come from the run, everything else from the config.
+"""
+
+from __future__ import annotations
+
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from transferlab.evaluation.predictions import Predictions
+from transferlab.run.errors import UserError
+
+
+def tensorboard(*, folder: str, run_id: str) -> Logger:
+    """Event files in the run folder; `tensorboard --logdir runs` shows them.
+
+    Raises:
+        UserError: TensorBoard is not installed.
+    """
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "logger=tensorboard: TensorBoard is not installed. pip install 'transferlab[tensorboard]'"
+        ) from error
+
+
+def wandb(
+    *,
+    folder: str,
+    run_id: str,
+    project: str = "transferlab",
+    entity: str | None = None,
+    group: str | None = None,
+    tags: list[str] | None = None,
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto",
+) -> Logger:
+    """A W&B run with the id of the transferlab run, so that a resumed one goes on as the same."""
+    chosen = mode if mode != "auto" else os.environ.get("WANDB_MODE") or _mode_by_login()
+    return WandbLogger(
+        save_dir=folder,
+        project=project,
+        entity=entity,
+        group=group,
+        tags=tags or [],
+        mode=chosen,
+        id=run_id,
+        name=run_id,
+        resume="allow" if chosen == "online" else None,
+    )
+
+
+def log_config(loggers: list[Logger], config: DictConfig) -> None:
+    """Tell every logger the resolved config."""
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+
+def log_result(loggers: list[Logger], result: Mapping[str, Any], predictions: Predictions | None) -> None:
+    """Tell every logger the final figures; W&B also gets the confusion matrix."""
+    for logger in loggers:
+        figures = {
+            f"{part}/{name}": value
+            for part in ("val", "test")
+            for name, value in (result.get(part) or {}).items()
+            if isinstance(value, int | float)
+        }
+        if not isinstance(logger, WandbLogger):
+            logger.log_metrics({f"final_{name}": value for name, value in figures.items()})
+            continue
+        logger.experiment.summary.update({f"final/{name}": value for name, value in figures.items()})
+        logger.experiment.summary.update({"status": result["status"], **_flat(result.get("cost") or {}, "cost")})
+        if predictions is not None and (predictions.labels_N >= 0).any():
+            import wandb as client
+
+            plot = client.plot.confusion_matrix(
+                y_true=[int(label) for label in predictions.labels_N],
+                preds=[int(code) for code in predictions.probabilities_NC.argmax(1)],
+                class_names=list(predictions.classes),
+            )
+            logger.experiment.log({"confusion_matrix": plot})
+
+
+def finish(loggers: list[Logger], *, failed: bool) -> None:
+    """Close every logger; a W&B run ends with this job, so that the next one of a sweep has its own."""
+    for logger in loggers:
+        logger.finalize("failed" if failed else "success")
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish(exit_code=1 if failed else 0)
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {f"{prefix}/{name}": value for name, value in mapping.items()}
+
+
+def _mode_by_login() -> Literal["online", "offline"]:
+    """Online where a W&B key is at hand (environment or netrc), else offline; asks no server."""
+    if os.environ.get("WANDB_API_KEY"):
+        return "online"
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or "api.wandb.ai"
+    for name in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc"):
+        if name and (file := Path(name).expanduser()).is_file():
+            try:
+                if netrc.netrc(str(file)).authenticators(host):
+                    return "online"
+            except (netrc.NetrcParseError, OSError):
+                continue
+    return "offline"

@@ -1,0 +1,225 @@
+"""The LightningModule: a network, the strategy that transfers it, and the record of its epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import nn
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.backbone.freezing import freeze_all_but_last, set_modes
+from transferlab.evaluation.metrics import classification_metrics
+from transferlab.run.errors import UserError
+from transferlab.run.randomness import derived_seed
+from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.strategy import Strategy
+from transferlab.training.collecting import Outputs
+from transferlab.training.settings import FitSettings
+from transferlab.training.stopping import is_over
+
+
+class NotFiniteError(UserError):
+    """The loss is not a number any more."""
+
+
+class TransferModule(pl.LightningModule):
+    """Trains a `Classifier` as a `Strategy` says.
+
+    Everything that decides the next step is a function of the seed, the position and `history`, one entry
+    for each finished epoch, which travels in the checkpoint.
+
+    Args:
+        network: backbone and head.
+        strategy: its objective and penalties are built and belong to this module from now on.
+        fit: when to stop.
+        seed: of dropout and the like.
+    """
+
+    def __init__(self, network: Classifier, strategy: Strategy, fit: FitSettings, *, seed: int) -> None:
+        super().__init__()
+        self.network = network
+        self.strategy = strategy
+        self.fit = fit
+        self.objective = strategy.objective
+        self.penalties = nn.ModuleDict(cast(Mapping[str, nn.Module], strategy.penalty))
+        self.seed = seed
+        self.history: list[dict[str, float]] = []
+        self.outputs = Outputs()
+        self.validation: dict[str, float] = {}
+        self._open_stages = 0
+        self._started = 0.0
+        self._sums: dict[str, torch.Tensor] = {}
+        self._batches = 0
+        self._seconds = 0.0
+        self._total_steps = 1.0
+
+    # --- which stages train, and how fast ---------------------------------------------------------------
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.network.backbone.stages)
+
+    @property
+    def trainable_stages(self) -> int:
+        """How many stages train in the current epoch, counted from the output."""
+        return self.strategy.unfreezing.trainable_stages(self.current_epoch, self.history, self.num_stages)
+
+    def train(self, mode: bool = True) -> TransferModule:
+        """As in torch, except that frozen stages stay in evaluation mode."""
+        super().train(mode)
+        if mode:
+            set_modes(self.network.backbone, self._open_stages, freeze_bn=self.strategy.bn == "frozen")
+        return self
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One optimizer with every parameter in it from the start; see `parameter_groups`."""
+        rates = self.strategy.learning_rates
+        groups = parameter_groups(self.network, self.objective, rates.weight_decay)
+        return rates.make_optimizer(groups)
+
+    def on_train_start(self) -> None:
+        """Also on a mid-epoch resume, where Lightning skips `on_train_epoch_start`."""
+        self._total_steps = float(self.trainer.estimated_stepping_batches)
+        self._freeze()
+
+    def on_train_epoch_start(self) -> None:
+        self._freeze()
+        self._started = time.perf_counter()
+
+    def _freeze(self) -> None:
+        self._open_stages = self.trainable_stages
+        freeze_all_but_last(self.network.backbone, self._open_stages)
+        self.train()
+        self._started = time.perf_counter()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        position = ("step", self.seed, self.current_epoch, batch_idx, self.global_rank)
+        torch.manual_seed(derived_seed(*position))
+        self._set_learning_rates()
+
+    def _set_learning_rates(self) -> None:
+        steps_per_epoch = self._steps_per_epoch()
+        epochs = self.global_step / steps_per_epoch
+        depths = [int(entry["trainable_stages"]) for entry in self.history] + [self._open_stages]
+        for group in self.optimizers(use_pl_optimizer=False).param_groups:  # type: ignore[union-attr]
+            stage = group["stage"]
+            opened = next((epoch for epoch, depth in enumerate(depths) if depth >= stage), len(depths))
+            group["lr"] = self.strategy.learning_rates.rate(
+                stage, progress=self._progress(), epochs=epochs, opened=float(opened)
+            )
+
+    def _progress(self) -> float:
+        """The part of the training that is over; 0 throughout where no end is known."""
+        return min(self.global_step / self._total_steps, 1.0)
+
+    def _steps_per_epoch(self) -> float:
+        batches, accumulated = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
+        return max(1.0, np.ceil(batches / accumulated))
+
+    # --- a step -------------------------------------------------------------------------------------------
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        """The loss of a batch: the objective's terms and the penalties."""
+        losses = self.objective.losses(self.network, batch, self._progress())
+        penalties = {name: module.penalty(self.network) for name, module in self.penalties.items()}
+        terms = losses.terms | penalties
+        loss = torch.stack([term.float() for term in terms.values()]).sum()
+        if loss.device.type == "cpu" or batch_idx % self.trainer.log_every_n_steps == 0:
+            self._refuse_nan(loss, terms)
+        self._add_up({"loss": loss} | terms | losses.observed)
+        return loss
+
+    def _refuse_nan(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
+        if not torch.isfinite(loss):
+            bad = [name for name, term in terms.items() if not torch.isfinite(term)]
+            raise NotFiniteError(
+                f"The training loss is not finite ({', '.join(bad)}) in epoch {self.current_epoch}, "
+                f"step {self.global_step}. Lower strategy.learning_rates.base, clip gradients "
+                "(trainer.gradient_clip_val=1.0), or use trainer.precision=32-true. "
+                "Checkpoints of earlier epochs are kept."
+            )
+
+    def _add_up(self, figures: Mapping[str, torch.Tensor]) -> None:
+        for name, figure in figures.items():
+            figure = figure.detach().float()
+            self._sums[name] = self._sums[name].to(figure.device) + figure if name in self._sums else figure
+        self._batches += 1
+
+    # --- evaluation ---------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self.outputs.clear()
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        self.outputs.add(self.network(batch["image"]), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        probabilities_NC, labels_N = self.outputs.gathered()
+        if len(labels_N) == 0:
+            return
+        if not np.isfinite(probabilities_NC).all():
+            raise NotFiniteError(
+                f"The validation predictions of epoch {self.current_epoch} are not finite: the weights have "
+                "overflowed. Lower strategy.learning_rates.base or clip gradients (trainer.gradient_clip_val=1.0)."
+            )
+        self.validation = {
+            f"val/{name}": value
+            for name, value in classification_metrics(probabilities_NC, labels_N).items()
+            if value is not None
+        }
+
+    def on_test_epoch_start(self) -> None:
+        self.outputs.clear()
+
+    def test_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        self.outputs.add(self.network(batch["image"]), batch)
+
+    # --- the record ---------------------------------------------------------------------------------------
+
+    def on_train_epoch_end(self) -> None:
+        """Add the epoch to the history; the callbacks that save and stop come after this."""
+        self._seconds += time.perf_counter() - self._started
+        means = {f"train/{name}": (total / max(self._batches, 1)).item() for name, total in self._sums.items()}
+        if not np.isfinite(means.get("train/loss", 0.0)):
+            self._refuse_nan(torch.tensor(float("nan")), self._sums)
+        entry = {
+            "epoch": float(self.current_epoch),
+            "trainable_stages": float(self._open_stages),
+            **means,
+            **self.validation,
+            **{f"learning_rate/{name}": rate for name, rate in self._rates_now().items()},
+            "seconds": self._seconds,
+        }
+        self.history.append(entry)
+        self.log_dict({name: value for name, value in entry.items() if "/" in name}, rank_zero_only=True)
+        self._sums, self._batches, self._seconds, self.validation = {}, 0, 0.0, {}
+        if is_over(self.history, self.strategy.unfreezing, self.num_stages, self.fit):
+            self.trainer.should_stop = True
+
+    def _rates_now(self) -> dict[str, float]:
+        groups: Sequence[dict[str, Any]] = self.optimizers(use_pl_optimizer=False).param_groups  # type: ignore
+        return {
+            group["name"]: group["lr"]
+            for group in groups
+            if group["stage"] <= self._open_stages and not group["name"].endswith("/no_decay")
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        seconds = self._seconds + (time.perf_counter() - self._started if self._batches else 0.0)
+        checkpoint["transferlab"] = {
+            "history": self.history,
+            "sums": {name: total.cpu() for name, total in self._sums.items()},
+            "batches": self._batches,
+            "seconds": seconds,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        record = checkpoint["transferlab"]
+        self.history = record["history"]
+        self._sums, self._batches = record["sums"], record["batches"]
+        self._seconds = record["seconds"]

@@ -1,0 +1,122 @@
+"""What a run leaves behind: history.csv, result.json, predictions, and a model that anyone can load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+from safetensors.torch import save_file
+
+import transferlab
+from transferlab.backbone.classifier import Classifier
+from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
+from transferlab.evaluation.predictions import Predictions
+from transferlab.run.folder import Run, write_atomically
+from transferlab.strategy.unfreezing.validated import Validated, depth_curve
+from transferlab.training.module import TransferModule
+from transferlab.training.stopping import best_epoch
+
+
+class HistoryFile(Callback):
+    """Keeps history.csv equal to the module's history: rewritten at once after each epoch."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The epoch before this one is complete now."""
+        self._write(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """So is the last one."""
+        self._write(trainer, pl_module)
+
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, TransferModule)
+        if trainer.is_global_zero and pl_module.history:
+            table = pd.DataFrame(pl_module.history)
+            whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
+            write_atomically(self.run.path / "history.csv", table.assign(**whole).to_csv(index=False))
+
+
+def selection_record(module: TransferModule) -> dict[str, Any]:
+    """Which epoch's weights were kept, by which rule, and how deep they were trained."""
+    history, rule = module.history, module.strategy.selection
+    kept = best_epoch(history) if rule == "val_loss" else None
+    kept = len(history) - 1 if kept is None else kept
+    record: dict[str, Any] = {"rule": rule}
+    if history:
+        record |= {
+            "epoch": int(history[kept]["epoch"]),
+            "trainable_stages": int(history[kept]["trainable_stages"]),
+            "val_loss": history[kept].get("val/loss"),
+        }
+    if isinstance(module.strategy.unfreezing, Validated):
+        record["depth_curve"] = {str(depth): loss for depth, loss in depth_curve(history).items()}
+    return record
+
+
+def cost_record(module: TransferModule, fit_seconds: float) -> dict[str, Any]:
+    """What the run cost; `fit_seconds` is wall time from the first image read to the fitted model."""
+    network = module.network
+    deepest = max((int(entry["trainable_stages"]) for entry in module.history), default=0)
+    stages = network.backbone.stages[len(network.backbone.stages) - deepest :]
+    trainable = sum(
+        network.backbone.network.get_parameter(name).numel() for stage in stages for name in stage.parameters
+    )
+    return {
+        "fit_seconds": round(fit_seconds, 3),
+        "epochs": len(module.history),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "trainable_parameters": trainable + sum(p.numel() for p in network.head.parameters()),
+    }
+
+
+def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+    """The figures of each part, and those of each class in the test part."""
+    record: dict[str, Any] = {}
+    for part, table in predictions.items():
+        known = table.labels_N >= 0
+        record[part] = {
+            **classification_metrics(table.probabilities_NC[known], table.labels_N[known]),
+            "samples": int(known.sum()),
+        }
+    if "test" in predictions:
+        test = predictions["test"]
+        known = test.labels_N >= 0
+        arguments = test.probabilities_NC[known], test.labels_N[known]
+        record["per_class"] = per_class_metrics(*arguments, test.classes)
+        record["confusion_matrix"] = {
+            "classes": list(test.classes),
+            "counts": confusion_matrix(*arguments).tolist(),
+        }
+    return record
+
+
+def save_model(network: Classifier, classes: tuple[str, ...], folder: Path) -> None:
+    """Write model.safetensors and model.json: all that predicting or fine-tuning further needs."""
+    backbone = network.backbone
+    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.network.state_dict().items()}
+    tensors |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
+    beside = folder / ".model.safetensors.tmp"
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, beside)
+    size = backbone.preprocessing["image_size"]
+    about = {
+        "architecture": backbone.name,
+        "model_kwargs": backbone.kwargs,
+        "num_features": backbone.num_features,
+        "num_classes": len(classes),
+        "classes": list(classes),
+        "input_size": [3, size, size],
+        **{key: backbone.preprocessing[key] for key in ("mean", "std", "interpolation", "crop_pct")},
+        "transferlab": transferlab.__version__,
+    }
+    write_atomically(folder / "model.json", json.dumps(about, indent=2) + "\n")
+    beside.replace(folder / "model.safetensors")
+
+

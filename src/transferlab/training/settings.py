@@ -1,0 +1,29 @@
+"""How a model is fitted, beyond the flags of Lightning's Trainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """The `fit` section of a config.
+
+    Attributes:
+        early_stopping_patience: epochs without a better validation loss before the training ends; it waits
+            until the last stage is open. None: never.
+        min_delta: by how much the validation loss must fall to count as better.
+        checkpoint_every_minutes: minutes between checkpoints within an epoch; None: at epoch ends only.
+        checkpoint_every_steps: batches between checkpoints within an epoch; None: by time alone.
+        ema_decay: decay of an exponential moving average of the weights; None: no average.
+        compile: compile the backbone with torch.compile.
+        keep_checkpoints: False deletes them when the run has finished.
+    """
+
+    early_stopping_patience: int | None = None
+    min_delta: float = 0.0
+    checkpoint_every_minutes: float | None = 10.0
+    checkpoint_every_steps: int | None = None
+    ema_decay: float | None = None
+    compile: bool = False
+    keep_checkpoints: bool = True

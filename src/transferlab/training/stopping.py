@@ -1,0 +1,43 @@
+"""When a training is over before its last epoch: pure functions of the recorded history."""
+
+from __future__ import annotations
+
+from transferlab.strategy.parts import History, Unfreezing
+from transferlab.training.settings import FitSettings
+
+
+def best_epoch(history: History) -> int | None:
+    """The position in the history with the lowest validation loss; the first of equals; None without any."""
+    losses = [(entry["val/loss"], position) for position, entry in enumerate(history) if "val/loss" in entry]
+    return min(losses)[1] if losses else None
+
+
+def epochs_without_better(history: History, min_delta: float) -> int:
+    """How many of the last epochs did not bring the validation loss down by more than `min_delta`."""
+    best, waited = float("inf"), 0
+    for entry in history:
+        if "val/loss" not in entry:
+            continue
+        if entry["val/loss"] < best - min_delta:
+            best, waited = entry["val/loss"], 0
+        else:
+            waited += 1
+    return waited
+
+
+def is_over(history: History, unfreezing: Unfreezing, num_stages: int, settings: FitSettings) -> bool:
+    """Whether to stop after the epochs of this history.
+
+    Early stopping counts only the epochs since the last stage opened: while stages are still opening, a
+    plateau is no reason to stop.
+    """
+    if not history:
+        return False
+    phases = [unfreezing.phase(history[: count + 1], num_stages) for count in range(len(history))]
+    if phases[-1] == "finished":
+        return True
+    if settings.early_stopping_patience is None or phases[-1] == "opening":
+        return False
+    settled_since = max((count + 1 for count, phase in enumerate(phases) if phase == "opening"), default=0)
+    waited = epochs_without_better(history[settled_since:], settings.min_delta)
+    return waited >= settings.early_stopping_patience

@@ -1,0 +1,66 @@
+"""What a run says on the terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from transferlab.evaluation.metrics import METRICS
+
+# Advice of libraries that a run has already taken into account
+_SETTLED = (
+    ".*does not have many workers.*",
+    ".*number of training batches.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*module\\(s\\) in eval mode at the start of training.*",
+    ".*You're resuming from a checkpoint that ended before the epoch ended.*",
+    ".*You're resuming from a checkpoint that ended mid-epoch.*",
+    ".*find_unused_parameters=True was specified.*",
+    ".*Please use `isinstance.treespec, TreeSpec.`.*",
+    ".*isinstance.treespec, LeafSpec.*",
+)
+
+
+def say(text: str) -> None:
+    """A line on the terminal, from the first process only."""
+    if rank_zero_only.rank == 0:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+
+def quiet_libraries() -> None:
+    """Silence what libraries say about settings that the config has decided."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning.fabric", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for pattern in _SETTLED:
+        warnings.filterwarnings("ignore", pattern)
+
+
+def show_result(figures: Mapping[str, Any]) -> None:
+    """The final figures as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    for name in METRICS:
+        table.add_column(name.replace("_", " "), justify="right")
+    for part in ("val", "test", "source_test"):
+        if part in figures:
+            values = [figures[part].get(name) for name in METRICS]
+            table.add_row(part.replace("_", " "), *["-" if v is None else f"{v:.3f}" for v in values])
+    console = Console(soft_wrap=True)
+    console.print(table)
+    selection, cost = figures["selection"], figures["cost"]
+    stages = f", {selection['trainable_stages']} stages open" if "trainable_stages" in selection else ""
+    console.print(
+        f"kept epoch {selection.get('epoch', -1) + 1} of {cost['epochs']} ({selection['rule']}{stages}); "
+        f"{cost['trainable_parameters']:,} of {cost['parameters']:,} parameters trained; "
+        f"{cost['fit_seconds']:.1f} s",
+        highlight=False,
+    )
