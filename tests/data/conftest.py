@@ -24,6 +24,13 @@ def write_image(path: Path, seed: int, size: tuple[int, int] = (12, 10)) -> Path
     return path
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing is read from or left in the user's cache."""
+    monkeypatch.setenv("TRANSFERLAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., Path]:
     """`image_folder({"cat": 3, "train/dog": 4})` writes so many different pictures per folder."""

@@ -66,7 +66,7 @@ def test_resumed_batches(data_module, tmp_path, workers, accumulate):
     whole = fit(data_module(**options), tmp_path / "a", max_epochs=3, every_steps=1, accumulate=accumulate)
     assert len(whole) == 15
     assert len(set(whole)) == 15
-    for step in (1, 2, 3, 4, 6, 7):
+    for step in (2, 6) if workers else (1, 2, 3, 4, 6):
         path = tmp_path / "a" / f"step={step}.ckpt"
         ready = torch.load(path, weights_only=True)["loops"]["fit_loop"]["epoch_loop.batch_progress"][
             "total"

@@ -10,6 +10,10 @@ from transferlab.run.errors import UserError
 class DataError(UserError):
     """The data cannot be used as given; the text names the files, the rule and the mend."""
 
+    def __init__(self, text: str) -> None:
+        # a DataLoader raises a worker's error anew, with the worker's traceback as its text
+        super().__init__(text.rsplit(f"{type(self).__module__}.DataError: ", 1)[-1].strip())
+
 
 def some(names: Iterable[object], most: int = 5) -> str:
     """The first few names for a sentence: `a, b, c and 7 more`.

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource
+from transferlab.data.checking import checked
 from transferlab.data.domains import arrange_source, arrange_target, refuse_shared_images
 from transferlab.data.errors import DataError
 from transferlab.data.loading.dataset import EvaluationSet, Images, TrainingSet, as_is
@@ -50,6 +51,9 @@ class DataModule(pl.LightningDataModule):
         fold: test on this fold of `num_folds`; None = one split.
         num_folds: number of folds.
         on_leak: `error`, or `drop` from the earlier part what is in two parts.
+        check_images: decode every file once before anything starts (remembered by contents); False = find out
+            while training.
+        on_bad_image: `error`, `skip`, or `quarantine` to move broken files into `.quarantine` in their root.
         sampling: `uniform`, or `balanced` to draw classes equally often.
         steps_per_epoch: None = one pass over the source.
     """
@@ -74,6 +78,8 @@ class DataModule(pl.LightningDataModule):
         fold: int | None = None,
         num_folds: int = 5,
         on_leak: Literal["error", "drop"] = "error",
+        check_images: bool = True,
+        on_bad_image: Literal["error", "skip", "quarantine"] = "error",
         sampling: Literal["uniform", "balanced"] = "uniform",
         steps_per_epoch: int | None = None,
     ) -> None:
@@ -88,6 +94,12 @@ class DataModule(pl.LightningDataModule):
                 raise DataError(f"data.{name}={size} must be at least 1.")
         if num_workers != "auto" and num_workers < 0:
             raise DataError(f"data.num_workers={num_workers} must be auto, or 0 or more.")
+        if on_bad_image != "error" and not check_images:
+            raise DataError(
+                f"data.on_bad_image={on_bad_image} needs data.check_images=true: what is broken must be "
+                "known before "
+                "images are shared out."
+            )
         self.root = root
         self.source = source
         self.target = target
@@ -100,6 +112,8 @@ class DataModule(pl.LightningDataModule):
         self.shots_per_class = shots_per_class
         self.fraction = fraction
         self.shots_seed = shots_seed
+        self.check_images = check_images
+        self.on_bad_image = on_bad_image
         self.sampling = sampling
         self.steps_per_epoch = steps_per_epoch
         self.position = Position()
@@ -111,9 +125,9 @@ class DataModule(pl.LightningDataModule):
         self._seed = 0
 
     def load(self) -> None:
-        """Read the catalogs, split them, choose the shots; raises `DataError`. Reads no pixels."""
+        """Read the catalogs, split them, choose the shots; raises `DataError`."""
         source = arrange_source(
-            self.source.load(),
+            self._usable(self.source),
             self.split_rule,
             fraction=self.fraction,
             shots_per_class=self.shots_per_class,
@@ -121,11 +135,15 @@ class DataModule(pl.LightningDataModule):
         )
         self._domains = [source]
         if self.target is not None:
-            target = arrange_target(self.target.load(), self.split_rule, source.classes)
+            target = arrange_target(self._usable(self.target), self.split_rule, source.classes)
             refuse_shared_images(source, target)
             self._domains.append(target)
         self.notices = [notice for domain in self._domains for notice in domain.notices]
         self._catalogs = _parts_of(self._domains, self.notices)
+
+    def _usable(self, source: CatalogSource) -> Catalog:
+        catalog = source.load()
+        return checked(catalog, self.on_bad_image) if self.check_images else catalog
 
     @property
     def has_target(self) -> bool:
@@ -240,7 +258,8 @@ class DataModule(pl.LightningDataModule):
         """From the trainer's own count of batches, which its checkpoints hold.
 
         The length of an epoch is derived here: while the first workers start, `num_training_batches` is
-        unset."""
+        unset.
+        """
         if self.trainer is None:
             return self.position
         limit = self.trainer.limit_train_batches
