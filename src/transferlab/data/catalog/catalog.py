@@ -14,6 +14,11 @@ from transferlab.data.reader import Reader
 
 COLUMNS = ["sample", "label", "group", "split", "domain"]
 PARTS = ("train", "val", "test")
+PART_NAMES = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
 
 
 @dataclass(frozen=True)

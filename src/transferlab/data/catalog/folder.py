@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.data.catalog.catalog import Catalog, catalog_table
+from transferlab.data.catalog.catalog import PART_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
 from transferlab.data.errors import DataError, some
 from transferlab.data.reader import FileReader
-
-PART_NAMES = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
 
 
 class Folder:
