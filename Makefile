@@ -1,0 +1,50 @@
+# Two commands do everything: `make demo` runs the main job on embedded data, `make test` passes the tests.
+# Both first set up the environment in .venv from requirements.lock (hashes are checked).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+.PHONY: demo test test-slow check format lock wheel clean
+
+demo: $(READY)  ## the main job on embedded data: pretrain, sweep, adapt, compare (minutes, no network)
+	$(BIN)/python scripts/demo.py
+
+test: $(READY)  ## the fast tests
+	$(PYTEST) -n 2 -m "not slow and not gpu and not slurm and not browser and not data"
+
+test-slow: $(READY)  ## everything else that this machine can run; data needs ../shared/data
+	$(PYTEST) -m "(slow or data) and not gpu and not slurm and not browser"
+
+check: $(READY)  ## lint, format, types, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: $(READY)  ## build the wheel and try it in a clean environment and an empty folder
+	bash scripts/try_wheel.sh
+
+lock:  ## choose versions anew and write requirements.lock
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra tensorboard --universal --python-version 3.10 --generate-hashes \
+		--no-emit-index-url --no-annotate --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --require-hashes -r requirements.lock \
+		|| $(BIN)/python -m pip install --require-hashes -r requirements.lock
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --no-deps --no-build-isolation --editable . \
+		|| $(BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) dist demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
