@@ -7,6 +7,7 @@ from PIL import Image
 
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.digits import CLASSES, scanned_digits
+from transferlab.data.errors import DataError
 from transferlab.data.reader import ArrayReader, content_hash
 from transferlab.run.randomness import derived_seed
 
@@ -14,18 +15,23 @@ SIZE = 32
 
 
 class DigitsOnPhotos:
-    """|contrast x photo patch - digit|, 32x32 RGB, patches from scikit-learn's two sample photos.
+    """|weight x photo patch - digit|, 32x32 RGB, patches from scikit-learn's two sample photos.
 
     Ganin et al. (2016), Domain-Adversarial Training of Neural Networks, section 5.2.4.
     Samples carry the names of their digits, so both domains split alike.
 
     Args:
-        contrast: weight of the photo, 0 (plain digits) to 1 (MNIST-M).
+        min_contrast: smallest weight of the photo, 0 (plain digits) to 1 (as MNIST-M).
+        max_contrast: largest; each digit's weight is drawn between the two.
         patch_seed: chooses each digit's patch.
     """
 
-    def __init__(self, *, contrast: float = 0.6, patch_seed: int = 0) -> None:
-        self.contrast = contrast
+    def __init__(self, *, min_contrast: float = 0.4, max_contrast: float = 1.0, patch_seed: int = 0) -> None:
+        if not 0 <= min_contrast <= max_contrast <= 1:
+            raise DataError(
+                f"min_contrast={min_contrast}, max_contrast={max_contrast}: must rise within 0 to 1."
+            )
+        self.contrast = (min_contrast, max_contrast)
         self.patch_seed = patch_seed
 
     def load(self) -> Catalog:
@@ -43,8 +49,11 @@ class DigitsOnPhotos:
         return blend_digits(scanned_digits()[0], contrast=self.contrast, patch_seed=self.patch_seed)
 
 
-def blend_digits(digits_NHW: np.ndarray, *, contrast: float, patch_seed: int) -> np.ndarray:
-    """Digits (uint8) on patches of the sample photos: uint8, shape (N, 32, 32, 3)."""
+def blend_digits(digits_NHW: np.ndarray, *, contrast: tuple[float, float], patch_seed: int) -> np.ndarray:
+    """Digits (uint8) on patches of the sample photos: uint8, shape (N, 32, 32, 3).
+
+    `contrast` bounds the weight of the photo.
+    """
     from sklearn.datasets import load_sample_images
 
     photos = load_sample_images().images
@@ -55,5 +64,5 @@ def blend_digits(digits_NHW: np.ndarray, *, contrast: float, patch_seed: int) ->
         top, left = (int(rng.integers(length - SIZE + 1)) for length in photo.shape[:2])
         patch = photo[top : top + SIZE, left : left + SIZE].astype(np.float64)
         strokes = np.asarray(Image.fromarray(digit).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
-        blended[row] = np.rint(np.abs(contrast * patch - strokes[..., None]))
+        blended[row] = np.rint(np.abs(rng.uniform(*contrast) * patch - strokes[..., None]))
     return blended

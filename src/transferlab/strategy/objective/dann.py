@@ -36,22 +36,23 @@ class DANN(Objective):
         weight: float = 1.0,
         steepness: float = 10.0,
         horizon: float = 1.0,
-        hidden_units: int = 256,
+        hidden_units: int = 128,
+        hidden_layers: int = 1,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.weight, self.steepness, self.horizon = weight, steepness, horizon
-        self.hidden_units, self.label_smoothing = hidden_units, label_smoothing
+        self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
+        self.label_smoothing = label_smoothing
 
     def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
         """See `Objective`."""
-        self.critic = nn.Sequential(
-            nn.Linear(num_features, self.hidden_units),
-            nn.ReLU(),
-            nn.Linear(self.hidden_units, self.hidden_units),
-            nn.ReLU(),
-            nn.Linear(self.hidden_units, 1),
-        )
+        layers: list[nn.Module] = []
+        width = num_features
+        for _ in range(self.hidden_layers):
+            layers += [nn.Linear(width, self.hidden_units), nn.ReLU()]
+            width = self.hidden_units
+        self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
