@@ -18,6 +18,8 @@ ALLOWED = (
     "transferlab.data.catalog.digits_on_photos.DigitsOnPhotos",
     "transferlab.data.catalog.folder.Folder",
     "transferlab.data.catalog.letters.Letters",
+    "transferlab.data.catalog.table.Table",
+    "transferlab.data.mixing.batch.Mixing",
     "transferlab.data.module.DataModule",
     "transferlab.strategy.learning_rates.schedule.LearningRates",
     "transferlab.strategy.objective.cross_entropy.CrossEntropy",
