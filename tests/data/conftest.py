@@ -12,6 +12,7 @@ from PIL import Image
 
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.digits import Digits
+from transferlab.data.mixing.batch import Mixing
 from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
 
@@ -57,6 +58,7 @@ def data_module() -> Callable[..., DataModule]:
             "source": Digits(),
             "target": None,
             "augmentation": Augmentation(),
+            "mixing": Mixing(),
             "num_workers": 0,
         }
         data = DataModule(**{**defaults, **options})

@@ -19,6 +19,7 @@ from transferlab.data.errors import DataError
 from transferlab.data.loading.dataset import EvaluationSet, Images, TrainingSet, as_is
 from transferlab.data.loading.sampler import EvaluationBatches, Position, TrainingBatches
 from transferlab.data.loading.workers import batch_loader, choose_workers
+from transferlab.data.mixing.batch import Mixing
 from transferlab.data.parts import SplitRule
 from transferlab.data.preprocessing import Preprocessing
 
@@ -37,7 +38,8 @@ class DataModule(pl.LightningDataModule):
         source: where labelled samples come from.
         target: where a second domain comes from, or None. Its training labels are dropped before anything
         trains.
-        augmentation: of training images.
+        augmentation: of training images, one by one.
+        mixing: of a training batch's images with each other.
         batch_size: source samples per step and device.
         target_batch_size: target samples per step and device; None = batch_size.
         num_workers: processes that read images, or `auto`.
@@ -65,6 +67,7 @@ class DataModule(pl.LightningDataModule):
         source: CatalogSource,
         target: CatalogSource | None,
         augmentation: Augmentation,
+        mixing: Mixing,
         batch_size: int = 64,
         target_batch_size: int | None = None,
         num_workers: int | Literal["auto"] = "auto",
@@ -104,6 +107,7 @@ class DataModule(pl.LightningDataModule):
         self.source = source
         self.target = target
         self.augmentation = augmentation
+        self.mixing = mixing
         self.batch_size = batch_size
         self.target_batch_size = target_batch_size or batch_size
         self.num_workers = num_workers
@@ -214,7 +218,7 @@ class DataModule(pl.LightningDataModule):
         )
         readers = [source.reader] + ([target.reader] if target is not None else [])
         workers = choose_workers(self.num_workers, in_memory=all(reader.in_memory for reader in readers))
-        dataset = TrainingSet(source, target, seed=self._seed)
+        dataset = TrainingSet(source, target, seed=self._seed, mixes=self.mixing.is_active)
         return batch_loader(dataset, batches, num_workers=workers, collate=as_is)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -236,11 +240,18 @@ class DataModule(pl.LightningDataModule):
         return batch_loader(EvaluationSet(images), batches, num_workers=workers, collate=as_is)
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
-        """Images to normalised floats."""
+        """Images to normalised floats; mixed ones get {"label_probabilities": float (N, num_classes)}."""
         assert self._preprocessing is not None, "bind() comes first"
         for key in ("image", "target_image"):
             if key in batch:
                 batch[key] = self._preprocessing.normalised(batch[key])
+        if "mixing_seed" in batch:
+            batch["image"], batch["label_probabilities"] = self.mixing.mixed(
+                batch["image"],
+                batch["label"],
+                num_classes=self.num_classes,
+                seed=int(batch.pop("mixing_seed")),
+            )
         return batch
 
     def _images(self, part: str, *, augmented: bool) -> Images:

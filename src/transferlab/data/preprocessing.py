@@ -48,6 +48,7 @@ class Preprocessing:
         resized = math.floor(self.image_size / self.crop_pct)
         return v2.Compose(
             [
+                _without_far_ends,
                 v2.Resize(resized, interpolation=self.interpolation_mode, antialias=True),
                 v2.CenterCrop(self.image_size),
             ]
@@ -58,3 +59,12 @@ class Preprocessing:
         mean = torch.tensor(self.mean, device=images_N3HW.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images_N3HW.device).view(-1, 1, 1)
         return images_N3HW.float().sub_(255 * mean).div_(255 * std)
+
+
+def _without_far_ends(image_3HW: Tensor) -> Tensor:
+    """At most four times as long as wide: the centre crop sees no more, and the resized image stays small."""
+    height, width = image_3HW.shape[-2:]
+    longest = 4 * min(height, width)
+    if max(height, width) <= longest:
+        return image_3HW
+    return v2.functional.center_crop(image_3HW, [min(height, longest), min(width, longest)])

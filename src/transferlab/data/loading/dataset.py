@@ -55,11 +55,12 @@ class TrainingSet(Dataset[Batch]):
     label.
     """
 
-    def __init__(self, source: Images, target: Images | None, *, seed: int) -> None:
+    def __init__(self, source: Images, target: Images | None, *, seed: int, mixes: bool) -> None:
         assert target is None or (target.labels < 0).all(), "target labels must not reach training"
         self.source = source
         self.target = target
         self.seed = seed
+        self.mixes = mixes
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         source = [key for key in keys if key.domain == "source"]
@@ -70,6 +71,8 @@ class TrainingSet(Dataset[Batch]):
         if self.target is not None:
             target = [key for key in keys if key.domain == "target"]
             batch["target_image"] = torch.stack([self._augmented(self.target, key) for key in target])
+        if self.mixes:
+            batch["mixing_seed"] = torch.tensor(derived_seed("mixing", self.seed, *source[0], *source[-1]))
         return batch
 
     def __getitem__(self, key: Key) -> Batch:

@@ -1,0 +1,46 @@
+"""Mixup and CutMix, per batch on its device, from torchvision v2."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+
+from transferlab.data.errors import DataError
+from transferlab.data.loading.dataset import seeded
+
+
+class Mixing:
+    """Mixes each image of a batch with its neighbour; labels become probabilities of classes.
+
+    Zhang et al. (2018), mixup: Beyond Empirical Risk Minimization; Yun et al. (2019), CutMix.
+
+    Args:
+        mixup_alpha: images are blended by lambda ~ Beta(alpha, alpha); 0 = no mixup.
+        cutmix_alpha: a box of 1 - lambda of the area is replaced; 0 = no CutMix. With both, each batch gets
+            one of them, by the toss of a coin.
+    """
+
+    def __init__(self, *, mixup_alpha: float = 0.0, cutmix_alpha: float = 0.0) -> None:
+        for name, alpha in (("mixup_alpha", mixup_alpha), ("cutmix_alpha", cutmix_alpha)):
+            if alpha < 0:
+                raise DataError(f"data.mixing.{name}={alpha} must be at least 0.")
+        self.mixup_alpha = mixup_alpha
+        self.cutmix_alpha = cutmix_alpha
+
+    @property
+    def is_active(self) -> bool:
+        return self.mixup_alpha > 0 or self.cutmix_alpha > 0
+
+    def mixed(
+        self, images_NCHW: Tensor, labels_N: Tensor, *, num_classes: int, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        """Float images of the same shape and probabilities, shape (N, num_classes); a function of `seed`."""
+        choices: list[v2.MixUp | v2.CutMix] = []
+        if self.mixup_alpha > 0:
+            choices.append(v2.MixUp(alpha=self.mixup_alpha, num_classes=num_classes))
+        if self.cutmix_alpha > 0:
+            choices.append(v2.CutMix(alpha=self.cutmix_alpha, num_classes=num_classes))
+        with seeded(seed):
+            chosen = choices[int(torch.randint(len(choices), ()))]
+            return chosen(images_NCHW, labels_N)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.errors import DataError
+from transferlab.data.loading.dataset import seeded
+from transferlab.data.preprocessing import Preprocessing
+
+PREPARED = Preprocessing(image_size=24, interpolation="bilinear")
+PHOTO = torch.randint(0, 256, (3, 30, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def augmented(seed: int = 0, image: torch.Tensor = PHOTO, **options) -> torch.Tensor:
+    with seeded(seed):
+        return Augmentation(**options).build(PREPARED)(image)
+
+
+def test_nothing_is_changed_by_default():
+    assert not Augmentation().is_random
+    assert torch.equal(augmented(), PREPARED.evaluation_transform()(PHOTO))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"min_crop_area": 0.3, "max_crop_ratio": 1.5},
+        {"horizontal_flip": 0.5},
+        {"vertical_flip": 0.5},
+        {"rotation_degrees": 90.0},
+        {"brightness": 0.5},
+        {"contrast": 0.5},
+        {"saturation": 0.5},
+        {"hue": 0.3},
+        {"policy": "trivial"},
+        {"policy": "rand"},
+    ],
+)
+def test_each_option_is_random_and_a_function_of_the_seed(options):
+    assert Augmentation(**options).is_random
+    seen = [augmented(seed, **options) for seed in range(12)]
+    assert all(image.shape == (3, 24, 24) and image.dtype == torch.uint8 for image in seen)
+    assert len({image.numpy().tobytes() for image in seen}) > 1
+    assert torch.equal(seen[3], augmented(3, **options))
+
+
+def test_flips_are_flips():
+    plain = augmented()
+    assert torch.equal(augmented(horizontal_flip=1.0), plain.flip(-1))
+    assert torch.equal(augmented(vertical_flip=1.0), plain.flip(-2))
+
+
+def test_crops_have_the_asked_area_and_ratio():
+    """A picture whose pixels are their coordinates shows what each crop covers."""
+    rows, columns = torch.meshgrid(torch.arange(200), torch.arange(200), indexing="ij")
+    picture = torch.stack([rows, columns, rows]).to(torch.uint8)
+    areas, ratios = [], []
+    for seed in range(200):
+        image = augmented(seed, picture, min_crop_area=0.5, max_crop_ratio=1.25).int()
+        height, width = (np.ptp(image[channel].numpy()) + 1 for channel in (0, 1))
+        areas.append(height * width / 200**2)
+        ratios.append(width / height)
+    assert 0.42 < min(areas) < 0.56
+    assert 0.9 < max(areas) <= 1
+    assert 1 / 1.35 < min(ratios) < 0.9
+    assert 1.1 < max(ratios) < 1.35
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 2000)])
+def test_extreme_sizes(size):
+    image = torch.zeros(3, *size, dtype=torch.uint8)
+    assert augmented(0, image, min_crop_area=0.3, max_crop_ratio=1.3333).shape == (3, 24, 24)
+    assert augmented(0, image).shape == (3, 24, 24)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"min_crop_area": 0.0}, "data.augmentation.min_crop_area=0.0 must be in (0, 1]"),
+        ({"max_crop_ratio": 0.5}, "max_crop_ratio=0.5 must be at least 1"),
+        ({"horizontal_flip": 2.0}, "horizontal_flip=2.0 must be a probability"),
+        ({"hue": 0.7}, "hue=0.7 must be 0 to 0.5"),
+        ({"brightness": -1.0}, "brightness=-1.0 must be at least 0"),
+    ],
+)
+def test_wrong_options(options, says):
+    with pytest.raises(DataError) as error:
+        Augmentation(**options)
+    assert says in str(error.value)
