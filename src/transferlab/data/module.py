@@ -146,7 +146,7 @@ class DataModule(pl.LightningDataModule):
         self._catalogs = _parts_of(self._domains, self.notices)
 
     def _usable(self, source: CatalogSource) -> Catalog:
-        catalog = source.load()
+        catalog = source.load().usable()
         return checked(catalog, self.on_bad_image) if self.check_images else catalog
 
     @property

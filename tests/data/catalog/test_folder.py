@@ -74,9 +74,17 @@ def test_images_without_folders_are_unlabelled(image_folder):
 def test_refusals(image_folder, counts, says):
     root = image_folder(counts)
     with pytest.raises(DataError) as error:
-        Folder(str(root)).load()
+        Folder(str(root)).load().usable()
     assert says in str(error.value)
     assert str(root) in str(error.value)
+
+
+def test_all_problems_are_told_at_once(image_folder):
+    catalog = Folder(str(image_folder({"a": 3, "b": 0, "c": 0}))).load()
+    assert catalog.classes == ("a", "b", "c")
+    with pytest.raises(DataError) as error:
+        catalog.usable()
+    assert [word in str(error.value) for word in ("class b", "class c", "one class only (a)")] == [True] * 3
 
 
 def test_misspelt_root_gets_a_suggestion(image_folder):

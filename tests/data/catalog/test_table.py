@@ -85,7 +85,7 @@ def test_paths_from_another_root(table, image_folder, tmp_path):
 def test_refusals(table, text, options, says):
     file = table(text)
     with pytest.raises(DataError) as error:
-        Table(file, **options).load()
+        Table(file, **options).load().usable()
     assert says in str(error.value)
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from transferlab.data.errors import DataError
 from transferlab.data.reader import Reader
 
 COLUMNS = ["sample", "label", "group", "split", "domain"]
@@ -32,13 +33,15 @@ class Catalog:
         split: `train`, `val` or `test` where the source fixes it, NA where we choose.
         domain: a name for the eyes.
         content: a hash of the sample's bytes; equal hashes are exact duplicates.
-    `notices` are sentences for the user: what was skipped, assumed or carved.
+    `notices` are sentences for the user: what was skipped, assumed or carved. `problems` are reasons why
+    nothing can be trained on it; `usable` raises them, an inspection shows them.
     """
 
     table: pd.DataFrame
     classes: tuple[str, ...]
     reader: Reader
     notices: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.table)
@@ -57,6 +60,12 @@ class Catalog:
         """Number of samples of each class, in the order of `classes`."""
         codes = self.table["label"].dropna().to_numpy(dtype=np.int64)
         return np.bincount(codes, minlength=len(self.classes))
+
+    def usable(self) -> Catalog:
+        """The catalog itself; raises `DataError` with all its problems if it has any."""
+        if self.problems:
+            raise DataError("\n".join(self.problems))
+        return self
 
     def select(self, chosen: pd.Series | np.ndarray) -> Catalog:
         """The rows where `chosen` is true."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab.data.catalog.catalog import PART_NAMES, Catalog, catalog_table
@@ -45,7 +44,7 @@ class Folder:
             raise DataError(
                 f"data.root={root} holds no images. It should hold one folder of images for each class."
             )
-        classes = _class_names(found, root)
+        classes, problems = _class_names(found, root)
         codes = {name: code for code, name in enumerate(classes)}
         return Catalog(
             table=catalog_table(
@@ -58,6 +57,7 @@ class Folder:
             classes=classes,
             reader=FileReader(root, max_pixels=self.max_pixels),
             notices=tuple(found.notices),
+            problems=tuple(problems),
         )
 
 
@@ -101,19 +101,25 @@ def _part_folders(root: Path) -> dict[str, Path]:
     return parts
 
 
-def _class_names(found: ImageFiles, root: Path) -> tuple[str, ...]:
-    labels: Sequence[str | None] = found.class_names
-    classes = sorted({name for name in labels if name is not None})
-    trained = {name for name, part in zip(labels, found.parts, strict=True) if part in (None, "train")}
-    untrained = [name for name in classes if name not in trained]
+def _class_names(found: ImageFiles, root: Path) -> tuple[tuple[str, ...], list[str]]:
+    """All classes, by name, and what is wrong with them."""
+    labelled = {name for name in found.class_names if name is not None}
+    problems = []
+    for folder in found.empty_folders:
+        problems.append(
+            f"{folder} holds no images, so class {folder.name} is empty. Add images or delete it."
+        )
+    placed = zip(found.class_names, found.parts, strict=True)
+    trained = {name for name, part in placed if part in (None, "train")}
+    untrained = sorted(labelled - trained)
     if untrained:
-        raise DataError(
+        problems.append(
             f"{root}: class {some(untrained)} has images to validate or test on but none in train."
         )
-    if len(classes) == 1:
-        raise DataError(
-            f"{root} holds one class only ({classes[0]}): {found.samples[0]}. Telling classes apart takes "
-            "two or more, "
-            "each in a folder of its own."
+    if len(labelled) == 1:
+        problems.append(
+            f"{root} holds one class only ({some(labelled)}), e.g. {found.samples[0]}. Telling classes apart "
+            "takes "
+            "two or more, each in a folder of its own."
         )
-    return tuple(classes)
+    return tuple(sorted(labelled | {folder.name for folder in found.empty_folders})), problems

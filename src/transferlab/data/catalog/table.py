@@ -69,11 +69,12 @@ class Table:
         samples = _found_below(root, names) if self.search else _found_at(root, names, file)
         labels = self._column(rows, file, "label_column", self.label_column)
         classes = ordered_classes(labels)
+        problems = []
         if len(classes) == 1:
-            raise DataError(
+            problems.append(
                 f"{file}: column {self.label_column} holds one class only ({classes[0]}). Telling classes "
-                "apart takes "
-                "two or more."
+                "apart "
+                "takes two or more."
             )
         codes = {name: code for code, name in enumerate(classes)}
         groups, splits = None, None
@@ -92,6 +93,7 @@ class Table:
             ),
             classes=classes,
             reader=FileReader(root, max_pixels=self.max_pixels),
+            problems=tuple(problems),
         )
 
     def _column(self, rows: pd.DataFrame, file: Path, option: str, name: str) -> list[str]:

@@ -42,6 +42,7 @@ class ImageFiles:
         self.samples: list[str] = []
         self.class_names: list[str | None] = []
         self.parts: list[str | None] = []
+        self.empty_folders: list[Path] = []
         self.notices: list[str] = []
 
     def add_classes(self, folder: Path, part: str | None) -> None:
@@ -53,10 +54,7 @@ class ImageFiles:
             )
         for class_folder in class_folders:
             if not self._add(class_folder, class_folder.name, part):
-                raise DataError(
-                    f"{class_folder} holds no images, so class {class_folder.name} is empty. Add images or "
-                    "delete it."
-                )
+                self.empty_folders.append(class_folder)
         loose = [name for name in _file_names(folder) if is_image(name)]
         if loose:
             self.notices.append(

@@ -1,0 +1,197 @@
+"""What is in a user's data, and what is wrong with it, before anything is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from transferlab.data.catalog.catalog import PARTS, Catalog
+from transferlab.data.checking import examine_files
+from transferlab.data.decoding import Examined
+from transferlab.data.domains import arrange_target, refuse_shared_images
+from transferlab.data.errors import DataError, some
+from transferlab.data.inspection_similarity import perceptual_hash, similar_pairs, thumbnail
+from transferlab.data.loading.workers import usable_cores
+from transferlab.data.module import DataModule
+from transferlab.data.parts import find_leaks, with_parts
+from transferlab.data.reader import FileReader, Reader
+
+IMBALANCED = 5.0
+"""From this ratio of the largest to the smallest class on, classes are called imbalanced."""
+
+
+@dataclass
+class DomainReport:
+    """What was found in one domain; plain values, ready for JSON.
+
+    `problems` keep it from being trained on; `warnings` should be looked at.
+    """
+
+    name: str
+    num_images: int = 0
+    classes: dict[str, int] = field(default_factory=dict)
+    imbalance_ratio: float | None = None
+    width_px: dict[str, int] = field(default_factory=dict)
+    height_px: dict[str, int] = field(default_factory=dict)
+    modes: dict[str, int] = field(default_factory=dict)
+    formats: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+    duplicates: list[list[str]] = field(default_factory=list)
+    near_duplicates: list[list[str]] = field(default_factory=list)
+    parts_given: bool = False
+    parts: dict[str, dict[str, int]] = field(default_factory=dict)
+    num_groups: int = 0
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Inspection:
+    """Reports on the source and, if there is one, the target; `catalogs` are for showing pictures."""
+
+    domains: list[DomainReport]
+    catalogs: dict[str, Catalog]
+
+    @property
+    def problems(self) -> list[str]:
+        """Reasons to exit with an error: leaks, empty classes, nothing to train on."""
+        return [problem for domain in self.domains for problem in domain.problems]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"problems": self.problems, "domains": [asdict(domain) for domain in self.domains]}
+
+
+def inspect_data(data: DataModule) -> Inspection:
+    """Look at every image of a `DataModule` that is not loaded yet; finds problems instead of raising
+    them.
+    """
+    reports, arranged = [], {}
+    for name, source in (("source", data.source), ("target", data.target)):
+        if source is None:
+            continue
+        report = DomainReport(name)
+        reports.append(report)
+        try:
+            arranged[name] = _inspect(source.load(), report, data)
+        except DataError as error:
+            report.problems.append(str(error))
+    if len(arranged) == 2 and not any(report.problems for report in reports):
+        try:
+            target = arrange_target(arranged["target"], data.split_rule, arranged["source"].classes)
+            refuse_shared_images(arranged["source"], target)
+        except DataError as error:
+            reports[1].problems.append(str(error))
+    return Inspection(reports, arranged)
+
+
+def _inspect(catalog: Catalog, report: DomainReport, data: DataModule) -> Catalog:
+    report.problems += catalog.problems
+    report.warnings += catalog.notices
+    report.num_images = len(catalog)
+    report.classes = dict(zip(catalog.classes, catalog.class_counts.tolist(), strict=True))
+    present = [count for count in report.classes.values() if count]
+    if present:
+        report.imbalance_ratio = round(max(present) / min(present), 2)
+        if report.imbalance_ratio >= IMBALANCED:
+            report.warnings.append(
+                f"The largest class has {report.imbalance_ratio} times the images of the smallest."
+            )
+    _describe_files(catalog, report)
+    whole = catalog.select(~catalog.table["sample"].isin(list(report.broken)))
+    _describe_copies(whole, report)
+    report.num_groups = int(whole.table["group"].nunique())
+    report.parts_given = bool(whole.table["split"].notna().any())
+    leaks = find_leaks(whole.table) if report.parts_given else pd.DataFrame()
+    if len(leaks):
+        pairs = [
+            " = ".join(f"{row.split}: {row.sample}" for row in unit.itertuples())
+            for _, unit in leaks.groupby("unit")
+        ]
+        report.problems.append(f"{len(pairs)} images or groups are in two parts at once: {some(pairs, 20)}.")
+    elif not catalog.problems and not (data.target is not None and whole.table["label"].isna().all()):
+        whole = with_parts(whole, data.split_rule)
+        report.warnings += whole.notices[len(catalog.notices) :]
+    report.parts = _counts_by_part(whole)
+    return whole
+
+
+def _describe_files(catalog: Catalog, report: DomainReport) -> None:
+    if isinstance(catalog.reader, FileReader):
+        examined = examine_files(catalog)
+    else:
+        shapes = {sample: catalog.reader(sample).shape for sample in catalog.samples}
+        examined = {sample: Examined(w, h, "RGB", "array") for sample, (h, w, _) in shapes.items()}
+    report.broken = {sample: facts.reason for sample, facts in examined.items() if facts.reason is not None}
+    sound = [facts for facts in examined.values() if facts.reason is None]
+    report.remarks = {sample: list(facts.remarks) for sample, facts in examined.items() if facts.remarks}
+    report.modes = dict(Counter(facts.mode for facts in sound).most_common())
+    report.formats = dict(Counter(facts.format for facts in sound).most_common())
+    report.width_px = _spread([facts.width for facts in sound])
+    report.height_px = _spread([facts.height for facts in sound])
+    if report.broken:
+        report.warnings.append(
+            f"{len(report.broken)} images cannot be read: {some(report.broken, 20)}. Training refuses them, "
+            "or leaves "
+            "them out with data.on_bad_image=skip."
+        )
+
+
+def _spread(values: list[int]) -> dict[str, int]:
+    if not values:
+        return {}
+    return {"smallest": min(values), "median": int(np.median(values)), "largest": max(values)}
+
+
+def _describe_copies(catalog: Catalog, report: DomainReport) -> None:
+    table = catalog.table
+    for _, rows in table.groupby("content", sort=False):
+        if len(rows) > 1:
+            report.duplicates.append(rows["sample"].tolist())
+            _warn_of_copies(rows, "are byte for byte the same", report)
+    unique = table.drop_duplicates("content")
+    samples = unique["sample"].tolist()
+    for pair in _look_alikes(catalog.reader, samples):
+        rows = unique.iloc[list(pair)]
+        report.near_duplicates.append(rows["sample"].tolist())
+        _warn_of_copies(rows, "look alike", report)
+
+
+def _warn_of_copies(rows: pd.DataFrame, how: str, report: DomainReport) -> None:
+    """Copies within one class are harmless, for they share a part; of those that look alike nobody knows."""
+    if rows["label"].nunique() > 1:
+        report.warnings.append(f"{some(rows['sample'])} {how} but are of different classes.")
+    if how == "look alike" and rows["split"].nunique() > 1:
+        report.warnings.append(f"{some(rows['sample'])} {how} but are in different parts.")
+
+
+def _look_alikes(reader: Reader, samples: list[str]) -> list[tuple[int, int]]:
+    def looked_at(sample: str) -> tuple[int, np.ndarray]:
+        pixels = reader(sample)
+        return perceptual_hash(pixels), thumbnail(pixels, 16)
+
+    if not samples:
+        return []
+    with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
+        hashes, thumbnails = zip(*pool.map(looked_at, samples), strict=True)
+    return similar_pairs(np.array(hashes, dtype=np.uint64), np.stack(thumbnails))
+
+
+def _counts_by_part(catalog: Catalog) -> dict[str, dict[str, int]]:
+    split = catalog.table["split"]
+    return {
+        part: dict(
+            zip(
+                catalog.classes,
+                catalog.select((split == part).fillna(False)).class_counts.tolist(),
+                strict=True,
+            )
+        )
+        for part in PARTS
+        if (split == part).any()
+    }

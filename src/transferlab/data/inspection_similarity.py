@@ -1,0 +1,76 @@
+"""Images that look alike: recompressed, resized or slightly changed copies."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import combinations, pairwise
+
+import cv2
+import numpy as np
+
+BITS = 64
+NEAR_BITS = 6
+NEAR_GREY_LEVELS = 8.0
+BANDS = NEAR_BITS + 1
+
+
+def perceptual_hash(pixels_HW3: np.ndarray) -> int:
+    """64 bits: the signs of the lowest frequencies of a 32x32 grey thumbnail about their median.
+
+    The "pHash" of Zauner (2010), Implementation and Benchmarking of Perceptual Image Hash Functions.
+    """
+    frequencies = cv2.dct(thumbnail(pixels_HW3, 32).astype(np.float32))[:8, :8].ravel()
+    bits = frequencies > np.median(frequencies[1:])
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def thumbnail(pixels_HW3: np.ndarray, size_px: int) -> np.ndarray:
+    """Grey, uint8, shape (size_px, size_px)."""
+    grey = cv2.cvtColor(np.ascontiguousarray(pixels_HW3), cv2.COLOR_RGB2GRAY)
+    return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA)
+
+
+def similar_pairs(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, whose hashes differ in at most 6 bits and thumbnails by at most 8 grey levels.
+
+    Two hashes that differ in at most 6 of 64 bits are equal in at least one of 7 bands of bits, so only those
+    that share a band are compared.
+
+    Args:
+        hashes_N: uint64.
+        thumbnails_NSS: uint8, shape (N, 16, 16) or so.
+    """
+    same = defaultdict(list)
+    for row, value in enumerate(hashes_N.tolist()):
+        same[value].append(row)
+    candidates = {pair for rows in same.values() for pair in combinations(rows, 2)}
+    values = list(same)
+    for one, other in _near_values(np.array(values, dtype=np.uint64)):
+        candidates.update(
+            (min(pair), max(pair))
+            for pair in ((i, j) for i in same[values[one]] for j in same[values[other]])
+        )
+    small = thumbnails_NSS.astype(np.int16)
+    return sorted(
+        (i, j) for i, j in candidates if float(np.abs(small[i] - small[j]).mean()) <= NEAR_GREY_LEVELS
+    )
+
+
+def _near_values(values: np.ndarray) -> set[tuple[int, int]]:
+    pairs: set[tuple[int, int]] = set()
+    edges = np.linspace(0, BITS, BANDS + 1).astype(int)
+    for low, high in pairwise(edges):
+        band = (values >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
+        order = np.argsort(band, kind="stable")
+        starts = np.flatnonzero(np.diff(band[order], prepend=band[order][:1] + np.uint64(1)))
+        for members in np.split(order, starts[1:]):
+            for place, one in enumerate(members[:-1]):
+                others = members[place + 1 :]
+                distance = _num_ones(values[others] ^ values[one])
+                for other in others[distance <= NEAR_BITS]:
+                    pairs.add((min(int(one), int(other)), max(int(one), int(other))))
+    return pairs
+
+
+def _num_ones(values: np.ndarray) -> np.ndarray:
+    return np.unpackbits(values.view(np.uint8).reshape(len(values), 8), axis=1).sum(1)
