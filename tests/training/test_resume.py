@@ -101,7 +101,7 @@ def test_killed_anywhere(where, owner, method, call):
     [
         ["trainer.accumulate_grad_batches=2", "strategy.learning_rates.warmup_epochs=1.5"],
         ["fit.ema_decay=0.9"],
-        ["fit.early_stopping_patience=1", "strategy.learning_rates.base=0.0"],
+        ["fit.early_stopping_patience=1", "strategy.learning_rates.base=1.0e-9"],
         ["strategy/penalty=[l1,l2_sp]", "trainer.gradient_clip_val=0.5"],
         ["strategy/learning_rates=default", "strategy.learning_rates.optimizer=sgd", "strategy.learning_rates.schedule=step"],
         ["data.num_workers=2", "data/augmentation=standard"],

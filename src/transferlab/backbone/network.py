@@ -10,8 +10,20 @@ import torch
 from timm.data import resolve_data_config
 from torch import nn
 
+from transferlab.backbone.checkpointing import checkpoint_gradients
+from transferlab.backbone.hub import why_unreachable
 from transferlab.backbone.stages import Stage, ordered_stages
 from transferlab.backbone.weights import WeightsError, WeightsFile, find_weights, load_into
+
+# Arguments of timm.create_model that are about weights, or that this program gives itself
+_NOT_ARCHITECTURE = {
+    "cache_dir",
+    "checkpoint_path",
+    "num_classes",
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+}
 
 
 class Backbone(nn.Module):
@@ -21,6 +33,7 @@ class Backbone(nn.Module):
         name: timm's name of the architecture; may be None where the weights file names it.
         weights: `hub`, `random`, `shipped`, a `.safetensors` file, or an earlier run folder.
         image_size: side of the square input in pixels; None: what the weights were trained with.
+        crop_pct: share of the image's side that the centre crop keeps, up to 1; None: as in the pretraining.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
         kwargs: further arguments for `timm.create_model`.
         load_weights: False leaves the random initialisation, with everything else that `weights` says
@@ -36,6 +49,7 @@ class Backbone(nn.Module):
         name: str | None,
         weights: str = "hub",
         image_size: int | None = None,
+        crop_pct: float | None = None,
         gradient_checkpointing: bool = False,
         kwargs: dict | None = None,
         load_weights: bool = True,
@@ -44,23 +58,22 @@ class Backbone(nn.Module):
         file = find_weights(weights)
         self.name, self.kwargs = _architecture(name, dict(kwargs or {}), file, weights)
         self.weights = weights
-        fixed = _fixed_size(self.name, image_size)
-        self.network = _create(self.name, {**self.kwargs, **fixed}, pretrained=load_weights and weights == "hub")
+        image_size = image_size or (file.image_size if file else None)
+        self.network = _create(
+            self.name, self.kwargs, image_size, pretrained=load_weights and weights == "hub"
+        )
         if file is not None and load_weights:
             load_into(self.network, file)
         if gradient_checkpointing:
             self._checkpoint_gradients()
         found = resolve_data_config(pretrained_cfg=self.network.pretrained_cfg)
-        size = image_size or found["input_size"][-1]
-        if file is not None:
-            found |= {key: value for key, value in file.preprocessing.items() if key != "input_size"}
-            size = image_size or file.preprocessing.get("input_size", [size])[-1]
+        found |= file.preprocessing if file else {}
         self.preprocessing: dict[str, Any] = {
-            "image_size": int(size),
+            "image_size": int(image_size or found["input_size"][-1]),
             "mean": tuple(found["mean"]),
             "std": tuple(found["std"]),
             "interpolation": str(found["interpolation"]),
-            "crop_pct": float(found["crop_pct"]),
+            "crop_pct": float(crop_pct or found["crop_pct"]),
         }
         self.stages: tuple[Stage, ...] = ordered_stages(self.network)
         self.num_features = self._count_features()
@@ -71,7 +84,7 @@ class Backbone(nn.Module):
 
     def _checkpoint_gradients(self) -> None:
         try:
-            self.network.set_grad_checkpointing(True)
+            checkpoint_gradients(self.network)
         except (AttributeError, AssertionError) as error:
             raise WeightsError(
                 f"backbone.gradient_checkpointing=true: timm's {self.name} does not support it. Set it to false."
@@ -90,6 +103,11 @@ class Backbone(nn.Module):
                 "Set data.image_size to a size that it takes."
             ) from error
         self.network.train(was_training)
+        if not isinstance(features, torch.Tensor) or features.ndim != 2:
+            raise WeightsError(
+                f"backbone.kwargs={self.kwargs}: with these, {self.name} does not give one vector of features "
+                "for each image. Leave out global_pool, features_only and the like."
+            )
         return int(features.shape[1])
 
 
@@ -109,39 +127,52 @@ def _architecture(
     return name or file.architecture, {**file.kwargs, **kwargs}
 
 
-def _fixed_size(name: str, image_size: int | None) -> dict[str, int]:
-    """The argument by which networks of a fixed input size (ViT, Swin) are told another one."""
-    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    if image_size is not None and known is not None and known.fixed_input_size:
-        return {"img_size": image_size}
-    return {}
-
-
-def _create(name: str, kwargs: dict[str, Any], pretrained: bool) -> nn.Module:
-    if not timm.is_model(name):
-        raise WeightsError(_unknown(name))
-    try:
-        return timm.create_model(name, pretrained=pretrained, num_classes=0, **kwargs)
-    except TypeError as error:
-        raise WeightsError(f"backbone.kwargs={kwargs}: timm's {name} does not take them ({error}).") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        if not pretrained:
-            raise WeightsError(f"backbone.name={name}: timm could not build it ({error}).") from error
+def _create(name: str, kwargs: dict[str, Any], image_size: int | None, *, pretrained: bool) -> nn.Module:
+    _refuse_unknown(name)
+    if not_architecture := sorted(_NOT_ARCHITECTURE.intersection(kwargs)):
         raise WeightsError(
-            f"backbone.weights=hub: the weights of {name} could not be loaded ({_reason(error)}). "
-            "Check the connection (and HF_ENDPOINT, HF_HUB_OFFLINE), or give a file: "
-            "backbone.weights=FILE.safetensors; backbone.weights=random starts from nothing."
-        ) from error
+            f"backbone.kwargs.{not_architecture[0]} says nothing of the architecture, and kwargs is for that "
+            "alone. backbone.weights says which weights to use."
+        )
+    if pretrained and (reason := why_unreachable(name)):
+        raise WeightsError(_not_loaded(name, reason))
+    known = timm.get_pretrained_cfg(name)
+    # by this argument, networks of a fixed input size (ViT, Swin) are told another one
+    fixed = {"img_size": image_size} if image_size and known is not None and known.fixed_input_size else {}
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **{**kwargs, **fixed})
+    except TypeError as error:
+        given = f"backbone.kwargs={kwargs}" if kwargs else f"data.image_size={image_size}"
+        raise WeightsError(f"{given}: timm's {name} does not take this ({_reason(error)}).") from error
+    except Exception as error:  # whatever timm, the hub's client and the file's reader raise
+        if not pretrained:
+            raise WeightsError(
+                f"backbone.name={name}: timm could not build it ({_reason(error)})."
+            ) from error
+        raise WeightsError(_not_loaded(name, _reason(error))) from error
 
 
-def _unknown(name: str) -> str:
-    models = timm.list_models()
-    close = get_close_matches(name.split(".")[0], models, n=4, cutoff=0.6)
-    mend = f" Did you mean {', '.join(close)}?" if close else " timm.list_models() lists them all."
-    return f"backbone.name={name}: timm {timm.__version__} has no such network.{mend}"
+def _not_loaded(name: str, reason: str) -> str:
+    return (
+        f"backbone.weights=hub: the weights of {name} could not be loaded ({reason}). "
+        "Check the connection (and HF_ENDPOINT, HF_HUB_OFFLINE), or give a file: "
+        "backbone.weights=FILE.safetensors; backbone.weights=random starts from nothing."
+    )
+
+
+def _refuse_unknown(name: str) -> None:
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        close = get_close_matches(architecture, timm.list_models(), n=4, cutoff=0.6)
+        mend = f"Did you mean {', '.join(close)}?" if close else "timm.list_models() lists them all."
+        raise WeightsError(f"backbone.name={name}: timm {timm.__version__} has no such network. {mend}")
+    tagged = timm.list_pretrained(f"{architecture}.*")
+    if tag and name not in tagged:
+        close = get_close_matches(name, tagged, n=4, cutoff=0.0)
+        mend = f"It has {', '.join(close)}." if close else "It has none."
+        raise WeightsError(f"backbone.name={name}: timm {timm.__version__} has no such weights. {mend}")
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what went wrong, deepest cause first where it says more."""
-    text = str(error).strip().splitlines()
-    return (text[0] if text else type(error).__name__)[:200]
+    """What went wrong, on one line."""
+    return (" ".join(str(error).split()) or type(error).__name__)[:200]

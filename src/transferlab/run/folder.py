@@ -94,12 +94,15 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; freed by the system however the process ends.
 
+        A POSIX lock, not `flock`: that one would live on in the data loader's workers, which are forked and
+        outlast a killed process by seconds.
+
         Raises:
             RunFolderError: another process works in it.
         """
         with (self.path / ".lock").open("w") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 raise RunFolderError(f"{self.path} is in use by another process; wait for it to end.") from None
             yield

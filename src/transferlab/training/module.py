@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -119,7 +120,7 @@ class TransferModule(pl.LightningModule):
 
     def _steps_per_epoch(self) -> float:
         batches, accumulated = self.trainer.num_training_batches, self.trainer.accumulate_grad_batches
-        return max(1.0, np.ceil(batches / accumulated))
+        return max(1.0, math.ceil(batches / accumulated))
 
     # --- a step -------------------------------------------------------------------------------------------
 

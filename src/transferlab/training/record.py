@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 import transferlab
 from transferlab.backbone.classifier import Classifier
@@ -104,7 +104,7 @@ def save_model(network: Classifier, classes: tuple[str, ...], folder: Path) -> N
     tensors = {f"backbone.{name}": tensor for name, tensor in backbone.network.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
     beside = folder / ".model.safetensors.tmp"
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, beside)
+    beside.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
     size = backbone.preprocessing["image_size"]
     about = {
         "architecture": backbone.name,
