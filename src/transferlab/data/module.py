@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +18,15 @@ from transferlab.data.checking import checked
 from transferlab.data.domains import arrange_source, arrange_target, refuse_shared_images
 from transferlab.data.errors import DataError
 from transferlab.data.loading.dataset import EvaluationSet, Images, TrainingSet, as_is
+from transferlab.data.loading.decoded_cache import decoded
 from transferlab.data.loading.sampler import EvaluationBatches, Position, TrainingBatches
 from transferlab.data.loading.workers import batch_loader, choose_workers
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.parts import SplitRule
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.reader import FileReader
+
+KEPT_BYTES = 2**28
 
 
 class DataModule(pl.LightningDataModule):
@@ -56,6 +61,8 @@ class DataModule(pl.LightningDataModule):
         check_images: decode every file once before anything starts (remembered by contents); False = find out
             while training.
         on_bad_image: `error`, `skip`, or `quarantine` to move broken files into `.quarantine` in their root.
+        cache: `decoded` keeps decoded images in the user's cache folder, for this and other runs.
+        cache_gib: GiB that all decoded images together may take there.
         sampling: `uniform`, or `balanced` to draw classes equally often.
         steps_per_epoch: None = one pass over the source.
     """
@@ -83,6 +90,8 @@ class DataModule(pl.LightningDataModule):
         on_leak: Literal["error", "drop"] = "error",
         check_images: bool = True,
         on_bad_image: Literal["error", "skip", "quarantine"] = "error",
+        cache: Literal["none", "decoded"] = "none",
+        cache_gib: float = 20.0,
         sampling: Literal["uniform", "balanced"] = "uniform",
         steps_per_epoch: int | None = None,
     ) -> None:
@@ -118,6 +127,8 @@ class DataModule(pl.LightningDataModule):
         self.shots_seed = shots_seed
         self.check_images = check_images
         self.on_bad_image = on_bad_image
+        self.cache = cache
+        self.cache_gib = cache_gib
         self.sampling = sampling
         self.steps_per_epoch = steps_per_epoch
         self.position = Position()
@@ -200,6 +211,31 @@ class DataModule(pl.LightningDataModule):
         """Prepare images as a network wants them; `seed` orders and augments them."""
         self._preprocessing = preprocessing
         self._seed = seed
+        if self.cache == "decoded":
+            for parts in ("train", "val", "test", "source_test"), ("target_train", "target_val", "test"):
+                self._use_decoded([part for part in parts if part in self._catalogs])
+        in_memory = all(catalog.reader.in_memory for catalog in self._catalogs.values())
+        workers = choose_workers(self.num_workers, in_memory=in_memory)
+        if self.num_workers == "auto":
+            why = "the images are in memory" if in_memory else "images are decoded while training"
+            self.notices.append(f"data.num_workers=auto: {workers}, for {why}.")
+
+    def _use_decoded(self, parts: list[str]) -> None:
+        """Let the parts of one domain read from a store of decoded images."""
+        assert self._preprocessing is not None
+        by_reader = [part for part in parts if isinstance(self._catalogs[part].reader, FileReader)]
+        if not by_reader:
+            return
+        reader = self._catalogs[by_reader[0]].reader
+        parts = [part for part in by_reader if self._catalogs[part].reader is reader]
+        store = decoded(
+            [self._catalogs[part] for part in parts], self._preprocessing, most_gib=self.cache_gib
+        )
+        if isinstance(store, str):
+            self.notices.append(f"data.cache=decoded has no effect: {store}.")
+            return
+        for part in parts:
+            self._catalogs[part] = replace(self._catalogs[part], reader=store)
 
     def train_dataloader(self) -> DataLoader[Any]:
         source = self._images("train", augmented=True)
@@ -263,7 +299,13 @@ class DataModule(pl.LightningDataModule):
             if augmented
             else self._preprocessing.evaluation_transform()
         )
-        return Images(catalog, transform, keep=catalog.reader.in_memory and not random)
+        return Images(catalog, transform, keep=not random and self._fits(catalog))
+
+    def _fits(self, catalog: Catalog) -> bool:
+        """Whether a part's prepared images may stay in memory."""
+        assert self._preprocessing is not None
+        prepared_bytes = len(catalog) * 3 * self._preprocessing.image_size**2
+        return catalog.reader.in_memory and prepared_bytes < KEPT_BYTES
 
     def _current_position(self, num_batches: int) -> Position:
         """From the trainer's own count of batches, which its checkpoints hold.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.errors import DataError
@@ -50,6 +51,30 @@ def test_flips_are_flips():
     plain = augmented()
     assert torch.equal(augmented(horizontal_flip=1.0), plain.flip(-1))
     assert torch.equal(augmented(vertical_flip=1.0), plain.flip(-2))
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+def test_crops_and_flips_are_torchvisions(interpolation):
+    prepared = Preprocessing(image_size=24, interpolation=interpolation)
+    theirs = v2.Compose(
+        [
+            v2.RandomResizedCrop(
+                24, (0.3, 1.0), (0.5, 2.0), v2.InterpolationMode(interpolation), antialias=True
+            ),
+            v2.RandomHorizontalFlip(0.5),
+            v2.RandomVerticalFlip(0.5),
+        ]
+    )
+    options = Augmentation(
+        min_crop_area=0.3, max_crop_ratio=2.0, horizontal_flip=0.5, vertical_flip=0.5
+    ).build(prepared)
+    channels_last = PHOTO.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    for seed in range(40):
+        with seeded(seed):
+            expected = theirs(PHOTO)
+        with seeded(seed):
+            ours = options(channels_last)
+        assert torch.equal(ours, expected)
 
 
 def test_crops_have_the_asked_area_and_ratio():

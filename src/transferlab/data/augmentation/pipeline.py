@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
+from torch import Tensor
 from torchvision.transforms import v2
 
 from transferlab.data.errors import DataError
-from transferlab.data.preprocessing import ImageTransform, Preprocessing
+from transferlab.data.preprocessing import ImageTransform, Preprocessing, resized
 
 Policy = Literal["trivial", "rand"]
 
@@ -70,21 +72,13 @@ class Augmentation:
 
     def build(self, preprocessing: Preprocessing) -> ImageTransform:
         """The transform for images of training; draws from torch's global generator."""
-        interpolation = preprocessing.interpolation_mode
         steps: list[ImageTransform] = [preprocessing.evaluation_transform()]
         if self.min_crop_area < 1:
-            crop = v2.RandomResizedCrop(
-                preprocessing.image_size,
-                scale=(self.min_crop_area, 1.0),
-                ratio=(1 / self.max_crop_ratio, self.max_crop_ratio),
-                interpolation=interpolation,
-                antialias=True,
-            )
-            steps = [crop]
+            steps = [RandomCrop(preprocessing, self.min_crop_area, self.max_crop_ratio)]
         if self.horizontal_flip:
-            steps.append(v2.RandomHorizontalFlip(self.horizontal_flip))
+            steps.append(RandomFlip(self.horizontal_flip, axis=-1))
         if self.vertical_flip:
-            steps.append(v2.RandomVerticalFlip(self.vertical_flip))
+            steps.append(RandomFlip(self.vertical_flip, axis=-2))
         if self.rotation_degrees:
             # bilinear: torchvision rotates tensors with nearest or bilinear only
             mode = v2.InterpolationMode.BILINEAR
@@ -94,6 +88,36 @@ class Augmentation:
         if self.policy is not None:
             steps.append({"trivial": v2.TrivialAugmentWide, "rand": v2.RandAugment}[self.policy]())
         return v2.Compose(steps)
+
+
+class RandomCrop:
+    """torchvision's RandomResizedCrop: its draws and its pixels, without its wrapping."""
+
+    def __init__(self, preprocessing: Preprocessing, min_area: float, max_ratio: float) -> None:
+        self.size_px = preprocessing.image_size
+        self.interpolation = preprocessing.interpolation
+        self.crop = v2.RandomResizedCrop(
+            self.size_px, scale=(min_area, 1.0), ratio=(1 / max_ratio, max_ratio), antialias=True
+        )
+
+    def __call__(self, image_3HW: Tensor) -> Tensor:
+        box = self.crop.make_params([image_3HW])
+        top, left = box["top"], box["left"]
+        part = image_3HW[:, top : top + box["height"], left : left + box["width"]]
+        return resized(part, self.size_px, self.size_px, self.interpolation)
+
+
+class RandomFlip:
+    """torchvision's RandomHorizontalFlip (axis -1) and RandomVerticalFlip (axis -2), without their
+    wrapping.
+    """
+
+    def __init__(self, probability: float, *, axis: int) -> None:
+        self.probability = probability
+        self.axis = axis
+
+    def __call__(self, image_3HW: Tensor) -> Tensor:
+        return image_3HW.flip(self.axis) if float(torch.rand(1)) < self.probability else image_3HW
 
 
 def _require(name: str, value: float, holds: bool, rule: str) -> None:

@@ -47,7 +47,7 @@ class Images:
 
     def _made(self, row: int) -> Tensor:
         pixels_HW3 = torch.from_numpy(self.reader(self.samples[row]))
-        return self.transform(pixels_HW3.permute(2, 0, 1)).contiguous()
+        return self.transform(pixels_HW3.permute(2, 0, 1))
 
 
 class TrainingSet(Dataset[Batch]):
@@ -65,12 +65,12 @@ class TrainingSet(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> Batch:
         source = [key for key in keys if key.domain == "source"]
         batch = {
-            "image": torch.stack([self._augmented(self.source, key) for key in source]),
+            "image": stacked([self._augmented(self.source, key) for key in source]),
             "label": torch.from_numpy(self.source.labels[[key.row for key in source]]),
         }
         if self.target is not None:
             target = [key for key in keys if key.domain == "target"]
-            batch["target_image"] = torch.stack([self._augmented(self.target, key) for key in target])
+            batch["target_image"] = stacked([self._augmented(self.target, key) for key in target])
         if self.mixes:
             batch["mixing_seed"] = torch.tensor(derived_seed("mixing", self.seed, *source[0], *source[-1]))
         return batch
@@ -92,13 +92,21 @@ class EvaluationSet(Dataset[Batch]):
         self.images = images
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        batch = {"image": torch.stack([self.images[row] for row in rows]), "index": torch.tensor(rows)}
+        batch = {"image": stacked([self.images[row] for row in rows]), "index": torch.tensor(rows)}
         if self.images.labelled:
             batch["label"] = torch.from_numpy(self.images.labels[rows])
         return batch
 
     def __getitem__(self, row: int) -> Batch:
         return self.__getitems__([row])
+
+
+def stacked(images: list[Tensor]) -> Tensor:
+    """A batch in the usual layout, whatever that of the images: one copy."""
+    batch = torch.empty((len(images), *images[0].shape), dtype=torch.uint8)
+    for place, image in enumerate(images):
+        batch[place] = image
+    return batch
 
 
 def as_is(batch: Batch) -> Batch:

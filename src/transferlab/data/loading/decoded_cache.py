@@ -1,0 +1,145 @@
+"""Decoded images in one file, mapped into memory: the work of decoding is done once for all jobs and
+epochs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import torch
+
+from transferlab.data.cache_folder import cache_folder
+from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.loading.workers import usable_cores
+from transferlab.data.preprocessing import Preprocessing, resized_short_side
+
+VERSION = "decoded 1"
+SHORT_SIDE_PX = 256
+GIB = 2**30
+
+
+class DecodedReader:
+    """Reads images of a store that `decoded` has made; safe to hand to worker processes."""
+
+    def __init__(self, store: Path) -> None:
+        index = json.loads((store / "index.json").read_text())
+        self._place = {sample: (start, height, width) for sample, start, height, width in index["images"]}
+        # copy on write: nobody can change the file, and torch takes the pages as they are
+        self._pixels = np.memmap(store / "pixels.bin", dtype=np.uint8, mode="c")
+        self.in_memory = self._pixels.nbytes < GIB
+
+    def __call__(self, sample: str) -> np.ndarray:
+        start, height, width = self._place[sample]
+        return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+
+def decoded(catalogs: list[Catalog], preprocessing: Preprocessing, *, most_gib: float) -> DecodedReader | str:
+    """A reader of all samples of `catalogs`, which share one reader; or why there is none.
+
+    Images are stored with a short side of 256 px, or of what the evaluation resizes to if that is more;
+    smaller images as they are. The store is named by contents, appears at once or not at all, and is shared:
+    one process makes it while others wait. The least recently used stores go when all together pass
+    `most_gib`.
+    """
+    contents = {
+        sample: content
+        for catalog in catalogs
+        for sample, content in zip(catalog.samples, catalog.table["content"], strict=True)
+    }
+    short_side = max(SHORT_SIDE_PX, preprocessing.resized_px)
+    folder = cache_folder("decoded")
+    store = folder / _name(contents, short_side, preprocessing.interpolation)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _alone(folder / f"{store.name}.lock"):
+            if not (store / "index.json").is_file():
+                reason = _make(store, catalogs[0], list(contents), short_side, preprocessing, most_gib * GIB)
+                if reason is not None:
+                    return reason
+        os.utime(store)
+        _bound(folder, most_gib * GIB, keep=store)
+        return DecodedReader(store)
+    except OSError as error:
+        return f"{folder} cannot be used ({error.strerror or error})"
+
+
+def _name(contents: dict[str, str], short_side: int, interpolation: str) -> str:
+    digest = hashlib.blake2b(f"{VERSION} {short_side} {interpolation}".encode(), digest_size=16)
+    for sample, content in sorted(contents.items()):
+        digest.update(f"{sample}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def _make(
+    store: Path,
+    catalog: Catalog,
+    samples: list[str],
+    short_side: int,
+    preprocessing: Preprocessing,
+    most_bytes: float,
+) -> str | None:
+    """Write the store; the reason why not if it would be too large."""
+
+    def prepared(sample: str) -> np.ndarray:
+        image = torch.from_numpy(catalog.reader(sample)).permute(2, 0, 1)
+        if min(image.shape[-2:]) > short_side:
+            image = resized_short_side(image, short_side, preprocessing.interpolation)
+        return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
+
+    temporary = Path(mkdtemp(dir=store.parent, prefix=".making."))
+    try:
+        images, position = [], 0
+        with (temporary / "pixels.bin").open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
+            for start in range(0, len(samples), 256):  # in portions: a pool's results pile up in memory
+                portion = samples[start : start + 256]
+                for sample, pixels in zip(portion, pool.map(prepared, portion), strict=True):
+                    images.append([sample, position, *pixels.shape[:2]])
+                    position += pixels.nbytes
+                    if position > most_bytes:
+                        return f"the decoded images take more than data.cache_gib={most_bytes / GIB:g}"
+                    file.write(pixels.tobytes())
+        (temporary / "index.json").write_text(json.dumps({"images": images}))
+        shutil.rmtree(store, ignore_errors=True)
+        temporary.rename(store)
+        return None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _bound(folder: Path, most_bytes: float, *, keep: Path) -> None:
+    """Delete the least recently used stores; jobs that have one mapped keep their pages."""
+    stores = sorted(
+        (path.parent for path in folder.glob("*/index.json")), key=lambda path: path.stat().st_mtime
+    )
+    sizes = {store: (store / "pixels.bin").stat().st_size for store in stores}
+    for store in stores:
+        if sum(sizes.values()) <= most_bytes:
+            return
+        if store != keep:
+            shutil.rmtree(store, ignore_errors=True)
+            (folder / f"{store.name}.lock").unlink(missing_ok=True)
+            del sizes[store]
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time, where the system can lock files; elsewhere each makes its own and the last
+    wins.
+    """
+    with lock.open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except (ImportError, OSError):
+            pass
+        yield

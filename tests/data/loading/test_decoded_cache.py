@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.catalog.folder import Folder
+from transferlab.data.loading import decoded_cache
+from transferlab.data.loading.decoded_cache import DecodedReader, decoded
+from transferlab.data.preprocessing import Preprocessing
+
+PREPARED = Preprocessing(image_size=8)
+
+
+@pytest.fixture
+def catalog(image_folder):
+    return Folder(str(image_folder({"a": 4, "b": 4}))).load()
+
+
+def stores(own_cache):
+    return sorted(path.parent.name for path in (own_cache / "decoded").glob("*/index.json"))
+
+
+def test_small_images_are_stored_as_they_are(catalog, own_cache):
+    reader = decoded([catalog], PREPARED, most_gib=1.0)
+    assert isinstance(reader, DecodedReader)
+    assert reader.in_memory
+    for sample in catalog.samples:
+        np.testing.assert_array_equal(reader(sample), catalog.reader(sample))
+    assert len(stores(own_cache)) == 1
+
+
+def test_large_images_are_shrunk_as_evaluation_shrinks_them(catalog, monkeypatch):
+    monkeypatch.setattr(decoded_cache, "SHORT_SIDE_PX", 9)
+    prepared = Preprocessing(image_size=8, crop_pct=0.875)  # short side 9
+    reader = decoded([catalog], prepared, most_gib=1.0)
+    transform = prepared.evaluation_transform()
+    for sample in catalog.samples:
+        assert reader(sample).shape == (9, 10, 3)  # of 10 x 12
+        one, other = (
+            transform(torch.from_numpy(read(sample)).permute(2, 0, 1)) for read in (reader, catalog.reader)
+        )
+        assert torch.equal(one, other)
+
+
+def test_a_second_use_decodes_nothing(catalog):
+    decoded([catalog], PREPARED, most_gib=1.0)
+    catalog.reader.root = None  # reading would fail
+    assert isinstance(decoded([catalog], PREPARED, most_gib=1.0), DecodedReader)
+
+
+def test_changed_contents_make_another_store(catalog, own_cache, image_folder):
+    decoded([catalog], PREPARED, most_gib=1.0)
+    path = catalog.reader.path(catalog.samples[0])
+    path.write_bytes(catalog.reader.path(catalog.samples[1]).read_bytes())
+    changed = Folder(str(catalog.reader.root)).load()
+    reader = decoded([changed], PREPARED, most_gib=1.0)
+    np.testing.assert_array_equal(reader(changed.samples[0]), reader(changed.samples[1]))
+    assert len(stores(own_cache)) == 2
+
+
+def test_the_least_recently_used_store_goes(catalog, own_cache):
+    names = []
+    size_gib = 8 * 10 * 12 * 3 / 2**30
+    for age, rows in enumerate(([0, 1], [0, 2], [0, 3])):
+        part = catalog.select(np.isin(range(8), rows))
+        decoded([part], PREPARED, most_gib=1.0)
+        (name,) = set(stores(own_cache)) - set(names)
+        names.append(name)
+        os.utime(own_cache / "decoded" / name, (age, age))
+    decoded([catalog.select(np.isin(range(8), [0, 1]))], PREPARED, most_gib=1.0)  # used again
+    decoded([catalog.select(np.isin(range(8), [0, 4]))], PREPARED, most_gib=size_gib * 6 / 8)
+    left = stores(own_cache)
+    assert names[0] in left
+    assert names[1] not in left
+    assert names[2] in left
+    assert len(left) == 3
+
+
+def test_too_large_is_said_and_leaves_nothing(catalog, own_cache, data_module):
+    reason = decoded([catalog], PREPARED, most_gib=1e-6)
+    assert reason == "the decoded images take more than data.cache_gib=1e-06"
+    assert stores(own_cache) == []
+    assert [path for path in (own_cache / "decoded").iterdir() if path.suffix != ".lock"] == []
+    data = data_module(source=Folder(str(catalog.reader.root)), cache="decoded", cache_gib=1e-6)
+    assert any("data.cache=decoded has no effect" in notice for notice in data.notices)
+
+
+def test_a_killed_maker_leaves_no_half_store(catalog, own_cache, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decoded_cache.json, "dumps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            decoded([catalog], PREPARED, most_gib=1.0)
+    assert stores(own_cache) == []
+    assert isinstance(decoded([catalog], PREPARED, most_gib=1.0), DecodedReader)
+
+
+def _pixels(root: str) -> int:
+    catalog = Folder(root).load()
+    reader = decoded([catalog], PREPARED, most_gib=1.0)
+    return int(sum(reader(sample).sum(dtype=np.int64) for sample in catalog.samples))
+
+
+def test_jobs_of_a_sweep_share_one_store(catalog, own_cache):
+    import multiprocessing
+
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
+        sums = list(pool.map(_pixels, [str(catalog.reader.root)] * 4))
+    assert len(set(sums)) == 1
+    assert len(stores(own_cache)) == 1
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_batches_are_the_same_with_and_without(image_folder, data_module, num_workers):
+    options = {
+        "source": Folder(str(image_folder({"a": 12, "b": 12}))),
+        "augmentation": Augmentation(min_crop_area=0.5, horizontal_flip=0.5),
+        "batch_size": 4,
+        "num_workers": num_workers,
+    }
+    plain, cached = data_module(**options), data_module(**options, cache="decoded")
+    for loader in ("train_dataloader", "test_dataloader"):
+        for one, other in zip(getattr(plain, loader)(), getattr(cached, loader)(), strict=True):
+            assert all(torch.equal(one[key], other[key]) for key in one)
+    assert isinstance(cached.catalog("train").reader, DecodedReader)
+
+
+def test_the_choice_of_workers_is_said(image_folder, data_module):
+    root = str(image_folder({"a": 4, "b": 4}))
+    said = {
+        cache: data_module(source=Folder(root), num_workers="auto", cache=cache).notices[-1]
+        for cache in ("none", "decoded")
+    }
+    assert said["decoded"] == "data.num_workers=auto: 0, for the images are in memory."
+    assert "images are decoded while training" in said["none"]
