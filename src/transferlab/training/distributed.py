@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from transferlab.run.folder import Run
 
@@ -13,13 +13,14 @@ WORKER_VERB = "join"  # not listed: Lightning starts `transferlab join RUN` for 
 
 
 @contextlib.contextmanager
-def launched_by_file(run: Run) -> Iterator[None]:
+def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
     """Within this, Lightning's launcher starts further processes by `transferlab join RUN`.
 
-    It repeats the command line of this process otherwise: a whole sweep once more, or a notebook.
+    It repeats the command line of this process otherwise: a whole sweep once more, or a notebook. `allow`
+    are the user's own modules that the config names.
     """
     before = sys.argv
-    sys.argv = [sys.argv[0], WORKER_VERB, str(run.path.resolve())]
+    sys.argv = [sys.argv[0], WORKER_VERB, str(run.path.resolve()), f"allow=[{','.join(allow)}]"]
     try:
         yield
     finally:

@@ -94,7 +94,7 @@ def _build_fit_test(
         default_root_dir=str(run.path),
     )
     started = time.perf_counter()
-    with launched_by_file(run):
+    with launched_by_file(run, config.get("allow") or []):
         earlier = fit(trainer, experiment, checkpoint)
     load_selected_weights(experiment, run)
     seconds = earlier + time.perf_counter() - started
