@@ -38,7 +38,11 @@ def main() -> None:
     transferlab(
         folder,
         *("train", "-m", "experiment=digits_to_photos", "strategy=source_only,dann", "seed=0,1"),
-        *("backbone.weights=letters", "hydra.sweep.dir=digits_to_photos", "trainer.enable_progress_bar=false"),
+        *(
+            "backbone.weights=letters",
+            "hydra.sweep.dir=digits_to_photos",
+            "trainer.enable_progress_bar=false",
+        ),
     )
 
     title(f"Done in {(time.monotonic() - started) / 60:.1f} minutes")

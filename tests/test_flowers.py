@@ -29,12 +29,19 @@ def accuracy(folder: str, shared: object, *overrides: str) -> float:
     return Run(folder).result["test"]["accuracy"]
 
 
-
 def test_transfer_on_flowers(shared_data):
     few_epochs = "trainer.max_epochs=4"
-    probe = accuracy("probe", shared_data, "strategy=feature_extraction", "trainer.max_epochs=8", "data/augmentation=none")
+    probe = accuracy(
+        "probe", shared_data, "strategy=feature_extraction", "trainer.max_epochs=8", "data/augmentation=none"
+    )
     tuned = accuracy("tuned", shared_data, "strategy=fine_tune", "strategy.bn=frozen", few_epochs)
-    gradual = accuracy("gradual", shared_data, "strategy=progressive_unfreezing", "strategy.bn=frozen", "trainer.max_epochs=7")
+    gradual = accuracy(
+        "gradual",
+        shared_data,
+        "strategy=progressive_unfreezing",
+        "strategy.bn=frozen",
+        "trainer.max_epochs=7",
+    )
     scratch = accuracy("scratch", shared_data, "strategy=from_scratch", few_epochs)
     assert probe >= 0.80
     assert tuned >= probe - 0.02

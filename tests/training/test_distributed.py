@@ -16,8 +16,21 @@ from transferlab.run.folder import Run
 @pytest.mark.slow
 def test_two_processes_train_and_evaluate_each_sample_once():
     command = [
-        *(sys.executable, "-m", "transferlab", "train", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"),
-        *("strategy=progressive_unfreezing", "data.shots_per_class=4", "data.batch_size=4", "trainer.max_epochs=3"),
+        *(
+            sys.executable,
+            "-m",
+            "transferlab",
+            "train",
+            "trainer=ddp",
+            "trainer.accelerator=cpu",
+            "trainer.devices=2",
+        ),
+        *(
+            "strategy=progressive_unfreezing",
+            "data.shots_per_class=4",
+            "data.batch_size=4",
+            "trainer.max_epochs=3",
+        ),
         *("backbone=timm", "backbone.name=test_resnet", "backbone.weights=random", "hydra.run.dir=run"),
     ]
     finished = subprocess.run(

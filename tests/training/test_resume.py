@@ -58,7 +58,10 @@ def assert_same(one: str, other: str) -> None:
     different = [name for name in weights if weights[name].tobytes() != expected[name].tobytes()]
     assert not different
     for table in ("history.csv", "predictions/val.csv", "predictions/test.csv", "split.csv"):
-        read = [pd.read_csv(Path(folder) / table).drop(columns="seconds", errors="ignore") for folder in (one, other)]
+        read = [
+            pd.read_csv(Path(folder) / table).drop(columns="seconds", errors="ignore")
+            for folder in (one, other)
+        ]
         pd.testing.assert_frame_equal(*read, check_exact=True)
     results = [Run(folder).result for folder in (one, other)]
     for key in ("val", "test", "per_class", "selection"):
@@ -89,7 +92,9 @@ def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
     ],
 )
 def test_killed_anywhere(where, owner, method, call):
-    arguments = overrides("progressive_unfreezing", "test_resnet", "data/augmentation=light", "strategy.head_dropout=0.2")
+    arguments = overrides(
+        "progressive_unfreezing", "test_resnet", "data/augmentation=light", "strategy.head_dropout=0.2"
+    )
     train_alone("alone", arguments)
     train_killed("killed", arguments, owner, method, call)
     resume("killed")
@@ -103,7 +108,11 @@ def test_killed_anywhere(where, owner, method, call):
         ["fit.ema_decay=0.9"],
         ["fit.early_stopping_patience=1", "strategy.learning_rates.base=1.0e-9"],
         ["strategy/penalty=[l1,l2_sp]", "trainer.gradient_clip_val=0.5"],
-        ["strategy/learning_rates=default", "strategy.learning_rates.optimizer=sgd", "strategy.learning_rates.schedule=step"],
+        [
+            "strategy/learning_rates=default",
+            "strategy.learning_rates.optimizer=sgd",
+            "strategy.learning_rates.schedule=step",
+        ],
         ["data.num_workers=2", "data/augmentation=standard"],
     ],
     ids=lambda setting: setting[0],
@@ -138,7 +147,9 @@ def test_a_finished_run_is_left_as_it_is():
 
 
 def test_augmentation_and_dropout_do_not_depend_on_workers():
-    arguments = overrides("fine_tune", "test_resnet", "data/augmentation=standard", "strategy.head_dropout=0.3")
+    arguments = overrides(
+        "fine_tune", "test_resnet", "data/augmentation=standard", "strategy.head_dropout=0.3"
+    )
     train_alone("none", [*arguments, "data.num_workers=0"])
     train_alone("two", [*arguments, "data.num_workers=2"])
     assert_same("none", "two")

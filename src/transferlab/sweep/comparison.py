@@ -95,7 +95,9 @@ def _labels(run: Run) -> dict[str, Any]:
     ignored = ("name", "logger.", "trainer.enable_progress_bar")
     return {
         **choices,
-        **{key: value for key, value in flat.items() if not key.startswith(ignored) and "_target_" not in key},
+        **{
+            key: value for key, value in flat.items() if not key.startswith(ignored) and "_target_" not in key
+        },
     }
 
 

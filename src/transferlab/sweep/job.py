@@ -34,7 +34,9 @@ def run_job(config: DictConfig) -> Run:
         begun = run.config_file.is_file()
         if not begun:
             run.create()
-        run_in(config, run, choices=dict(hydra.runtime.choices), warnings=warnings_about(config), resume=begun)
+        run_in(
+            config, run, choices=dict(hydra.runtime.choices), warnings=warnings_about(config), resume=begun
+        )
     except UserError as error:
         _record_failure(run, error)
         sys.stderr.write(f"{error}\n")

@@ -6,15 +6,6 @@ import pytorch_lightning as pl
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.training.build import Experiment
-from transferlab.training.checkpoints import load_checkpoint
-from transferlab.run.folder import Run
-
-
-def load_selected_weights(experiment: Experiment, run: Run) -> None:
-    """Put the weights of the selected epoch into the module; the last ones are there already."""
-    module = experiment.module
-    if module.strategy.selection == "val_loss" and run.best_checkpoint.is_file():
-        module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
 
 
 def evaluated_parts(experiment: Experiment) -> list[str]:

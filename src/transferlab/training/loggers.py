@@ -78,7 +78,9 @@ def log_result(loggers: list[Logger], result: Mapping[str, Any], predictions: Pr
             logger.log_metrics({f"final_{name}": value for name, value in figures.items()})
             continue
         logger.experiment.summary.update({f"final/{name}": value for name, value in figures.items()})
-        logger.experiment.summary.update({"status": result["status"], **_flat(result.get("cost") or {}, "cost")})
+        logger.experiment.summary.update(
+            {"status": result["status"], **_flat(result.get("cost") or {}, "cost")}
+        )
         if predictions is not None and (predictions.labels_N >= 0).any():
             import wandb as client
 

@@ -185,7 +185,9 @@ class TransferModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Add the epoch to the history; the callbacks that save and stop come after this."""
         self._seconds += time.perf_counter() - self._started
-        means = {f"train/{name}": (total / max(self._batches, 1)).item() for name, total in self._sums.items()}
+        means = {
+            f"train/{name}": (total / max(self._batches, 1)).item() for name, total in self._sums.items()
+        }
         if not np.isfinite(means.get("train/loss", 0.0)):
             self._refuse_nan(torch.tensor(float("nan")), self._sums)
         entry = {

@@ -118,5 +118,3 @@ def save_model(network: Classifier, classes: tuple[str, ...], folder: Path) -> N
     }
     write_atomically(folder / "model.json", json.dumps(about, indent=2) + "\n")
     beside.replace(folder / "model.safetensors")
-
-

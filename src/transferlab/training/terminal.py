@@ -11,6 +11,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from transferlab.evaluation.metrics import METRICS
+from transferlab.training.build import Experiment
 
 # Advice of libraries that a run has already taken into account
 _SETTLED = (
@@ -63,4 +64,14 @@ def show_result(figures: Mapping[str, Any]) -> None:
         f"{cost['trainable_parameters']:,} of {cost['parameters']:,} parameters trained; "
         f"{cost['fit_seconds']:.1f} s",
         highlight=False,
+    )
+
+
+def summary_of(experiment: Experiment) -> str:
+    """What is about to be trained, in a line."""
+    backbone, data = experiment.module.network.backbone, experiment.data
+    sizes = ", ".join(f"{part.replace('_', ' ')} {size}" for part, size in data.parts.items())
+    return (
+        f"{backbone.name} at {backbone.preprocessing['image_size']} px, {len(backbone.stages)} stages; "
+        f"{data.num_classes} classes; samples: {sizes}"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,14 +14,13 @@ from pytorch_lightning.loggers import Logger
 from transferlab.run import environment
 from transferlab.run.folder import Run, write_atomically
 from transferlab.training import loggers, record
-from transferlab.training.build import Experiment, build, make
+from transferlab.training.build import build, make
 from transferlab.training.callbacks import callbacks_of
-from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.distributed import is_worker, launched_by_file
-from transferlab.training.evaluate import evaluated_parts, load_selected_weights, predict
+from transferlab.training.evaluate import evaluated_parts, predict
+from transferlab.training.fitting import fit, load_selected_weights
 from transferlab.training.progress import shows_bars
-from transferlab.training.stopping import is_over
-from transferlab.training.terminal import quiet_libraries, say, show_result
+from transferlab.training.terminal import quiet_libraries, say, show_result, summary_of
 
 
 def run_experiment(
@@ -79,10 +77,12 @@ def _build_fit_test(
     result["warnings"] = [*result["warnings"], *data.notices]
     for text in result["warnings"]:
         say(f"note: {text}")
-    say(_summary(experiment))
+    say(summary_of(experiment))
     if not is_worker():
         write_atomically(run.path / "split.csv", data.split_table().to_csv(index=False))
-    told += [make(node, folder=str(run.path), run_id=run.path.name) for node in (config.logger or {}).values()]
+    told += [
+        make(node, folder=str(run.path), run_id=run.path.name) for node in (config.logger or {}).values()
+    ]
     loggers.log_config(told, config)
     trainer: pl.Trainer = make(
         config.trainer,
@@ -117,32 +117,6 @@ def _build_fit_test(
     return figures
 
 
-def fit(trainer: pl.Trainer, experiment: Experiment, checkpoint: Path | None) -> float:
-    """Fit, from a checkpoint where there is one; return the seconds that went into it before."""
-    module = experiment.module
-    if checkpoint is None:
-        trainer.fit(module, datamodule=experiment.data)
-        return 0.0
-    content = load_checkpoint(checkpoint)
-    module.on_load_checkpoint(content)
-    earlier = sum(entry["seconds"] for entry in module.history)
-    if is_over(module.history, module.strategy.unfreezing, module.num_stages, experiment.fit):
-        module.load_state_dict(content["state_dict"])
-        trainer.strategy.connect(module)
-    else:
-        trainer.fit(module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True)
-    return earlier
-
-
 def _shown(config: DictConfig) -> DictConfig:
     """What goes into config.yaml: all but the permission to run a user's own classes."""
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "allow"])
-
-
-def _summary(experiment: Experiment) -> str:
-    backbone, data = experiment.module.network.backbone, experiment.data
-    sizes = ", ".join(f"{part.replace('_', ' ')} {size}" for part, size in data.parts.items())
-    return (
-        f"{backbone.name} at {backbone.preprocessing['image_size']} px, {len(backbone.stages)} stages; "
-        f"{data.num_classes} classes; samples: {sizes}"
-    )
