@@ -23,7 +23,7 @@ from transferlab.training.stopping import best_epoch
 
 
 class Checkpoints(Checkpoint):
-    """Writes `last.ckpt` and `best.ckpt` into a folder, each at once (a reader sees the old or the new one)."""
+    """Writes `last.ckpt` and `best.ckpt` into a folder; a reader sees the old one or the new one."""
 
     def __init__(self, folder: Path, settings: FitSettings, *, keep_best: bool) -> None:
         super().__init__()

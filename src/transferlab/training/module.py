@@ -166,7 +166,8 @@ class TransferModule(pl.LightningModule):
         if not np.isfinite(probabilities_NC).all():
             raise NotFiniteError(
                 f"The validation predictions of epoch {self.current_epoch} are not finite: the weights have "
-                "overflowed. Lower strategy.learning_rates.base or clip gradients (trainer.gradient_clip_val=1.0)."
+                "overflowed. Lower strategy.learning_rates.base or clip gradients: "
+                "trainer.gradient_clip_val=1.0."
             )
         self.validation = {
             f"val/{name}": value

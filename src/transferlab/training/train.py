@@ -35,9 +35,10 @@ def run_experiment(
 
     Args:
         config: checked and resolved.
-        run: the folder; with `resume`, one whose training was cut short.
+        run: its folder.
         choices: the options of the config groups, for the record.
         warnings: what to tell the user first; also recorded.
+        resume: go on in a folder whose training was cut short.
 
     Raises:
         UserError: data, weights or a training that can not be used; recorded as failed.
