@@ -15,7 +15,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-STRATEGIES = "from_scratch,feature_extraction,fine_tune,progressive_unfreezing"
+STRATEGIES = "feature_extraction,fine_tune,progressive_unfreezing"
+QUIET = ["trainer.enable_progress_bar=false", "fit.keep_checkpoints=false"]
 
 
 def main() -> None:
@@ -27,23 +28,14 @@ def main() -> None:
     transferlab(folder, "train", "experiment=pretrain_letters", "hydra.run.dir=letters")
 
     title("2. Transfer it to handwritten digits: how much does each way gain over none?")
-    transferlab(
-        folder,
-        *("train", "-m", "experiment=few_digits", f"strategy={STRATEGIES}", "seed=0,1,2"),
-        *("data.shots_per_class=3,10", "backbone.weights=letters"),
-        *("hydra.sweep.dir=few_digits", "trainer.enable_progress_bar=false", "fit.keep_checkpoints=false"),
-    )
+    sweep = ["train", "-m", "experiment=few_digits", "seed=0,1,2", "data.shots_per_class=3,10", *QUIET]
+    sweep += ["hydra.sweep.dir=few_digits"]
+    transferlab(folder, *sweep, "strategy=from_scratch")
+    transferlab(folder, *sweep, f"strategy={STRATEGIES}", "backbone.weights=letters")
 
     title("3. Adapt from plain digits to digits on photos, without a label of the target")
-    transferlab(
-        folder,
-        *("train", "-m", "experiment=digits_to_photos", "strategy=source_only,dann", "seed=0,1"),
-        *(
-            "backbone.weights=letters",
-            "hydra.sweep.dir=digits_to_photos",
-            "trainer.enable_progress_bar=false",
-        ),
-    )
+    pair = ["train", "-m", "experiment=digits_to_photos", "strategy=source_only,dann", "seed=0,1", *QUIET]
+    transferlab(folder, *pair, "backbone.weights=letters", "hydra.sweep.dir=digits_to_photos")
 
     title(f"Done in {(time.monotonic() - started) / 60:.1f} minutes")
     for sweep in ("few_digits", "digits_to_photos"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,17 @@ _SHOWN = {
 }
 
 
-def compare_sweep(runs: Sequence[Run]) -> Path:
-    """Write comparison.csv into the sweep's folder, print the table, return the folder."""
-    folder = runs[0].path.parent
+def compare_sweep(folder: Path) -> pd.DataFrame:
+    """Write comparison.csv into a sweep's folder from all runs in it, and print the table."""
+    runs = [Run(result.parent) for result in sorted(folder.glob("*/result.json"))]
     table = comparison(runs)
     table.to_csv(folder / "comparison.csv", index=False, float_format="%.6g")
     _print(table)
     for run in runs:
         if run.status != "finished":
-            print(f"{run.status}: {run.path.name}: {str(run.result.get('error', '')).splitlines()[0:1]}")
-    return folder
+            reason = str(run.result.get("error", "")).partition("\n")[0]
+            sys.stdout.write(f"{run.status}: {run.path.name}: {reason}\n")
+    return table
 
 
 def comparison(runs: Sequence[Run]) -> pd.DataFrame:

@@ -1,0 +1,83 @@
+"""Every command of the README runs, in a folder like the one it speaks of."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.training.processes import in_child
+from transferlab import cli
+from transferlab.training import api
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("transferlab ")]
+SHORT = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.enable_progress_bar=false"]
+
+
+@pytest.fixture
+def _newcomers_folder(tmp_path):
+    """Photos of two classes, weights with their JSON, a part of one's own and an experiment."""
+    rng = np.random.default_rng(0)
+    for row in range(20):
+        file = tmp_path / "photos" / ("cats", "dogs")[row % 2] / f"{row}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (40, 48, 3), np.uint8)).save(file)
+    import timm
+
+    (tmp_path / "weights").mkdir()
+    network = timm.create_model("test_resnet", num_classes=0)
+    save_file(network.state_dict(), tmp_path / "weights" / "mine.safetensors")
+    (tmp_path / "weights" / "mine.json").write_text('{"architecture": "test_resnet"}')
+    python = re.search(r"```python\n(import torch\n.*?)```", README, re.DOTALL)
+    assert python
+    (tmp_path / "my_parts.py").write_text(python[1])
+    for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
+        name = "strategy/objective/focal" if "my_parts" in text else "experiment/lesions"
+        file = tmp_path / "conf" / f"{name}.yaml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def prepared(command: str) -> list[str]:
+    """The command's arguments, made short, and independent of a hub and of devices that are not here."""
+    arguments = shlex.split(command)[1:]
+    if arguments[0] != "train" or "--cfg" in arguments:
+        return arguments
+    if "backbone=resnet18" in arguments:
+        arguments += ["backbone.weights=random", "data.image_size=32"]
+    return [argument for argument in arguments if argument != "trainer=gpu"] + SHORT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_runs(command, _newcomers_folder):
+    if "trainer=ddp" in command:
+        pytest.skip("two processes: tests/training/test_distributed.py")
+    if "runs/first" in command:
+        first = ["backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
+        assert in_child(lambda: api.train([*first, *SHORT, "hydra.run.dir=runs/first"])) == 0
+    status = in_child(lambda: _succeed(prepared(command)))
+    assert status == 0
+
+
+def _succeed(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        cli.main(arguments)
+    assert left.value.code == 0
+
+
+def test_typos_are_shown_as_they_are(capsys):
+    """The README's listing of problems is what the command prints."""
+    shown = re.search(r"```console\n\$ transferlab (.*?)\n(.*?)```", README, re.DOTALL)
+    assert shown
+    with pytest.raises(SystemExit) as left:
+        cli.main(shlex.split(shown[1]))
+    assert left.value.code == 2
+    assert capsys.readouterr().err == shown[2]
