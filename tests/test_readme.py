@@ -22,7 +22,7 @@ SHORT = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.enabl
 
 
 @pytest.fixture
-def _newcomers_folder(tmp_path):
+def newcomers_folder(tmp_path):
     """Photos of two classes, weights with their JSON, a part of one's own and an experiment."""
     rng = np.random.default_rng(0)
     for row in range(20):
@@ -57,7 +57,7 @@ def prepared(command: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_runs(command, _newcomers_folder):
+def test_command_runs(command, newcomers_folder):
     if "trainer=ddp" in command:
         pytest.skip("two processes: tests/training/test_distributed.py")
     if "runs/first" in command:
