@@ -121,7 +121,7 @@ def _print(table: pd.DataFrame) -> None:
         shown.add_column(str(name), justify="right" if name in ("runs", "failed") else "left")
     for name in _SHOWN:
         shown.add_column(name, justify="right")
-    for _, row in table.iterrows():
+    for row in table.astype(object).to_dict("records"):
         cells = [str(row[name]) for name in settings]
         for name in _SHOWN:
             digits = 1 if "seconds" in name else 3
@@ -129,6 +129,6 @@ def _print(table: pd.DataFrame) -> None:
             text = "-" if pd.isna(mean) else f"{mean:.{digits}f}"
             cells.append(text if pd.isna(std) else f"{text} ± {std:.{digits}f}")
         shown.add_row(*cells)
-    console = Console(soft_wrap=True)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print()
     console.print(shown)

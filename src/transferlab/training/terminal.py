@@ -55,7 +55,7 @@ def show_result(figures: Mapping[str, Any]) -> None:
         if part in figures:
             values = [figures[part].get(name) for name in METRICS]
             table.add_row(part.replace("_", " "), *["-" if v is None else f"{v:.3f}" for v in values])
-    console = Console(soft_wrap=True)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(table)
     selection, cost = figures["selection"], figures["cost"]
     stages = f", {selection['trainable_stages']} stages open" if "trainable_stages" in selection else ""
