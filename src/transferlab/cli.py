@@ -20,7 +20,7 @@ Your photos:  transferlab train data=folder data.root=DIR backbone=resnet18
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a verb and leave with its exit code: 0 done, 1 failed, 2 a mistake of the user's, 130 interrupted."""
+    """Run a verb; leave with its exit code: 0 done, 1 failed, 2 a mistake of the user's, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(_dispatch(arguments))
 

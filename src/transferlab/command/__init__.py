@@ -1,1 +1,1 @@
-"""One module for each verb of the command line: reads its arguments and calls the floor that does the work."""
+"""One module for each verb of the command line: reads its arguments, calls the floor that does the work."""

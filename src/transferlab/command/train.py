@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 from omegaconf import DictConfig
 
-from transferlab.config.compose import check_sweep, compose_checked
+from transferlab.command.show import show
+from transferlab.config.compose import compose_checked
+from transferlab.config.multirun import check_sweep
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 
@@ -21,7 +24,10 @@ transferlab train [group=option ...] [key=value ...]
   transferlab train -m strategy=fine_tune,feature_extraction seed=0,1,2
 
   -m, --multirun          every combination of comma-separated values, each a run of its own
-  --cfg job               print the config and stop (also: --cfg hydra, --cfg all, --info)
+  --cfg job               print the config and stop (also: --cfg hydra, --cfg all)
+  --resolve               with --cfg: each ${...} replaced by its value
+  --package KEY           with --cfg: this part alone, e.g. strategy.objective
+  --info defaults-tree    which file brings what (Hydra's other words for --info work too)
   --config-dir DIR        a folder with configs of yours, besides ./conf
   --config-name NAME      another primary config than train
   hydra.run.dir=DIR       where the run goes (hydra.sweep.dir=DIR with -m)
@@ -29,7 +35,17 @@ transferlab train [group=option ...] [key=value ...]
 Groups: backbone, data, strategy (with /unfreezing /objective /penalty /learning_rates), trainer, logger,
 experiment; `transferlab list GROUP` shows the options, `transferlab train --cfg job` every key.
 """
-_HYDRA_ONLY = ("--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc", "--resolve", "--package", "-p")
+_WITH_VALUE = {
+    "--cfg": "cfg",
+    "-c": "cfg",
+    "--package": "package",
+    "-p": "package",
+    "--config-name": "config_name",
+    "-cn": "config_name",
+    "--config-dir": "config_dir",
+    "-cd": "config_dir",
+}
+_FOR_HYDRA = ("--info", "-i", "--hydra-help", "--shell-completion", "-sc")
 
 
 @dataclass
@@ -40,7 +56,9 @@ class _Arguments:
     config_name: str = "train"
     config_dir: str | None = None
     multirun: bool = False
-    hydra: bool = False  # only Hydra can answer it
+    cfg: str | None = None
+    package: str | None = None
+    resolve: bool = False
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -48,17 +66,18 @@ def run(arguments: Sequence[str]) -> int:
     if any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0
+    if any(argument.partition("=")[0] in _FOR_HYDRA for argument in arguments):
+        _hydra(arguments, config_name="train", task=None)
+        return 0
     given = _parse(list(arguments))
-    if given.hydra:
-        if "-sc" not in arguments and "--shell-completion" not in arguments:
-            compose_checked(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
-        return _through_hydra(arguments, given)
-    if given.multirun:
-        for text in check_sweep(
+    if given.cfg is not None:
+        composed = compose_checked(
             given.overrides, config_name=given.config_name, config_dir=given.config_dir
-        ):
-            sys.stdout.write(f"note: {text}\n")
-        return _through_hydra(arguments, given)
+        )
+        sys.stdout.write(show(composed, given.cfg, package=given.package, resolve=given.resolve))
+        return 0
+    if given.multirun:
+        return _sweep(given)
     from transferlab.training.api import train
 
     finished = train(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
@@ -71,38 +90,36 @@ def _parse(arguments: list[str]) -> _Arguments:
     while arguments:
         argument = arguments.pop(0)
         name, equals, value = argument.partition("=")
-        if name in ("--config-name", "-cn", "--config-dir", "-cd"):
+        if name in _WITH_VALUE:
             if not equals:
-                if not arguments:
-                    raise UserError(f"{name} needs a value.")
+                if not arguments or arguments[0].startswith("-"):
+                    raise UserError(f"{name} needs a value. transferlab train --help tells which.")
                 value = arguments.pop(0)
-            if name in ("--config-dir", "-cd"):
-                given.config_dir = value
-            else:
-                given.config_name = value
+            setattr(given, _WITH_VALUE[name], value)
         elif argument in ("-m", "--multirun"):
             given.multirun = True
-        elif name in _HYDRA_ONLY:
-            given.hydra = True
-            if name in ("--cfg", "-c", "--package", "-p", "--info", "-i", "-sc", "--shell-completion") and arguments:
-                if not equals and not arguments[0].startswith("-") and "=" not in arguments[0] or name == "-sc":
-                    arguments.pop(0)
+        elif argument == "--resolve":
+            given.resolve = True
         elif argument.startswith("-"):
-            raise UserError(f"{argument}: there is no such option. transferlab train --help lists them.")
+            mend = get_close_matches(
+                name, [*_WITH_VALUE, *_FOR_HYDRA, "--multirun", "--resolve"], n=1, cutoff=0.75
+            )
+            hint = f"Did you mean {mend[0]}?" if mend else "transferlab train --help lists them."
+            raise UserError(f"{argument}: there is no such option. {hint}")
         else:
             given.overrides.append(argument)
+    if given.multirun and given.cfg is not None:
+        raise UserError(
+            "--cfg shows the config of one run, and -m asks for several. Leave one of the two out."
+        )
     return given
 
 
-def _through_hydra(arguments: Sequence[str], given: _Arguments) -> int:
-    """Let Hydra's own command line do it: printing configs, completion, sweeps."""
-    import hydra
-
-    from transferlab.config import places, resolvers
-
-    resolvers.register()
-    before = sys.argv
-    sys.argv = [before[0], *arguments]
+def _sweep(given: _Arguments) -> int:
+    """Run every combination, each in a folder of its own, then compare them."""
+    sweep = check_sweep(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
+    for text in sweep.warnings:
+        sys.stdout.write(f"note: {text}\n")
     jobs: list[Run] = []
 
     def task(config: DictConfig) -> None:
@@ -110,14 +127,34 @@ def _through_hydra(arguments: Sequence[str], given: _Arguments) -> int:
 
         jobs.append(run_job(config))
 
-    try:
-        hydra.main(config_path=str(places.shipped()), config_name=given.config_name, version_base="1.3")(task)()
-    finally:
-        sys.argv = before
+    further = [] if given.config_dir is None else [f"--config-dir={given.config_dir}"]
+    into = [f"hydra.sweep.dir='{sweep.folder}'"]
+    _hydra(["--multirun", *further, *sweep.overrides, *into], config_name=given.config_name, task=task)
     if not jobs:
         return 0
     from transferlab.sweep.comparison import compare_sweep
 
-    folder = compare_sweep(jobs)
+    folder = jobs[0].path.parent
+    compare_sweep(folder)
     sys.stdout.write(f"{folder}\n")
     return 0 if all(job.status == "finished" for job in jobs) else 1
+
+
+def _hydra(arguments: Sequence[str], *, config_name: str, task: Callable[[DictConfig], None] | None) -> None:
+    """Let Hydra's own command line do it: sweeps, completion, information on a config."""
+    import hydra
+
+    from transferlab.config import places, resolvers
+
+    def nothing(config: DictConfig) -> None:
+        """For what Hydra answers without running anything."""
+
+    resolvers.register()
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        hydra.main(config_path=str(places.shipped()), config_name=config_name, version_base="1.3")(
+            task or nothing
+        )()
+    finally:
+        sys.argv = before

@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationToMissingValueError,
+    OmegaConfBaseException,
+    UnsupportedInterpolationType,
+)
 
 from transferlab.config.allowed import ALLOWED, is_allowed
+from transferlab.config.annotation import choices, in_words, kind, matches, plain
+from transferlab.config.places import near
 from transferlab.config.rules import contradictions
-from transferlab.config.signature import Argument, Signature, choices, matches, signature
+from transferlab.config.signature import Argument, Signature, signature
+from transferlab.config.sources import explained, options_of, slots, where_key
 from transferlab.run.errors import UserError
 
 _EXPERIMENT = "transferlab.config.schema.Experiment"
 _HYDRAS = ("_target_", "_convert_", "_recursive_")  # keys that `instantiate` understands
+_NAMED_PARTS = ("logger", "strategy.penalty")  # mappings of any names to classes
 
 # Arguments that the program itself passes to a class, not the config
 GIVEN: Mapping[str, frozenset[str]] = {
@@ -40,33 +49,49 @@ class ConfigError(UserError):
 
 
 def check(
-    config: DictConfig, *, given: Mapping[str, Any], files: Sequence[Path], groups: Sequence[str] = ()
+    config: DictConfig,
+    *,
+    given: Mapping[str, Any],
+    files: Sequence[Path] = (),
+    chosen: Mapping[str, str | None] | None = None,
 ) -> list[str]:
     """Every problem of a composed config, as sentences.
 
     Args:
         config: the composed config without Hydra's part, interpolations unresolved.
         given: the dotted keys set on the command line; their problems need no file name.
-        files: the user's YAML files, to say where a wrong key stands.
-        groups: the names of the config groups, for "did you mean".
+        files: the YAML files that may hold what a user wrote, to say where a wrong key stands.
+        chosen: the option of each config group, to say how to choose another.
     """
-    allow = [str(item) for item in (config.get("allow") or [])] if "allow" in given else []
-    walk = _Walk(config, allow, given, files, groups)
+    walk = _Walk(config, given, files, chosen or {})
     walk.node(config, "", signature(_EXPERIMENT))
-    if not walk.problems:
-        resolved = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(resolved, dict)
-        walk.problems += contradictions({str(key): value for key, value in resolved.items()})
-    return walk.problems
+    problems = walk.finished()
+    if not problems:
+        resolved: Any = OmegaConf.to_container(config, resolve=True)
+        for path, target in _targets(resolved):
+            if not is_allowed(target, walk.allow):
+                walk.forbidden(path, target)
+        problems = walk.finished() or contradictions(resolved)
+    return problems
 
 
-def known_paths(config: DictConfig | ListConfig | Any, path: str = "") -> Iterator[str]:
+def known_paths(config: Any, path: str = "") -> Iterator[str]:
     """The dotted path of every key of a config."""
     if isinstance(config, DictConfig) and not config._is_none() and not config._is_missing():
-        for key in config:
-            full = f"{path}.{key}" if path else str(key)
+        for key in map(str, config):
+            full = f"{path}.{key}" if path else key
             yield full
-            yield from known_paths(config._get_node(str(key)), full)
+            yield from known_paths(config._get_node(key), full)
+
+
+def _targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Path and text of every `_target_`, in lists too."""
+    items: Any = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        if key == "_target_":
+            yield path, str(value)
+        else:
+            yield from _targets(value, f"{path}.{key!s}" if path else str(key))
 
 
 class _Walk:
@@ -75,136 +100,176 @@ class _Walk:
     def __init__(
         self,
         root: DictConfig,
-        allow: Sequence[str],
         given: Mapping[str, Any],
         files: Sequence[Path],
-        groups: Sequence[str],
+        chosen: Mapping[str, str | None],
     ) -> None:
-        self.root, self.allow, self.given, self.files, self.groups = root, allow, given, files, groups
-        self.problems: list[str] = []
-        self.unknown: list[str] = []
+        self.root, self.given, self.files, self.chosen = root, given, files, chosen
+        self.slots = {part: part.replace(".", "/") for part in _NAMED_PARTS} | slots(chosen)
+        allow = root.get("allow") if "allow" in given else None
+        self.allow = [allow] if isinstance(allow, str) else [str(item) for item in allow or []]
+        self.found: list[
+            tuple[str, str, str | None]
+        ] = []  # path, sentence, the path that the value comes from
+
+    def finished(self) -> list[str]:
+        """The sentences; a wrong value that other keys refer to is told once, where it stands."""
+        wrong = {path for path, _, _ in self.found}
+        return [text for _, text, source in self.found if source not in wrong]
 
     def node(self, config: DictConfig, path: str, taken: Signature | None) -> None:
-        """Check a mapping whose keys are the arguments of `taken` (None: any keys)."""
+        """Check a mapping whose keys are the arguments of `taken`, or of the class that it names."""
         if "_target_" in config:
             target = str(config._get_node("_target_"))
             if not is_allowed(target, self.allow):
-                self.problems.append(self._not_allowed(path, target))
+                self.forbidden(path, target)
                 return
-            taken = signature(target)
+            taken = signature(target, () if target in ALLOWED else (str(Path.cwd()),))
             if taken is None:
-                self.problems.append(
-                    f"{path}._target_={target}: there is no such class. "
-                    "Is its module in this folder or installed?"
+                self._say(
+                    f"{path}._target_",
+                    f"={target}: there is no such class. Is its module in this folder, or installed?",
                 )
                 return
-        handed = GIVEN.get(taken.target, frozenset()) if taken else frozenset()
-        for key in config:
-            full = f"{path}.{key}" if path else str(key)
-            if str(key) in _HYDRAS and "_target_" in config:
+        assert taken is not None
+        handed = GIVEN.get(taken.target, frozenset())
+        names = [name for name in taken.arguments if name not in handed]
+        for key in map(str, config):
+            full = f"{path}.{key}" if path else key
+            if key in _HYDRAS and "_target_" in config:
                 continue
-            argument = None
-            if taken is not None:
-                argument = taken.arguments.get(str(key))
-                if (argument is None and not taken.open) or str(key) in handed:
-                    self._unknown_key(full, [name for name in taken.arguments if name not in handed])
-                    continue
-            self._value(config, str(key), full, argument)
-        for name, argument in (taken.arguments if taken else {}).items():
-            if argument.required and name not in config and name not in handed:
-                full = f"{path}.{name}" if path else name
-                self.problems.append(f"{full} has no value. Set it: {full}=... ({_readable(argument.text)}).")
+            if key in names or (taken.open and key not in handed):
+                self._value(config, key, full, taken.arguments.get(key))
+            else:
+                self._unknown_key(full, names)
+        for name in names:
+            if taken.arguments[name].required and config._get_node(name) is None:
+                self._no_value(f"{path}.{name}" if path else name, taken.arguments[name])
 
     def _value(self, config: DictConfig, key: str, path: str, argument: Argument | None) -> None:
-        if OmegaConf.is_missing(config, key):
-            if config._get_node(key)._is_interpolation():  # type: ignore[union-attr]
-                return  # reported where the value is missing
-            expected = f" ({_readable(argument.text)})" if argument and argument.text != "anything" else ""
-            self.problems.append(f"{path} has no value. Set it: {path}=...{expected}.")
-            return
+        node: Any = config._get_node(key)
+        source = (
+            re.fullmatch(r"\$\{([^.:{}][^:{}]*)\}", str(node._value())) if node._is_interpolation() else None
+        )
         try:
+            if OmegaConf.is_missing(config, key):
+                if not node._is_interpolation():  # else told where the value is missing
+                    self._no_value(path, argument)
+                return
             value = config[key]
         except InterpolationToMissingValueError:
-            return  # reported where the value is missing
-        except OmegaConfBaseException as error:
-            self.problems.append(f"{path}: {str(error).splitlines()[0]}.")
+            return
+        except (OmegaConfBaseException, RecursionError) as error:
+            self._interpolation(path, node._value(), error, source and source[1])
             return
         if isinstance(value, DictConfig):
-            if "_target_" not in value and argument is not None and not matches({}, argument.annotation):
-                if argument.text != "anything":
-                    self.problems.append(self._wrong_type(path, "a mapping", argument))
-            is_group = any(group == path.replace(".", "/") for group in self.groups)
-            named_parts = argument is None or is_group or "_target_" in value or path == "logger"
-            self.node(value, path, None) if named_parts else self._free(value, path)
+            self._mapping(value, path, argument)
             return
         if isinstance(value, ListConfig):
             value = OmegaConf.to_container(value)
-        if argument is not None and not matches(value, argument.annotation):
-            self.problems.append(self._wrong_type(path, value, argument))
+        if path in self.slots and not (value is None and argument and "None" in argument.text):
+            option = "..." if value is None else plain(value).replace(" ", "")
+            self._say(path, f"={plain(value)}: an option is chosen with a slash: {self.slots[path]}={option}")
+        elif argument is not None and not matches(value, argument.annotation):
+            self._wrong_type(path, value, argument, source and source[1])
 
-    def _free(self, config: DictConfig, path: str) -> None:
-        """A mapping with any keys; classes within it must still be allowed."""
-        for key in config:
-            if str(key) == "_target_":
-                self.node(config, path, None)
-                return
-            if not OmegaConf.is_missing(config, str(key)) and isinstance(config[key], DictConfig):
-                self._free(config[key], f"{path}.{key}")
+    def _mapping(self, value: DictConfig, path: str, argument: Argument | None) -> None:
+        if "_target_" in value:
+            self.node(value, path, None)
+        elif path in _NAMED_PARTS:
+            for name in map(str, value):
+                part = f"{path}.{name}"
+                if isinstance(value._get_node(name), DictConfig) and "_target_" in value[name]:
+                    self.node(value[name], part, None)
+                else:
+                    group = path.replace(".", "/")
+                    self._say(part, f": nothing of this name is chosen. Choose it first: {group}={name}")
+        elif path in self.slots or ("." not in path and argument is not None):
+            self._say(path, f": no class is named (_target_). {self._choose(path)}")
+        elif argument is not None and not matches({}, argument.annotation):
+            self._wrong_type(path, OmegaConf.to_container(value), argument, None)
 
-    def _wrong_type(self, path: str, value: Any, argument: Argument) -> str:
-        shown = str(value).lower() if isinstance(value, bool) or value is None else value
-        shown = "null" if value is None else shown
+    def forbidden(self, path: str, target: str) -> None:
+        """A class that a config may not name."""
+        close = get_close_matches(target, ALLOWED, n=1, cutoff=0.85)
+        if close:
+            mend = f"Did you mean {close[0]}?"
+        else:
+            own = target.rpartition(".")[0] or target
+            mend = f"If it is your own, allow its module on the command line: allow=[{own}]."
+        self._say(f"{path}._target_", f"={target}: a config may not name this class. {mend}")
+
+    def _no_value(self, path: str, argument: Argument | None) -> None:
+        if path in self.slots or ("." not in path and argument and argument.annotation is dict):
+            self._say(path, f" has no value. {self._choose(path)}")
+            return
+        parent, _, key = path.rpartition(".")
+        group = self.slots.get(parent, "")
+        about = explained(key, group, self.chosen.get(group))
+        if not about and argument is not None and argument.text != "Any":
+            about = in_words(argument.annotation).removesuffix(" or null")
+        self._say(path, f" has no value. Set it: {path}=..." + (f" ({about})." if about else "."))
+
+    def _choose(self, path: str) -> str:
+        group = self.slots.get(path, path.replace(".", "/"))
+        options = options_of(group)
+        return (
+            f"Choose an option: {group}=... ({', '.join(options)})."
+            if options
+            else "It is in conf/train.yaml."
+        )
+
+    def _interpolation(self, path: str, raw: str, error: BaseException, source: str | None) -> None:
+        if isinstance(error, InterpolationKeyError):
+            close = get_close_matches(source or "", list(known_paths(self.root)), n=1)
+            mend = f" Did you mean ${{{close[0]}}}?" if close else ""
+            reason = f"there is no key {source}.{mend}" if source else "there is no such key."
+        elif isinstance(error, UnsupportedInterpolationType):
+            reason = f"there is no function {raw.partition('{')[2].partition(':')[0]}."
+        elif isinstance(error, RecursionError) or "Recursive" in str(error):
+            reason, source = "it refers to itself.", None
+        else:
+            reason = f"{str(error).splitlines()[0]}."
+        self._say(path, f"={raw}: {reason}", source)
+
+    def _wrong_type(self, path: str, value: Any, argument: Argument, source: str | None) -> None:
         options = choices(argument.annotation)
-        if options and isinstance(value, str):
-            close = get_close_matches(value, options, n=1)
-            mend = f" Did you mean {close[0]}?" if close else ""
-            return f"{path}={shown}: not one of {', '.join(options)}.{mend}{self._where(path)}"
-        kind = "text" if isinstance(value, str) else _kind(value)
-        return f"{path}={shown}: must be {_readable(argument.text)}, not {kind}.{self._where(path)}"
+        close = get_close_matches(value, options, n=1) if isinstance(value, str) else []
+        mend = f" Did you mean {close[0]}?" if close else ""
+        if path == "allow":
+            mend = f" Write allow=[{value}]."
+        wanted = in_words(argument.annotation)
+        unlike = f", not {kind(value)}" if not close and not (options and isinstance(value, str)) else ""
+        self._say(path, f"={plain(value)}: must be {wanted}{unlike}.{mend}", source)
 
     def _unknown_key(self, path: str, siblings: Sequence[str]) -> None:
         parent, _, key = path.rpartition(".")
+        if path == "experiment":
+            file = next((near(file) for file in self.files if file.parent.name == "experiment"), "experiment")
+            self._say(file, ": an experiment begins with the line '# @package _global_'; this one does not.")
+            return
         close = get_close_matches(key, siblings, n=1, cutoff=0.6)
         candidates = [f"{parent}.{close[0]}" if parent else close[0]] if close else []
         if not candidates:  # the right name in another place, or a name alike anywhere
-            others = [other for other in known_paths(self.root) if other != path and "_target_" not in other]
+            wrong = {known for known, _, _ in self.found} | {path}
+            others = [
+                other for other in known_paths(self.root) if other not in wrong and "_target_" not in other
+            ]
             candidates = [other for other in others if other.rpartition(".")[2] == key]
             if not candidates:
-                by_name = {other.rpartition(".")[2]: other for other in others if other not in self.unknown}
-                candidates = [by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)]
-        self.unknown.append(path)
+                by_name = {other.rpartition(".")[2]: other for other in others}
+                candidates = [
+                    by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
+                ]
         if candidates:
-            mend = f" Did you mean {' or '.join(candidates[:3])}?"
+            mend = f"Did you mean {' or '.join(candidates[:3])}?"
+        elif siblings:
+            mend = f"Keys of {parent or 'the config'}: {', '.join(siblings)}."
         else:
-            mend = f" Keys of {parent or 'the config'}: {', '.join(siblings)}."
-        self.problems.append(f"{path}: there is no such key.{mend}{self._where(path)}")
+            mend = f"{parent} takes none."
+        self._say(path, f": there is no such key. {mend}")
 
-    def _not_allowed(self, path: str, target: str) -> str:
-        close = get_close_matches(target, ALLOWED, n=1, cutoff=0.85)
-        mend = f" Did you mean {close[0]}?" if close else ""
-        own = target.rpartition(".")[0] or target
-        return (
-            f"{path}._target_={target}: a config may not name this class.{mend} "
-            f"If it is your own, allow its module on the command line: allow=[{own}].{self._where(path)}"
-        )
-
-    def _where(self, path: str) -> str:
-        """` (in FILE)` where a key that was not given on the command line stands in one of the user's files."""
-        if any(path == key or path.startswith(key + ".") for key in self.given):
-            return ""
-        pattern = re.compile(rf"^\s*(.*[.{{\s,])?{re.escape(path.rpartition('.')[2])}\s*:", re.MULTILINE)
-        found = [file for file in self.files if pattern.search(file.read_text(encoding="utf-8"))]
-        return f" (in {found[0]})" if len(found) == 1 else ""
-
-
-def _readable(annotation: str) -> str:
-    names = {"None": "null", "str": "text", "int": "a whole number", "float": "a number", "bool": "true or false"}
-    return re.sub(r"\b(None|str|int|float|bool)\b", lambda found: names[found[0]], annotation)
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    if value is None:
-        return "null"
-    return {int: "a whole number", float: "a number", list: "a list", dict: "a mapping"}.get(type(value), "that")
+    def _say(self, path: str, rest: str, source: str | None = None) -> None:
+        typed = any(path == key or path.startswith(f"{key}.") for key in self.given)
+        place = "" if typed else where_key(path.rpartition(".")[2], self.files)
+        self.found.append((path, f"{path}{rest}{place}", source))

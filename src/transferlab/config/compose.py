@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from transferlab.config import places, resolvers
+from transferlab.config.allowed import is_allowed
 from transferlab.config.check import ConfigError, check, known_paths
+from transferlab.config.overrides import Given, did_you_mean, read_overrides
 from transferlab.config.rules import warnings_about
+from transferlab.config.sources import where
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class Composed:
 
     Attributes:
         config: with every interpolation resolved.
+        written: the same with its interpolations, as the files have it.
+        hydra: Hydra's own part.
         choices: the chosen option of each config group.
         run_dir: where a single run goes.
         warnings: what the user should know: settings without effect, files that are not read.
     """
 
     config: DictConfig
+    written: DictConfig
+    hydra: DictConfig
     choices: dict[str, str | None]
     run_dir: Path
     warnings: list[str] = field(default_factory=list)
@@ -47,7 +53,7 @@ def compose_checked(
     """The config that these overrides ask for, with every interpolation resolved.
 
     Args:
-        overrides: what stands on the command line: `group=option`, `key=value`; a sweep's first values.
+        overrides: what stands on the command line: `group=option`, `key=value`.
         config_name: the primary config.
         config_dir: a further folder of the user's, besides `./conf`.
 
@@ -55,189 +61,174 @@ def compose_checked(
         ConfigError: the list of all problems: unknown keys and options with close names, missing values,
             wrong types and choices, classes that are not allowed, settings that contradict each other.
     """
+    with started(config_name, config_dir) as composer:
+        read, problems = composer.read(overrides)
+        for given in read:
+            if given.sweeps:
+                as_list = f"{given.text.partition('=')[0]}=[{','.join(given.values)}]"
+                mend = "add -m" if given.is_group else f"add -m, or write a list as {as_list}"
+                problems.append(f"{given.text}: several values make a sweep: {mend}.")
+        return composer.compose(read, problems)
+
+
+@contextlib.contextmanager
+def started(config_name: str, config_dir: str | Path | None) -> Iterator[Composer]:
+    """Hydra, initialised for as long as the block lasts; one that was there before comes back."""
     resolvers.register()
     if config_dir is not None and not Path(config_dir).is_dir():
         raise ConfigError([f"--config-dir={config_dir}: there is no such folder."])
+    outer = HydraConfig.instance().cfg
     with initialize_config_dir(str(places.shipped()), job_name="transferlab", version_base="1.3"):
-        return _compose(list(overrides), config_name, _search_path(config_dir))
+        try:
+            yield Composer(GlobalHydra.instance().config_loader(), config_name, config_dir)
+        finally:
+            HydraConfig.instance().cfg = outer
 
 
-def check_sweep(
-    overrides: Sequence[str], *, config_name: str = "train", config_dir: str | Path | None = None
-) -> list[str]:
-    """Check every value that a multirun sweeps over, each once beside the others' first; return the warnings."""
-    resolvers.register()
-    problems: list[str] = []
-    warnings: list[str] = []
-    parser = OverridesParser.create()
-    alternatives: list[list[str]] = [list(overrides)]
-    for position, text in enumerate(overrides):
+class Composer:
+    """Composes and checks, within one initialised Hydra."""
+
+    def __init__(self, loader: ConfigLoader, config_name: str, config_dir: str | Path | None) -> None:
+        self.loader, self.config_name = loader, config_name.removesuffix(".yaml")
+        self.further = [] if config_dir is None else [f"file://{Path(config_dir).resolve()}"]
+        self._look_into(self.further)
+
+    def read(self, overrides: Sequence[str]) -> tuple[list[Given], list[str]]:
+        """The overrides that can be read, and a sentence for each that can not."""
+        searched = [text for text in overrides if text.lstrip("+").startswith("hydra.searchpath=")]
+        for text in searched:
+            places_given = text.partition("=")[2].strip("[]")
+            self.further = [*(place.strip(" '\"") for place in places_given.split(",")), *self.further]
+            self._look_into(self.further)
+        if not any((folder / f"{self.config_name}.yaml").is_file() for folder in self.folders):
+            names = sorted({file.stem for folder in self.folders for file in folder.glob("*.yaml")})
+            mend = did_you_mean(self.config_name, names) or f" There is {', '.join(names)}."
+            raise ConfigError([f"--config-name={self.config_name}: there is no such config.{mend}"])
+        kept = [text for text in overrides if text not in searched]
+        found = read_overrides(kept, self.groups, self._hydras_options)
+        return [item for item in found if isinstance(item, Given)], [
+            item for item in found if isinstance(item, str)
+        ]
+
+    def compose(self, read: Sequence[Given], problems: Sequence[str]) -> Composed:
+        """The checked config of these overrides."""
+        problems = list(problems)
         try:
-            parsed = parser.parse_override(text)
-        except HydraException:
-            continue
-        values = _sweep_values(parsed)[1:]
-        if values and all(_is_number(value) for value in values) and not parsed.is_delete():
-            values = values[-1:]  # numbers are alike: the first and the last stand for all
-        for value in values:
-            alternatives.append([*overrides[:position], f"{_key(parsed)}={value}", *overrides[position + 1 :]])
-    for alternative in alternatives:
-        try:
-            composed = compose_checked(alternative, config_name=config_name, config_dir=config_dir)
-            warnings += [text for text in composed.warnings if text not in warnings]
+            config = self._hydra_compose([given.only(0).told() for given in read])
         except ConfigError as error:
-            problems += [text for text in error.problems if text not in problems]
-    if problems:
-        raise ConfigError(problems)
-    return warnings
+            raise ConfigError([*problems, *(self._hydra_problems(read) or error.problems)]) from None
+        HydraConfig.instance().set_config(config)
+        hydra = config.hydra
+        task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        OmegaConf.set_struct(task, False)
+        typed = {given.key: given.values for given in read if not given.is_group}
+        choices = {str(group): option for group, option in hydra.runtime.choices.items()}
+        allow = task.get("allow") or []
+        if allow and "allow" not in typed:
+            problems.append(
+                "allow: a config file can not allow classes. Give it on the command line: "
+                f"allow=[{','.join(str(item) for item in allow)}]."
+            )
+        problems += _forbidden_callbacks(hydra, task)
+        problems += check(task, given=typed, files=self._users_files(choices), chosen=choices)
+        if problems:
+            raise ConfigError(problems)
+        resolved = OmegaConf.create(OmegaConf.to_container(task, resolve=True))
+        assert isinstance(resolved, DictConfig)
+        warnings = places.shadowed(self.folders) + warnings_about(resolved)
+        return Composed(resolved, task, hydra, choices, Path(hydra.run.dir), warnings)
 
+    def _look_into(self, further: Sequence[str]) -> None:
+        path = [entry.path for entry in self.loader.get_search_path().get_path()]
+        self.folders = places.folders([*path, *further])
+        self.groups = places.options(self.folders)
 
-def _compose(overrides: list[str], config_name: str, search_path: list[str]) -> Composed:
-    loader = GlobalHydra.instance().config_loader()
-    groups = sorted(_groups(loader))
-    problems: list[str] = []
-    usable: list[str] = list(search_path)
-    given: dict[str, Any] = {}
-    parser = OverridesParser.create()
-    for text in overrides:
+    def _hydras_options(self, group: str) -> Sequence[str]:
+        return self.loader.get_group_options(group, ObjectType.CONFIG)
+
+    def _hydra_compose(self, overrides: Sequence[str]) -> DictConfig:
+        search = [f"hydra.searchpath=[{','.join(self.further)}]"] if self.further else []
         try:
-            parsed = parser.parse_override(text)
-        except HydraException as error:
-            problems.append(_unreadable(text, error))
-            continue
-        key = parsed.key_or_group
-        first = _sweep_values(parsed)[:1]
-        if key in groups and not parsed.is_delete():
-            wrong = _wrong_options(loader, parsed)
-            problems += wrong
-            if not wrong:
-                usable.append(f"{_key(parsed)}={first[0]}" if first else text)
-        elif "/" in key:
-            problems.append(f"{text}: there is no group {key}.{_did_you_mean(key, groups)}")
-        elif key.split(".")[0] == "hydra" or parsed.is_delete():
-            usable.append(text)
-        else:
-            value = first[0] if first else text.split("=", 1)[1]
-            usable.append(f"++{key}={value}")
-            given[key] = value
-    config, error_text = _hydra_compose(config_name, usable)
-    if config is None:
-        raise ConfigError([*problems, error_text])
-    HydraConfig.instance().set_config(config)
-    hydra = config.hydra
-    task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    OmegaConf.set_struct(task, False)
-    allow = task.get("allow") or []
-    if allow and "allow" not in given:
-        problems.append(
-            "allow: a config file can not allow classes. Give it on the command line: "
-            f"allow=[{','.join(str(item) for item in allow)}]."
-        )
-    problems += check(task, given=given, files=_users_files(search_path, hydra), groups=groups)
-    if problems:
-        raise ConfigError(problems)
-    OmegaConf.resolve(task)
-    choices = {str(group): option for group, option in hydra.runtime.choices.items()}
-    return Composed(task, choices, Path(hydra.run.dir), _shadowed(search_path) + warnings_about(task))
+            return compose(self.config_name, overrides=[*search, *overrides], return_hydra_config=True)
+        except yaml.YAMLError as error:
+            raise ConfigError([_broken_yaml(error)]) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError([f"A config file is not UTF-8 text ({error}). Save it as such."]) from error
+        except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
+            raise ConfigError([self._in_words(error, overrides)]) from error
 
+    def _hydra_problems(self, read: Sequence[Given]) -> list[str]:
+        """The wrong ones among the `hydra.x=y`, where these are what can not be composed."""
+        own = [given for given in read if given.key.startswith("hydra.") and given.values]
+        if not own:
+            return []
+        try:
+            config = self._hydra_compose([given.only(0).told() for given in read if given not in own])
+        except ConfigError:
+            return []
+        known = [f"hydra.{path}" for path in known_paths(config.hydra)]
+        found = []
+        for given in own:
+            parent = given.key.rpartition(".")[0]
+            beside = [path for path in known if path.rpartition(".")[0] == parent]
+            mend = did_you_mean(given.key, beside, 1) or f" Keys of {parent}: {', '.join(beside) or 'none'}."
+            if given.key not in known:
+                found.append(f"{given.key}: there is no such key.{mend}")
+        return found
 
-def _hydra_compose(config_name: str, overrides: list[str]) -> tuple[DictConfig | None, str]:
-    try:
-        return compose(config_name, overrides=overrides, return_hydra_config=True), ""
-    except (HydraException, OmegaConfBaseException) as error:
+    def _in_words(self, error: Exception, overrides: Sequence[str]) -> str:
+        """What Hydra says, in a line, without its advice on signs that nobody needs here."""
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         text = " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
-        return None, text if text.endswith(".") else text + "."
+        if missing := re.search(r"Could not (?:find|load) '(?:([^']*)/)?([^'/]*)'", text):
+            group, option = missing[1] or "", missing[2]
+            options = self.groups.get(group, ())
+            mend = f"{did_you_mean(option, options)} Options: {', '.join(options)}." if options else ""
+            place = where(rf"\b{re.escape(option)}\b", self._written_by_users())
+            return f"{f'{group}={option}' if group else option}: there is no such option.{mend}{place}"
+        if unused := re.search(r"Could not override '([^']*)'\.", text):
+            name = unused[1]
+            given = next((text for text in overrides if text.lstrip("+").startswith(f"{name}=")), None)
+            close = re.search(r"Did you mean to override (.*?)\?", text)
+            mend = f" Did you mean {close[1]}?" if close else did_you_mean(name, list(self.groups), 1)
+            files = [] if given else self._written_by_users()
+            place = where(rf"override\s+/?{re.escape(name)}\b", files)
+            return f"{given or name}: the config that is chosen has no such part to replace.{mend}{place}"
+        if absent := re.match(r"Could not delete from config. '([^']*)' does not exist", text):
+            return f"~{absent[1]}: there is no such key to leave out."
+        return text if text.endswith((".", "?")) else text + "."
+
+    def _written_by_users(self) -> list[Path]:
+        """All files of the user's, and all experiments."""
+        own = [folder if folder != places.shipped() else folder / "experiment" for folder in self.folders]
+        return [file for folder in own for file in sorted(folder.rglob("*.yaml"))]
+
+    def _users_files(self, choices: Mapping[str, str | None]) -> list[Path]:
+        """The files of this config that hold what a user wrote: his own, and any experiment."""
+        own = [folder for folder in self.folders if folder != places.shipped()]
+        names = [f"{group.partition('@')[0]}/{option}.yaml" for group, option in choices.items()]
+        experiment = places.shipped() / "experiment" / f"{choices.get('experiment')}.yaml"
+        found = places.with_defaults(own, [f"{self.config_name}.yaml", *names])
+        return [experiment, *found] if experiment.is_file() else found
 
 
-def _groups(loader: ConfigLoader, parent: str = "") -> Iterator[str]:
-    for name in loader.list_groups(parent):
-        path = f"{parent}/{name}" if parent else name
-        if path != "hydra":
-            yield path
-            yield from _groups(loader, path)
+def _forbidden_callbacks(hydra: DictConfig, task: DictConfig) -> list[str]:
+    """Hydra runs the classes of `hydra.callbacks` itself, so they need the same permission."""
+    found = []
+    for name, node in (hydra.get("callbacks") or {}).items():
+        target = str(node.get("_target_"))
+        if not is_allowed(target, [str(item) for item in task.get("allow") or []]):
+            found.append(f"hydra.callbacks.{name}._target_={target}: a config may not name this class.")
+    return found
 
 
-def _wrong_options(loader: ConfigLoader, override: Override) -> list[str]:
-    """One problem for each chosen option that does not exist."""
-    group = override.key_or_group
-    options = loader.get_group_options(group, ObjectType.CONFIG)
-    values = _sweep_values(override)
-    chosen: list[Any] = values if values else [override.value()]
-    problems = []
-    for value in chosen:
-        value = value.strip("'\"") if isinstance(value, str) else value
-        if isinstance(value, str) and value.startswith("["):
-            value = [item.strip() for item in value.strip("[]").split(",") if item.strip()]
-        for option in value if isinstance(value, list) else [value]:
-            if option is not None and option != "null" and str(option) not in options:
-                problems.append(
-                    f"{override.get_key_element().lstrip('+')}={option}: there is no such option."
-                    f"{_did_you_mean(str(option), options)} Options: {', '.join(options)}."
-                )
-    return problems
+def _broken_yaml(error: yaml.YAMLError) -> str:
+    """Which file, which line, what is wrong with it."""
+    mark = getattr(error, "problem_mark", None)
+    reason = getattr(error, "problem", None) or str(error).splitlines()[0]
+    if mark is None:
+        return f"A config file is not readable YAML: {reason}."
+    return f"{places.near(Path(str(mark.name)))}, line {mark.line + 1}: this is not readable YAML ({reason})."
 
 
-def _sweep_values(override: Override) -> list[str]:
-    """The texts of the values that an override sweeps over; none where it does not sweep or has no list."""
-    if not override.is_sweep_override() or not isinstance(override.value(), Sweep):
-        return []
-    try:
-        return list(override.sweep_string_iterator())
-    except (HydraException, NotImplementedError):
-        return []
-
-
-def _key(override: Override) -> str:
-    return override.get_key_element()
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _unreadable(text: str, error: HydraException) -> str:
-    if "=" not in text:
-        return f"{text}: not a verb, nor group=option or key=value."
-    first = str(error).splitlines()[0]
-    return f"{text}: this can not be read ({first}). Quote values with special characters: 'key=\"value\"'."
-
-
-def _did_you_mean(name: str, names: Sequence[str]) -> str:
-    close = get_close_matches(name, names, n=3, cutoff=0.6)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
-
-
-def _search_path(config_dir: str | Path | None) -> list[str]:
-    """`--config-dir` as an override of Hydra's search path; `./conf` joins by the plugin."""
-    return [] if config_dir is None else [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"]
-
-
-def _users_folders(search_path: list[str]) -> list[Path]:
-    own = [places.users()] if places.users() else []
-    return [*[folder for folder in own if folder], *[Path(text.split("file://")[1][:-1]) for text in search_path]]
-
-
-def _users_files(search_path: list[str], hydra: DictConfig) -> list[Path]:
-    """The files that may hold what a user wrote: the chosen experiment and all of his own."""
-    files = [file for folder in _users_folders(search_path) for file in sorted(folder.rglob("*.yaml"))]
-    chosen = hydra.runtime.choices.get("experiment")
-    shipped = places.shipped() / "experiment" / f"{chosen}.yaml"
-    return [*files, shipped] if shipped.is_file() else files
-
-
-def _shadowed(search_path: list[str]) -> list[str]:
-    """A warning for each file of the user's that is never read because a shipped one has its name."""
-    return [
-        f"{file}: transferlab has its own {file.relative_to(folder)}, which is read instead. Rename yours."
-        for folder in _users_folders(search_path)
-        for file in sorted(folder.rglob("*.yaml"))
-        if (places.shipped() / file.relative_to(folder)).is_file()
-    ]
-
-
-__all__ = ["Composed", "ConfigError", "check_sweep", "compose_checked", "known_paths"]
+__all__ = ["Composed", "Composer", "ConfigError", "compose_checked", "started"]

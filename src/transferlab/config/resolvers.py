@@ -47,19 +47,21 @@ def identity(config: dict[str, Any]) -> str:
     return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
-def _choice(*groups: str) -> str:
+def _choice(*groups: str, _root_: DictConfig) -> str:
     """The chosen option of the first of these groups in which something is chosen."""
     from hydra.core.hydra_config import HydraConfig
 
-    choices = HydraConfig.get().runtime.choices
-    return next(str(choices[group]) for group in groups if choices.get(group) is not None)
+    hydra = _root_.get("hydra") or HydraConfig.get()  # a job's config is without Hydra's part
+    choices = hydra.runtime.choices
+    return next((str(choices[group]) for group in groups if choices.get(group)), "run")
 
 
 def _job_identity(*, _root_: DictConfig) -> str:
     """`<what this job overrides>_<identity>`: the name of a job's folder within its sweep."""
-    with_hydra = OmegaConf.masked_copy(_root_, [key for key in _root_ if key != "hydra"])
+    with_hydra = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])
     overrides = sorted(_root_.hydra.overrides.task)
     readable = ",".join(text.lstrip("+").rpartition("/")[2] for text in overrides if "root=" not in text)
+    readable = readable.replace("=[]", "=null")
     readable = "".join(c if c.isalnum() or c in "=,._-" else "-" for c in readable)[:80]
     config = OmegaConf.to_container(with_hydra, resolve=True)
     assert isinstance(config, dict)

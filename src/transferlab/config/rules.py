@@ -23,8 +23,7 @@ def contradictions(config: dict[str, Any]) -> list[str]:
 
 def warnings_about(config: DictConfig) -> list[str]:
     """One sentence for each setting that has no effect, or an unlikely one."""
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+    plain: Any = OmegaConf.to_container(config, resolve=True)
     return [text for notice in _NOTICES for text in notice(plain)]
 
 
@@ -83,14 +82,37 @@ def _epochs_are_bounded(config: dict[str, Any]) -> Iterator[str]:
     trainer = config["trainer"]
     bounds = [trainer.get("max_epochs"), trainer.get("max_time")]
     if bounds == [None, None] and trainer.get("max_steps") == -1:
-        yield "trainer.max_epochs=null: the training would never end. Set it, or trainer.max_steps or max_time."
+        yield (
+            "trainer.max_epochs=null: the training would never end. "
+            "Set it, or trainer.max_steps, or trainer.max_time."
+        )
 
 
 def _ranges(config: dict[str, Any]) -> Iterator[str]:
     """Numbers that must lie between bounds."""
-    positive = ("data.batch_size", "trainer.accumulate_grad_batches", "strategy.learning_rates.base")
-    not_negative = ("strategy.learning_rates.weight_decay", "strategy.learning_rates.warmup_epochs")
-    shares = ("strategy.head_dropout", "strategy.objective.label_smoothing", "fit.ema_decay")
+    positive = (
+        "data.batch_size",
+        "data.target_batch_size",
+        "data.image_size",
+        "data.shots_per_class",
+        "data.steps_per_epoch",
+        "data.fraction",
+        "trainer.accumulate_grad_batches",
+        "strategy.learning_rates.base",
+    )
+    not_negative = (
+        "data.num_workers",
+        "strategy.learning_rates.weight_decay",
+        "strategy.learning_rates.warmup_epochs",
+        "fit.early_stopping_patience",
+    )
+    shares = (
+        "data.val_fraction",
+        "data.test_fraction",
+        "strategy.head_dropout",
+        "strategy.objective.label_smoothing",
+        "fit.ema_decay",
+    )
     for path in positive:
         value = _at(config, path)
         if isinstance(value, int | float) and value <= 0:
@@ -103,6 +125,14 @@ def _ranges(config: dict[str, Any]) -> Iterator[str]:
         value = _at(config, path)
         if isinstance(value, int | float) and not 0 <= value < 1:
             yield f"{path}={value}: must be at least 0 and below 1."
+
+    if isinstance(fraction := _at(config, "data.fraction"), int | float) and fraction > 1:
+        yield f"data.fraction={fraction}: must be at most 1."
+
+
+def _has_a_name(config: dict[str, Any]) -> Iterator[str]:
+    if not config["name"].strip():
+        yield "name has no value, and the run folder is called after it. Set it: name=..., or leave it out."
 
 
 def _patience_can_act(config: dict[str, Any]) -> Iterator[str]:
@@ -117,8 +147,8 @@ def _patience_can_act(config: dict[str, Any]) -> Iterator[str]:
 def _random_weights_are_meant(config: dict[str, Any]) -> Iterator[str]:
     if config["strategy"].get("start_from") == "weights" and config["backbone"].get("weights") == "random":
         yield (
-            "backbone.weights=random: nothing is transferred, though the strategy expects pretrained weights. "
-            "Is strategy=from_scratch meant?"
+            "backbone.weights=random: nothing is transferred, though the strategy expects pretrained "
+            "weights. Is strategy=from_scratch meant?"
         )
 
 
@@ -167,5 +197,6 @@ _RULES = (
     _folders_exist,
     _epochs_are_bounded,
     _ranges,
+    _has_a_name,
 )
 _NOTICES = (_patience_can_act, _random_weights_are_meant, _rates_can_act, _stages_can_open, _warmup_fits)

@@ -81,7 +81,9 @@ class Run:
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             if self.config_file.is_file():
-                mend = f"To go on with it: transferlab resume {self.path}. For a new run choose another folder."
+                mend = (
+                    f"To go on with it: transferlab resume {self.path}. For a new run choose another folder."
+                )
             else:
                 mend = "Choose another folder with hydra.run.dir=DIR."
             raise RunFolderError(f"{self.path} exists and is not empty; a run never overwrites. {mend}")
@@ -104,7 +106,9 @@ class Run:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RunFolderError(f"{self.path} is in use by another process; wait for it to end.") from None
+                raise RunFolderError(
+                    f"{self.path} is in use by another process; wait for it to end."
+                ) from None
             yield
 
 
