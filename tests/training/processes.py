@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 
@@ -45,3 +46,30 @@ def kill_at_call(owner: type, method: str, call: int) -> None:
         return original(*args, **kwargs)
 
     setattr(owner, method, counting)
+
+
+def command(arguments: list[str], *, prepare: Callable[[], object] = lambda: None) -> tuple[int, str, str]:
+    """Run `transferlab ARGUMENTS` in a child; its exit code (-signal when killed), stdout and stderr."""
+    from transferlab import cli
+
+    streams = [tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")]  # noqa: SIM115 (closed below)
+
+    def action() -> None:
+        for descriptor, stream in enumerate(streams, start=1):
+            os.dup2(stream.fileno(), descriptor)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        prepare()
+        try:
+            cli.main(arguments)
+        except SystemExit as left:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(left.code or 0))
+
+    status = in_child(action)
+    texts = []
+    for stream in streams:
+        stream.seek(0)
+        texts.append(stream.read())
+        stream.close()
+    return os.waitstatus_to_exitcode(status), texts[0], texts[1]

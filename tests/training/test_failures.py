@@ -1,0 +1,142 @@
+"""What a user gets wrong, or what goes wrong: one clear sentence, an exit code, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.training.processes import command
+from tests.training.test_resume import TINY
+from transferlab.run.folder import Run
+from transferlab.training.module import TransferModule
+
+SMALL = ["train", *TINY, "backbone.name=test_resnet", "hydra.run.dir=run"]
+FOLDER = [*SMALL, "data=folder", "data.root=photos", "data.image_size=32", "data.shots_per_class=null"]
+
+
+def photos(**classes: int) -> None:
+    """A folder `photos` with so many images of each class."""
+    rng = np.random.default_rng(0)
+    Path("photos").mkdir()
+    for name, count in classes.items():
+        folder = Path("photos") / name
+        folder.mkdir()
+        for row in range(count):
+            Image.fromarray(rng.integers(0, 255, (40, 48, 3), np.uint8)).save(folder / f"{row}.png")
+
+
+def assert_refused(arguments: list[str], *parts: str) -> None:
+    """The command says these things, in a sentence or two, and leaves with 2; no traceback."""
+    code, _, said = command(arguments)
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert len(said.splitlines()) <= 6, said
+    for part in parts:
+        assert part in said, said
+
+
+def test_folder_that_does_not_exist():
+    assert_refused(FOLDER, "data.root=photos", "no such folder")
+
+
+def test_empty_folder():
+    photos()
+    assert_refused(FOLDER, "photos")
+
+
+def test_one_class():
+    photos(cats=5)
+    assert_refused(FOLDER, "photos", "class")
+
+
+def test_class_with_one_image():
+    photos(cats=6, dogs=1)
+    assert_refused(FOLDER, "dogs")
+
+
+def test_broken_image():
+    photos(cats=6, dogs=6)
+    Path("photos/dogs/broken.png").write_bytes(b"not an image")
+    assert_refused(FOLDER, "broken.png", "data.on_bad_image")
+
+
+def test_unreadable_weights():
+    Path("bad.safetensors").write_bytes(b"nothing")
+    Path("bad.json").write_text('{"architecture": "test_resnet"}')
+    assert_refused([*SMALL, "backbone.weights=bad.safetensors"], "bad.safetensors", "not a readable")
+
+
+def test_weights_of_another_architecture():
+    assert_refused([*SMALL, "backbone.weights=shipped"], "resnet10t", "test_resnet")
+
+
+def test_a_run_is_never_overwritten():
+    Path("run").mkdir()
+    Path("run/precious.txt").write_text("mine")
+    assert_refused(SMALL, "run", "never overwrites")
+    assert [file.name for file in Path("run").iterdir()] == ["precious.txt"]
+
+
+def test_nan_loss_ends_the_run_and_keeps_what_there_is():
+    code, _, said = command(
+        [*SMALL, "strategy.learning_rates.base=1.0e+30", "strategy.learning_rates.backbone_factor=1"]
+    )
+    assert code == 2, said
+    assert "Traceback" not in said
+    assert "finite" in said
+    assert "strategy.learning_rates.base" in said
+    run = Run("run")
+    assert run.status == "failed"
+    assert "finite" in run.result["error"]
+    assert (run.path / "split.csv").is_file()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_then_resumed(sent):
+    def interrupt_in_the_second_epoch() -> None:
+        original = TransferModule.training_step
+        calls = iter(range(1000))
+
+        def step(self, batch, batch_idx):
+            if next(calls) == 8:
+                os.kill(os.getpid(), sent)
+            return original(self, batch, batch_idx)
+
+        TransferModule.training_step = step
+
+    code, _, said = command(SMALL, prepare=interrupt_in_the_second_epoch)
+    assert code == 130, said
+    assert "Traceback" not in said
+    run = Run("run")
+    assert run.status == "interrupted"
+    assert len(run.history) == 1
+    code, shown, said = command(["resume", "run"])
+    assert code == 0, said
+    assert shown.splitlines()[-1] == "run"
+    assert run.status == "finished"
+    assert len(run.history) == 3
+
+
+def test_a_failing_job_is_recorded_and_the_others_finish():
+    sweep = [
+        "train",
+        "-m",
+        *TINY,
+        "backbone.name=test_resnet",
+        "hydra.sweep.dir=sweep",
+        "trainer.max_epochs=1",
+    ]
+    code, shown, _ = command(
+        [*sweep, "strategy.learning_rates.base=1e30,1e-3", "strategy.learning_rates.backbone_factor=1"]
+    )
+    assert code == 1
+    results = [Run(folder).status for folder in Path("sweep").iterdir() if folder.is_dir()]
+    assert sorted(results) == ["failed", "finished"]
+    assert Path("sweep/comparison.csv").is_file()
+    assert Path(shown.splitlines()[-1]).name == "sweep"
+    assert "failed: " in shown
