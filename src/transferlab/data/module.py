@@ -12,9 +12,11 @@ import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource
 from transferlab.data.checking import checked
+from transferlab.data.contact_sheet import contact_sheet
 from transferlab.data.domains import arrange_source, arrange_target, refuse_shared_images
 from transferlab.data.errors import DataError
 from transferlab.data.loading.dataset import EvaluationSet, Images, TrainingSet, as_is
@@ -73,7 +75,7 @@ class DataModule(pl.LightningDataModule):
         root: str | None,
         source: CatalogSource,
         target: CatalogSource | None,
-        augmentation: Augmentation,
+        augmentation: Augmentation | AlbumentationsFile,
         mixing: Mixing,
         batch_size: int = 64,
         target_batch_size: int | None = None,
@@ -274,6 +276,11 @@ class DataModule(pl.LightningDataModule):
             len(images), batch_size=self.batch_size, rank=self._rank, world_size=self._world_size
         )
         return batch_loader(EvaluationSet(images), batches, num_workers=workers, collate=as_is)
+
+    def contact_sheet(self) -> np.ndarray:
+        """A picture of augmented training images beside the plain ones: uint8 RGB, shape (H, W, 3)."""
+        plain, augmented = (self._images("train", augmented=augmented) for augmented in (False, True))
+        return contact_sheet(plain, augmented, seed=self._seed)
 
     def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
         """Images to normalised floats; mixed ones get {"label_probabilities": float (N, num_classes)}."""

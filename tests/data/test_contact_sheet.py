@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.contact_sheet import GAP_PX, spread_over_classes
+
+
+def test_first_column_is_plain_and_the_others_differ(data_module):
+    data = data_module(image_size_px=16, augmentation=Augmentation(min_crop_area=0.4, brightness=0.8))
+    before = torch.get_rng_state()
+    sheet = data.contact_sheet()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert sheet.dtype == np.uint8
+    assert sheet.shape == (GAP_PX + 6 * (16 + GAP_PX), GAP_PX + 8 * (16 + GAP_PX), 3)
+    row = spread_over_classes(data.catalog("train").table["label"].to_numpy(dtype=int), 6)[1]
+    top = GAP_PX + 16 + GAP_PX
+    tiles = [sheet[top : top + 16, left : left + 16] for left in range(GAP_PX, sheet.shape[1], 16 + GAP_PX)]
+    batch = next(iter(data.evaluation_dataloader("train")))
+    np.testing.assert_array_equal(tiles[0], batch["image"][row].permute(1, 2, 0))
+    assert len({tile.tobytes() for tile in tiles}) == 8
+    np.testing.assert_array_equal(sheet, data.contact_sheet())
+
+
+def test_all_classes_are_seen_where_there_is_room():
+    labels = np.array([2, 2, 2, 0, 1, 1])
+    assert labels[spread_over_classes(labels, 3)].tolist() == [0, 1, 2]
+    assert sorted(spread_over_classes(labels, 99)) == list(range(6))
