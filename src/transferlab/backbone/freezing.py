@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from transferlab.backbone.network import Backbone
-from transferlab.backbone.stages import stage_modules
 
 
 def freeze_all_but_last(backbone: Backbone, trainable_stages: int) -> None:
@@ -24,19 +23,24 @@ def freeze_all_but_last(backbone: Backbone, trainable_stages: int) -> None:
 def set_modes(backbone: Backbone, trainable_stages: int, *, freeze_bn: bool) -> None:
     """Training mode for what trains, evaluation mode for what is frozen.
 
-    A frozen stage uses and keeps the statistics of its pretraining; a backbone without any trainable stage
-    is in evaluation mode as a whole (stochastic depth too), so that its features never change.
+    A frozen stage uses and keeps the statistics of its pretraining and drops nothing out; a backbone without
+    any trainable stage is in evaluation mode as a whole, so that its features never change.
     """
     backbone.train(trainable_stages > 0)
     if trainable_stages == 0:
         return
-    for stage in backbone.stages[: len(backbone.stages) - trainable_stages]:
-        for module in stage_modules(backbone.network, stage):
+    open_stages = backbone.stages[max(len(backbone.stages) - trainable_stages, 0) :]
+    trained = {part for stage in open_stages for name in stage.parameters for part in _above(name)}
+    for name, module in backbone.network.named_modules():
+        is_frozen = name not in trained and next(module.parameters(), None) is not None
+        if is_frozen or (freeze_bn and isinstance(module, _BatchNorm)):
             module.eval()
-    if freeze_bn:
-        for module in backbone.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
+
+
+def _above(parameter: str) -> list[str]:
+    """The names of the modules that hold a parameter, the network itself (the empty name) included."""
+    parts = parameter.split(".")
+    return [".".join(parts[:depth]) for depth in range(len(parts))]
 
 
 def count_trainable(module: nn.Module) -> int:

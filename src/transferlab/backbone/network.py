@@ -87,7 +87,7 @@ class Backbone(nn.Module):
             checkpoint_gradients(self.network)
         except (AttributeError, AssertionError) as error:
             raise WeightsError(
-                f"backbone.gradient_checkpointing=true: timm's {self.name} does not support it. Set it to false."
+                f"backbone.gradient_checkpointing=true: {self.name} does not offer it. Set it to false."
             ) from error
 
     def _count_features(self) -> int:
@@ -97,16 +97,17 @@ class Backbone(nn.Module):
         try:
             with torch.no_grad():
                 features = self.network(torch.zeros(1, 3, side, side))
-        except (RuntimeError, AssertionError, ValueError) as error:
+        except Exception as error:  # each network complains in its own way
+            given = f" with backbone.kwargs={self.kwargs}" if self.kwargs else ""
             raise WeightsError(
-                f"backbone.name={self.name} can not take images of {side} px ({str(error).splitlines()[0]}). "
+                f"backbone.name={self.name}{given} can not take images of {side} px ({_reason(error)}). "
                 "Set data.image_size to a size that it takes."
             ) from error
         self.network.train(was_training)
         if not isinstance(features, torch.Tensor) or features.ndim != 2:
             raise WeightsError(
-                f"backbone.kwargs={self.kwargs}: with these, {self.name} does not give one vector of features "
-                "for each image. Leave out global_pool, features_only and the like."
+                f"backbone.kwargs={self.kwargs}: with these, {self.name} does not give one vector "
+                "of features for each image. Leave out global_pool, features_only and the like."
             )
         return int(features.shape[1])
 
@@ -114,7 +115,7 @@ class Backbone(nn.Module):
 def _architecture(
     name: str | None, kwargs: dict[str, Any], file: WeightsFile | None, weights: str
 ) -> tuple[str, dict[str, Any]]:
-    """timm's name and the arguments, from the config or from the weights file; the two must agree."""
+    """The name and the arguments for timm, from the config or from the weights file; the two must agree."""
     if file is None:
         if name is None:
             raise WeightsError("backbone.name has no value. Set it: backbone.name=resnet18 (any timm name).")
@@ -134,9 +135,14 @@ def _create(name: str, kwargs: dict[str, Any], image_size: int | None, *, pretra
             f"backbone.kwargs.{not_architecture[0]} says nothing of the architecture, and kwargs is for that "
             "alone. backbone.weights says which weights to use."
         )
+    known = timm.get_pretrained_cfg(name)
+    if pretrained and (known is None or not known.has_weights):
+        raise WeightsError(
+            f"backbone.weights=hub: nobody has published weights of {name} for timm. Choose another network, "
+            "or give a file: backbone.weights=FILE.safetensors; backbone.weights=random starts from nothing."
+        )
     if pretrained and (reason := why_unreachable(name)):
         raise WeightsError(_not_loaded(name, reason))
-    known = timm.get_pretrained_cfg(name)
     # by this argument, networks of a fixed input size (ViT, Swin) are told another one
     fixed = {"img_size": image_size} if image_size and known is not None and known.fixed_input_size else {}
     try:

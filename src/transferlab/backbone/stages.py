@@ -7,7 +7,7 @@ into a neighbour, so that "the last k stages" means something in every family.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from timm.models import group_parameters
@@ -27,13 +27,24 @@ class Stage:
 def ordered_stages(network: nn.Module) -> tuple[Stage, ...]:
     """The stages of a timm network, input first; every parameter is in exactly one of them."""
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
-    groups = group_parameters(network, network.group_matcher(coarse=True))
-    named = [list(names) for _, names in sorted(groups.items(), key=lambda item: item[0])]
+    named = _groups(network)
     merged = merge_small(named, [sum(sizes[name] for name in names) for names in named])
-    stages = tuple(Stage(_common_name(names), tuple(names)) for names in merged)
+    stages = tuple(Stage(_name(names, sizes), tuple(names)) for names in merged)
     listed = [name for stage in stages for name in stage.parameters]
     assert sorted(listed) == sorted(sizes), "timm's group_matcher left out or repeated a parameter"
     return stages
+
+
+def _groups(network: nn.Module) -> list[list[str]]:
+    """Parameter names by depth, as timm groups them; where it has no groups, by modules in their order."""
+    try:
+        groups = group_parameters(network, network.group_matcher(coarse=True))  # type: ignore[operator]
+    except (AttributeError, AssertionError):
+        modules: dict[str, list[str]] = {}
+        for name, _ in network.named_parameters():
+            modules.setdefault(".".join(name.split(".")[:-1][:2]), []).append(name)
+        return list(modules.values())
+    return [list(names) for _, names in sorted(groups.items(), key=lambda item: item[0])]
 
 
 def merge_small(groups: Sequence[Sequence[str]], sizes: Sequence[int]) -> list[list[str]]:
@@ -60,18 +71,19 @@ def merge_small(groups: Sequence[Sequence[str]], sizes: Sequence[int]) -> list[l
     return merged
 
 
-def stage_modules(network: nn.Module, stage: Stage) -> list[nn.Module]:
-    """The modules that own a parameter of this stage directly (a norm, a convolution)."""
-    owners = dict.fromkeys(name.rpartition(".")[0] for name in stage.parameters)
-    return [network.get_submodule(owner) for owner in owners]
+def _name(names: Sequence[str], sizes: Mapping[str, int], inside: str = "") -> str:
+    """The module that holds most of a stage: `layer3`, `blocks.4`; several of a list: `features.6-7`."""
+    shares: dict[str, int] = {}
+    for name in names:
+        child = inside + name.removeprefix(inside).split(".")[0]
+        shares[child] = shares.get(child, 0) + sizes[name]
+    largest = max(shares, key=lambda child: shares[child])
+    if not _is_whole(largest, names, sizes):
+        return _name([name for name in names if name.startswith(f"{largest}.")], sizes, f"{largest}.")
+    whole = [child for child in shares if _is_whole(child, names, sizes)] if inside else [largest]
+    return whole[0] if len(whole) == 1 else f"{whole[0]}-{whole[-1].removeprefix(inside)}"
 
 
-def _common_name(names: Sequence[str]) -> str:
-    """What most of a stage's parameters share: `layer3`, `blocks.4`, `features.12-17`."""
-    tops = [name.split(".")[0] for name in names]
-    top = max(dict.fromkeys(tops), key=tops.count)
-    inside = [name.split(".")[1] for name in names if name.startswith(f"{top}.") and name.count(".") > 1]
-    within = list(dict.fromkeys(inside))
-    if not within:
-        return top
-    return f"{top}.{within[0]}" if len(within) == 1 else f"{top}.{within[0]}-{within[-1]}"
+def _is_whole(module: str, names: Sequence[str], sizes: Mapping[str, int]) -> bool:
+    """Whether all parameters of a module are among these names."""
+    return all(name in names for name in sizes if name == module or name.startswith(f"{module}."))

@@ -1,0 +1,30 @@
+"""Whether the model hub can give a network's weights: asked once, before timm tries for minutes."""
+
+from __future__ import annotations
+
+import timm
+
+
+def why_unreachable(name: str) -> str | None:
+    """Why the weights can neither be fetched from the hub nor found in its cache; None where one works.
+
+    huggingface_hub repeats a failed request five times with growing pauses, for each file name that timm
+    tries: about a minute where the connection is refused, three where nothing answers.
+    """
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import HfHubHTTPError
+
+    known = timm.get_pretrained_cfg(name)
+    if known is None or not known.hf_hub_id:
+        return None  # timm fetches them elsewhere
+    files = [known.hf_hub_filename] if known.hf_hub_filename else ["model.safetensors", "pytorch_model.bin"]
+    if any(isinstance(try_to_load_from_cache(known.hf_hub_id, file), str) for file in files):
+        return None
+    try:
+        get_hf_file_metadata(hf_hub_url(known.hf_hub_id, files[0]), timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        return f"{constants.ENDPOINT} answers with error {status}" if status >= 500 else None
+    except Exception as error:  # of the HTTP library, which differs between versions of huggingface_hub
+        return f"{constants.ENDPOINT}: {error}"
+    return None
