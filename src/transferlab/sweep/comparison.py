@@ -26,9 +26,11 @@ _SHOWN = {
 def compare_sweep(folder: Path) -> pd.DataFrame:
     """Write comparison.csv into a sweep's folder from all runs in it, and print the table."""
     runs = [Run(result.parent) for result in sorted(folder.glob("*/result.json"))]
-    table = comparison(runs)
+    begun = [run for run in runs if run.config_file.is_file()]
+    table = comparison(begun) if begun else pd.DataFrame()
     table.to_csv(folder / "comparison.csv", index=False, float_format="%.6g")
-    _print(table)
+    if begun:
+        _print(table)
     for run in runs:
         if run.status != "finished":
             reason = str(run.result.get("error", "")).partition("\n")[0]
@@ -71,7 +73,8 @@ def what_differs(labels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     groups = [name for name in varying if "." not in name and name != "seed"]
     kept = []
     for name in varying:
-        above = [group for group in groups if name.startswith(group.replace("/", ".") + ".")]
+        dotted = name.replace("/", ".")
+        above = [group for group in groups if dotted.startswith(group.replace("/", ".") + ".")]
         if above and name not in _SEEDS:
             explained: dict[str, set[str]] = {}
             for label in labels:
@@ -85,13 +88,14 @@ def what_differs(labels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _labels(run: Run) -> dict[str, Any]:
     """The choices and the config of a run, flat; the experiment's own name and the logger tell nothing."""
-    environment = json.loads((run.path / "environment.json").read_text()) if run.config_file.is_file() else {}
+    file = run.path / "environment.json"
+    environment = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     choices = {
         name.partition("@")[2].replace(".", "/") or name: option
         for name, option in environment.get("choices", {}).items()
         if not name.startswith(("hydra", "logger", "trainer"))
     }
-    config = OmegaConf.to_container(OmegaConf.load(run.config_file)) if run.config_file.is_file() else {}
+    config = OmegaConf.to_container(OmegaConf.load(run.config_file))
     assert isinstance(config, dict)
     flat = dict(_flat({str(key): value for key, value in config.items()}))
     ignored = ("name", "logger.", "trainer.enable_progress_bar")
@@ -108,7 +112,7 @@ def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Any:
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{key}", json.dumps(value) if isinstance(value, list | dict) else value
 
 
 def _print(table: pd.DataFrame) -> None:
