@@ -13,10 +13,12 @@ from importlib.metadata import entry_points
 ALLOWED = (
     "pytorch_lightning.Trainer",
     "transferlab.backbone.network.Backbone",
+    "transferlab.data.augmentation.albumentations_file.AlbumentationsFile",
     "transferlab.data.augmentation.pipeline.Augmentation",
     "transferlab.data.catalog.digits.Digits",
     "transferlab.data.catalog.digits_on_photos.DigitsOnPhotos",
     "transferlab.data.catalog.folder.Folder",
+    "transferlab.data.catalog.huggingface.HuggingFace",
     "transferlab.data.catalog.letters.Letters",
     "transferlab.data.catalog.table.Table",
     "transferlab.data.mixing.batch.Mixing",
