@@ -15,7 +15,7 @@ from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.decoding import Examined, examine
 from transferlab.data.errors import DataError, some
 from transferlab.data.loading.workers import usable_cores
-from transferlab.data.reader import FileReader
+from transferlab.data.reader import EncodedReader, FileReader
 
 OnBadImage = Literal["error", "skip", "quarantine"]
 DECODER = "decoder 1"  # change it when decoding changes what counts as broken
@@ -26,14 +26,14 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
     """The catalog without images that cannot be read; each is named in its notices.
 
     Args:
-        catalog: of files; others are returned as they are.
+        catalog: of encoded images; others are returned as they are.
         on_bad_image: `error`; `skip` them; or `quarantine` them: move them into `.quarantine` in the root,
             with the reasons in `reasons.csv` there.
 
     Raises:
         DataError: an image is broken and `on_bad_image` is `error`, or no image is left.
     """
-    if not isinstance(catalog.reader, FileReader):
+    if not isinstance(catalog.reader, EncodedReader):
         return catalog
     examined = examine_files(catalog)
     remarks = [f"{sample}: {remark}" for sample, facts in examined.items() for remark in facts.remarks]
@@ -43,7 +43,7 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
     reasons = {sample: facts.reason for sample, facts in examined.items() if facts.reason is not None}
     if not reasons:
         return replace(catalog, notices=tuple(notices))
-    listed = "; ".join(f"{catalog.reader.path(sample)}: {reason}" for sample, reason in reasons.items())
+    listed = "; ".join(f"{catalog.reader.place(sample)}: {reason}" for sample, reason in reasons.items())
     number = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
     if on_bad_image == "error":
         raise DataError(
@@ -51,6 +51,8 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
             "data.on_bad_image=skip (or quarantine, which moves them away)."
         )
     if on_bad_image == "quarantine":
+        if not isinstance(catalog.reader, FileReader):
+            raise DataError(f"Only files can be moved away; use data.on_bad_image=skip for: {listed}.")
         place = move_away(catalog.reader.root, reasons)
         notices.append(f"Moved {number} to {place}: {listed}.")
     else:
@@ -65,7 +67,7 @@ def examine_files(catalog: Catalog) -> dict[str, Examined]:
     """What each sample's file is. Remembered by contents, so a sweep or a second run need not decode
     again.
     """
-    assert isinstance(catalog.reader, FileReader)
+    assert isinstance(catalog.reader, EncodedReader)
     reader = catalog.reader
     memory = cache_folder("checked") / f"{catalog.fingerprint()}.{reader.max_pixels}.json"
     known = _remembered(memory)
@@ -74,7 +76,7 @@ def examine_files(catalog: Catalog) -> dict[str, Examined]:
 
     def facts(sample: str) -> Examined:
         try:
-            content = reader.path(sample).read_bytes()
+            content = reader.content(sample)
         except OSError as error:
             return Examined(reason=f"cannot be read ({error.strerror})")
         return examine(content, max_pixels=reader.max_pixels)

@@ -19,7 +19,7 @@ from transferlab.data.inspection_similarity import perceptual_hash, similar_pair
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.module import DataModule
 from transferlab.data.parts import find_leaks, with_parts
-from transferlab.data.reader import FileReader, Reader
+from transferlab.data.reader import EncodedReader, Reader
 
 IMBALANCED = 5.0
 """From this ratio of the largest to the smallest class on, classes are called imbalanced."""
@@ -122,7 +122,7 @@ def _inspect(catalog: Catalog, report: DomainReport, data: DataModule) -> Catalo
 
 
 def _describe_files(catalog: Catalog, report: DomainReport) -> None:
-    if isinstance(catalog.reader, FileReader):
+    if isinstance(catalog.reader, EncodedReader):
         examined = examine_files(catalog)
     else:
         shapes = {sample: catalog.reader(sample).shape for sample in catalog.samples}

@@ -26,7 +26,7 @@ from transferlab.data.loading.workers import batch_loader, choose_workers
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.parts import SplitRule
 from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.reader import FileReader
+from transferlab.data.reader import EncodedReader
 
 KEPT_BYTES = 2**28
 
@@ -225,7 +225,7 @@ class DataModule(pl.LightningDataModule):
     def _use_decoded(self, parts: list[str]) -> None:
         """Let the parts of one domain read from a store of decoded images."""
         assert self._preprocessing is not None
-        by_reader = [part for part in parts if isinstance(self._catalogs[part].reader, FileReader)]
+        by_reader = [part for part in parts if isinstance(self._catalogs[part].reader, EncodedReader)]
         if not by_reader:
             return
         reader = self._catalogs[by_reader[0]].reader

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from transferlab.data.decoding import BadImage, decode_file
+from transferlab.data.decoding import BadImage, decode
 from transferlab.data.errors import DataError
 
 
@@ -38,26 +39,48 @@ class ArrayReader:
         return self._images[self._row[sample]]
 
 
-class FileReader:
-    """Image files below a folder; a file that cannot be read is an error that names it."""
+class EncodedReader(ABC):
+    """Images that are stored encoded; one that cannot be decoded is an error that names it."""
 
     in_memory = False
 
-    def __init__(self, root: Path, *, max_pixels: int) -> None:
-        self.root = root
+    def __init__(self, *, max_pixels: int) -> None:
         self.max_pixels = max_pixels
+
+    @abstractmethod
+    def content(self, sample: str) -> bytes:
+        """The encoded image; raises `OSError`."""
+
+    @abstractmethod
+    def place(self, sample: str) -> str:
+        """Where a user finds it."""
+
+    def __call__(self, sample: str) -> np.ndarray:
+        try:
+            return decode(self.content(sample), max_pixels=self.max_pixels)
+        except (BadImage, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DataError(
+                f"{self.place(sample)}: {reason}. Mend or delete it, or leave such images out with "
+                "data.on_bad_image=skip."
+            ) from None
+
+
+class FileReader(EncodedReader):
+    """Image files below a folder."""
+
+    def __init__(self, root: Path, *, max_pixels: int) -> None:
+        super().__init__(max_pixels=max_pixels)
+        self.root = root
 
     def path(self, sample: str) -> Path:
         return self.root / sample
 
-    def __call__(self, sample: str) -> np.ndarray:
-        try:
-            return decode_file(self.path(sample), max_pixels=self.max_pixels)
-        except BadImage as error:
-            raise DataError(
-                f"{self.path(sample)}: {error}. Mend or delete the file, or leave such files out with "
-                f"data.on_bad_image=skip."
-            ) from None
+    def content(self, sample: str) -> bytes:
+        return self.path(sample).read_bytes()
+
+    def place(self, sample: str) -> str:
+        return str(self.path(sample))
 
 
 def content_hash(content: bytes) -> str:

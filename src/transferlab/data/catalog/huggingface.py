@@ -1,0 +1,173 @@
+"""A data set of the `datasets` library, from a local folder or by its name on the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transferlab.data.catalog.catalog import PART_NAMES, Catalog, catalog_table
+from transferlab.data.catalog.table import ordered_classes
+from transferlab.data.errors import DataError, some
+from transferlab.data.reader import EncodedReader, content_hash
+
+
+class HuggingFace:
+    """Splits named train, validation, test (or the like) are kept; a single one is split here.
+
+    Needs the extra `huggingface`. A local folder (what `save_to_disk` wrote, or Parquet, or an image folder)
+    needs no network.
+
+    Args:
+        path: a folder, or a name on the hub.
+        subset: the data set's configuration; None = its only one.
+        image_column: column of images.
+        label_column: column of classes, as numbers with names or as text.
+        group_column: column of what must stay together, such as a patient; None = every image for itself.
+        max_pixels: larger images count as broken, so that no image can fill the memory.
+    """
+
+    def __init__(
+        self,
+        path: str | None,
+        *,
+        subset: str | None = None,
+        image_column: str = "image",
+        label_column: str = "label",
+        group_column: str | None = None,
+        max_pixels: int = 100_000_000,
+    ) -> None:
+        self.path = path
+        self.subset = subset
+        self.image_column = image_column
+        self.label_column = label_column
+        self.group_column = group_column
+        self.max_pixels = max_pixels
+
+    def load(self) -> Catalog:
+        splits = load_splits(self.path, self.subset)
+        parts = part_names(list(splits), self.path)
+        samples: list[str] = []
+        contents: list[str] = []
+        labels: list[str] = []
+        groups: list[str | None] = []
+        places: list[str | None] = []
+        for name, rows in splits.items():
+            self._require_columns(rows)
+            encoded = as_encoded(rows, self.image_column)
+            splits[name] = encoded
+            for number, cell in enumerate(encoded[self.image_column]):
+                samples.append(f"{name}/{number:07d}")
+                contents.append(content_hash(encoded_bytes(cell)))
+            labels += label_names(rows, self.label_column)
+            groups += [None] * len(rows) if self.group_column is None else map(_text, rows[self.group_column])
+            places += [parts[name]] * len(rows)
+        known = ordered_classes(labels)
+        classes = declared_classes(splits, self.label_column) or known
+        problems = (
+            [] if len(known) > 1 else [f"{self.path}: column {self.label_column} holds one class only."]
+        )
+        codes = {name: code for code, name in enumerate(classes)}
+        return Catalog(
+            table=catalog_table(
+                samples,
+                [codes.get(label) for label in labels],
+                contents,
+                domain=Path(str(self.path)).name,
+                groups=groups,
+                splits=places,
+            ),
+            classes=classes,
+            reader=RowReader(splits, self.image_column, str(self.path), max_pixels=self.max_pixels),
+            problems=tuple(problems),
+        )
+
+    def _require_columns(self, rows: Any) -> None:
+        for option in ("image_column", "label_column", "group_column"):
+            name = getattr(self, option)
+            if name is not None and name not in rows.column_names:
+                raise DataError(
+                    f"{self.path} has no column {name} (data.source.{option}). It has "
+                    f"{some(rows.column_names, 20)}."
+                )
+
+
+class RowReader(EncodedReader):
+    """Images in the rows of data sets; samples are named `split/row`."""
+
+    def __init__(self, splits: dict[str, Any], column: str, path: str, *, max_pixels: int) -> None:
+        super().__init__(max_pixels=max_pixels)
+        self.splits = splits
+        self.column = column
+        self.path = path
+
+    def content(self, sample: str) -> bytes:
+        name, number = sample.rsplit("/", 1)
+        return encoded_bytes(self.splits[name][int(number)][self.column])
+
+    def place(self, sample: str) -> str:
+        return f"{self.path}, {sample}"
+
+
+def load_splits(path: str | None, subset: str | None) -> dict[str, Any]:
+    """Every split by name; raises `DataError`."""
+    if not path:
+        raise DataError(
+            "data.source.path has no value. Set it to a folder or to a data set's name on the hub."
+        )
+    try:
+        import datasets
+    except ImportError:
+        raise DataError("data=huggingface needs the extra: pip install 'transferlab[huggingface]'.") from None
+    folder = Path(path).expanduser()
+    try:
+        saved = any((folder / name).is_file() for name in ("dataset_dict.json", "state.json"))
+        loaded = datasets.load_from_disk(str(folder)) if saved else datasets.load_dataset(path, subset)
+    except Exception as error:  # files, parsers and the network: anything can come
+        raise DataError(f"data.source.path={path} cannot be loaded: {str(error).splitlines()[0]}") from None
+    return dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+
+
+def part_names(names: list[str], path: str | None) -> dict[str, str | None]:
+    """The part of each split; none where there is a single one, which is split by us."""
+    if len(names) == 1:
+        return {names[0]: None}
+    known = {alias: part for part, aliases in PART_NAMES.items() for alias in aliases}
+    unknown = [name for name in names if name.lower() not in known]
+    if unknown:
+        raise DataError(f"{path} has splits that are no train, validation or test: {some(unknown)}.")
+    return {name: known[name.lower()] for name in names}
+
+
+def as_encoded(rows: Any, column: str) -> Any:
+    """The same rows, images left encoded."""
+    import datasets
+
+    if not isinstance(rows.features[column], datasets.Image):
+        raise DataError(
+            f"Column {column} holds {rows.features[column]}, not images. Set data.source.image_column."
+        )
+    return rows.cast_column(column, datasets.Image(decode=False))
+
+
+def encoded_bytes(cell: dict[str, Any] | None) -> bytes:
+    """The bytes of an undecoded image cell; empty where there is none."""
+    if cell is None:
+        return b""
+    return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+
+
+def label_names(rows: Any, column: str) -> list[str]:
+    """The class of each row as text, empty where it is unknown (-1 is how such sets say so)."""
+    names = getattr(rows.features[column], "names", None)
+    if names is None:
+        return [_text(value) or "" for value in rows[column]]
+    return ["" if value is None or value < 0 else names[value] for value in rows[column]]
+
+
+def declared_classes(splits: dict[str, Any], column: str) -> tuple[str, ...]:
+    """The class names that the first split declares, in its order; none if it declares none."""
+    return tuple(getattr(next(iter(splits.values())).features[column], "names", ()))
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
