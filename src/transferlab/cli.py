@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 USAGE = """\
 transferlab: the best transfer recipe for your images and a pretrained network, with evidence
 
   transferlab train [group=option] [key=value] [-m]   fit, test, write a run folder; -m sweeps
   transferlab resume RUN                              go on after a kill, as if it had not happened
+  transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
   transferlab list backbones|strategies|data|experiments
   transferlab completion bash|zsh|fish                what to put into your shell's profile
   transferlab VERB --help                             more about a verb
@@ -17,6 +18,16 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
 
 Your photos:  transferlab train data=folder data.root=DIR backbone=resnet18
 """
+
+# The function of `transferlab.command` behind each verb; imported when it is used
+VERBS = {
+    "train": "train:run",
+    "resume": "resume:run",
+    "inspect": "inspect:run",
+    "list": "listing:run",
+    "completion": "completion:run",
+}
+HIDDEN = {"join": "resume:join"}  # not for people: Lightning starts it for each further process of a run
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -35,10 +46,15 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(f"transferlab {__version__}\n")
         return 0
     verb, rest = arguments[0], arguments[1:]
-    action = VERBS.get(verb) or HIDDEN.get(verb)
-    if action is None:
+    place = VERBS.get(verb) or HIDDEN.get(verb)
+    if place is None:
         return _unknown(verb)
+    from importlib import import_module
+
     from transferlab.run.errors import UserError
+
+    module, _, function = place.partition(":")
+    action = getattr(import_module(f"transferlab.command.{module}"), function)
 
     try:
         return action(rest)
@@ -64,43 +80,3 @@ def _unknown(verb: str) -> int:
         mend = "transferlab --help lists the verbs."
     sys.stderr.write(f"{verb}: there is no such verb. {mend}\n")
     return 2
-
-
-def _train(arguments: list[str]) -> int:
-    from transferlab.command.train import run
-
-    return run(arguments)
-
-
-def _resume(arguments: list[str]) -> int:
-    from transferlab.command.resume import run
-
-    return run(arguments)
-
-
-def _join(arguments: list[str]) -> int:
-    from transferlab.command.resume import join
-
-    return join(arguments)
-
-
-def _list(arguments: list[str]) -> int:
-    from transferlab.command.listing import run
-
-    return run(arguments)
-
-
-def _completion(arguments: list[str]) -> int:
-    from transferlab.command.completion import run
-
-    return run(arguments)
-
-
-VERBS: dict[str, Callable[[list[str]], int]] = {
-    "train": _train,
-    "resume": _resume,
-    "list": _list,
-    "completion": _completion,
-}
-HIDDEN = {"join": _join}
-"""Not for people: Lightning starts `transferlab join RUN` for each further process of a run."""

@@ -8,7 +8,6 @@ declares the entry point group `transferlab.allow`. A config file can not widen 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 
 ALLOWED = (
     "pytorch_lightning.Trainer",
@@ -26,6 +25,8 @@ ALLOWED = (
     "transferlab.strategy.learning_rates.schedule.LearningRates",
     "transferlab.strategy.objective.cross_entropy.CrossEntropy",
     "transferlab.strategy.objective.dann.DANN",
+    "transferlab.strategy.objective.focal.Focal",
+    "transferlab.strategy.objective.logit_adjustment.LogitAdjustment",
     "transferlab.strategy.penalty.l1.L1",
     "transferlab.strategy.penalty.l2_sp.L2SP",
     "transferlab.strategy.strategy.Strategy",
@@ -44,5 +45,7 @@ def is_allowed(target: str, allow: Sequence[str] = ()) -> bool:
     """Whether a config may name this class, given the modules (or single classes) that the user allowed."""
     if target in ALLOWED:
         return True
+    from importlib.metadata import entry_points  # only a class that is not ours costs the look
+
     installed = [point.value for point in entry_points(group="transferlab.allow")]
     return any(target == own or target.startswith(own + ".") for own in [*allow, *installed])

@@ -10,6 +10,23 @@ import torch
 from torchmetrics.functional import classification
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "loss")
+IMBALANCED_RATIO = 5.0  # largest to smallest class, above which accuracy alone misleads
+
+
+def metrics_in_order(class_counts_C: np.ndarray) -> tuple[str, ...]:
+    """The names of the figures, those to look at first first: with imbalanced classes not the accuracy.
+
+    >>> metrics_in_order(np.array([100, 10]))[:2]
+    ('balanced_accuracy', 'macro_f1')
+    """
+    present = class_counts_C[class_counts_C > 0]
+    if len(present) and present.max() > IMBALANCED_RATIO * present.min():
+        return (
+            "balanced_accuracy",
+            "macro_f1",
+            *[n for n in METRICS if n not in ("balanced_accuracy", "macro_f1")],
+        )
+    return METRICS
 
 
 def classification_metrics(probabilities_NC: np.ndarray, labels_N: np.ndarray) -> dict[str, float | None]:

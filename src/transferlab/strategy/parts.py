@@ -12,8 +12,10 @@ from torch import nn
 
 from transferlab.backbone.classifier import Classifier
 
-Batch = Mapping[str, torch.Tensor]  # image (N,3,H,W), label (N,), and with a target domain target_image (M,3,H,W)
-History = Sequence[Mapping[str, float]]  # one entry for each finished epoch: `val/loss`, `trainable_stages`, ...
+# image (N,3,H,W), label (N,), and with a target domain target_image (M,3,H,W)
+Batch = Mapping[str, torch.Tensor]
+# one entry for each finished epoch: `val/loss`, `trainable_stages`, ...
+History = Sequence[Mapping[str, float]]
 
 Phase = Literal["opening", "settled", "finished"]  # finished: nothing is left to try, the training ends
 
@@ -50,8 +52,9 @@ class Objective(nn.Module, ABC):
     """What is minimised. Modules of its own (a critic) are trained and saved with the network."""
 
     uses_target: ClassVar[bool] = False  # whether it learns from unlabelled samples of a target domain
+    notices: Sequence[str] = ()  # what `build` has decided and the user should know
 
-    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:  # noqa: B027 (most need nothing)
+    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
         """Create modules whose shape depends on the network and the classes; called once, before training."""
 
     @abstractmethod
@@ -62,7 +65,7 @@ class Objective(nn.Module, ABC):
 class Penalty(nn.Module, ABC):
     """What is added to the loss for the weights themselves."""
 
-    def remember(self, network: Classifier) -> None:  # noqa: B027 (most need nothing)
+    def remember(self, network: Classifier) -> None:
         """Note the weights that the training starts from; called once, before training."""
 
     @abstractmethod

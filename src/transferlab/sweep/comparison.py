@@ -8,12 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
+from transferlab.evaluation.metrics import classification_metrics
+from transferlab.evaluation.predictions import Predictions
 from transferlab.run.folder import Run
 
 _SEEDS = ("seed", "data.shots_seed")
+_FOLD = "data.fold"
 _SHOWN = {
     "val accuracy": ("val", "accuracy"),
     "test accuracy": ("test", "accuracy"),
@@ -39,27 +43,51 @@ def compare_sweep(folder: Path) -> pd.DataFrame:
 
 
 def comparison(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row for each combination of settings that differ (seeds aside): how many runs, means and stds."""
+    """One row for each combination of settings that differ: how many runs, means and standard deviations.
+
+    Seeds are repetitions: the spread is over them. Folds are parts of one: the test predictions of all folds
+    of a seed are pooled before a figure is computed.
+    """
     differing = what_differs([_labels(run) for run in runs])
-    rows = []
-    for run, settings in zip(runs, differing, strict=True):
-        result = run.result
-        figures = {name: (result.get(part) or {}).get(key) for name, (part, key) in _SHOWN.items()}
-        rows.append({**settings, "_finished": run.status == "finished", **figures})
-    table = pd.DataFrame(rows)
-    keys = [name for name in differing[0] if name not in _SEEDS] if differing else []
+    keys = [name for name in differing[0] if name not in (*_SEEDS, _FOLD)]
+    table = pd.DataFrame(differing).assign(run=runs)
     grouped = table.groupby(keys, sort=False, dropna=False) if keys else [((), table)]
-    out = []
+    rows = []
     for values, group in grouped:
+        done = group[[run.status == "finished" for run in group["run"]]]
+        figures = pd.DataFrame([_figures(list(repetition)) for repetition in _repetitions(done)])
         row = dict(zip(keys, values if isinstance(values, tuple) else (values,), strict=True))
-        done = group[group["_finished"]]
         row |= {"runs": len(done), "failed": len(group) - len(done)}
         for name in _SHOWN:
-            numbers = pd.to_numeric(done[name]).dropna()
+            numbers = pd.to_numeric(figures[name]).dropna() if name in figures else pd.Series(dtype=float)
             row[name] = numbers.mean() if len(numbers) else float("nan")
             row[f"{name} std"] = numbers.std(ddof=1) if len(numbers) > 1 else float("nan")
-        out.append(row)
-    return pd.DataFrame(out).sort_values("val accuracy", ascending=False, kind="stable", ignore_index=True)
+        rows.append(row)
+    return pd.DataFrame(rows).sort_values("val accuracy", ascending=False, kind="stable", ignore_index=True)
+
+
+def _repetitions(done: pd.DataFrame) -> list[list[Run]]:
+    """Finished runs by seed: one run each, or with folds all of a seed's folds together."""
+    if _FOLD not in done:
+        return [[run] for run in done["run"]]
+    seeds = [name for name in _SEEDS if name in done]
+    if not seeds:
+        return [list(done["run"])] if len(done) else []
+    return [list(group["run"]) for _, group in done.groupby(seeds, sort=False, dropna=False)]
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, float | None]:
+    """The shown figures of a run, or of several folds whose test predictions are pooled."""
+    results = [run.result for run in runs]
+    if len(runs) == 1:
+        return {name: (results[0].get(part) or {}).get(key) for name, (part, key) in _SHOWN.items()}
+    parts = [Predictions.read(run.path / "predictions" / "test.csv") for run in runs]
+    probabilities = np.concatenate([part.probabilities_NC for part in parts])
+    pooled = classification_metrics(probabilities, np.concatenate([part.labels_N for part in parts]))
+    mean_val = float(np.mean([result["val"]["accuracy"] for result in results]))
+    seconds = sum(result["cost"]["fit_seconds"] for result in results)
+    by_part = {"val": {"accuracy": mean_val}, "test": pooled, "cost": {"fit_seconds": seconds}}
+    return {name: by_part[part].get(key) for name, (part, key) in _SHOWN.items()}
 
 
 def what_differs(labels: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,11 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
+from PIL import Image
 from pytorch_lightning.callbacks import Callback
 from safetensors.torch import save
 
 import transferlab
 from transferlab.backbone.classifier import Classifier
+from transferlab.data.module import DataModule
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.folder import Run, write_atomically
@@ -42,6 +44,15 @@ class HistoryFile(Callback):
             table = pd.DataFrame(pl_module.history)
             whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
             write_atomically(self.run.path / "history.csv", table.assign(**whole).to_csv(index=False))
+
+
+def describe_data(data: DataModule, run: Run) -> None:
+    """Write split.csv and, where training images are augmented, a sheet of what that makes of them."""
+    write_atomically(run.path / "split.csv", data.split_table().to_csv(index=False))
+    if data.augmentation.is_random:
+        file = run.path / "plots" / "augmentation.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(data.contact_sheet()).save(file)
 
 
 def selection_record(module: TransferModule) -> dict[str, Any]:

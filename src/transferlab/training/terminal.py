@@ -10,7 +10,6 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from transferlab.evaluation.metrics import METRICS
 from transferlab.training.build import Experiment
 
 # Advice of libraries that a run has already taken into account
@@ -49,11 +48,12 @@ def show_result(figures: Mapping[str, Any]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for name in METRICS:
+    names = figures["metrics"]
+    for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     for part in ("val", "test", "source_test"):
         if part in figures:
-            values = [figures[part].get(name) for name in METRICS]
+            values = [figures[part].get(name) for name in names]
             table.add_row(part.replace("_", " "), *["-" if v is None else f"{v:.3f}" for v in values])
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(table)

@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
+from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.run import environment
 from transferlab.run.folder import Run, write_atomically
 from transferlab.training import loggers, record
@@ -75,12 +76,12 @@ def _build_fit_test(
     checkpoint = run.last_checkpoint if resume and run.last_checkpoint.is_file() else None
     experiment = build(config, load_weights=checkpoint is None)
     data, module = experiment.data, experiment.module
-    result["warnings"] = [*result["warnings"], *data.notices]
+    result["warnings"] = [*result["warnings"], *data.notices, *module.objective.notices]
     for text in result["warnings"]:
         say(f"note: {text}")
     say(summary_of(experiment))
     if not is_worker():
-        write_atomically(run.path / "split.csv", data.split_table().to_csv(index=False))
+        record.describe_data(data, run)
     told += [
         make(node, folder=str(run.path), run_id=run.path.name) for node in (config.logger or {}).values()
     ]
@@ -102,6 +103,7 @@ def _build_fit_test(
     predictions = {part: predict(trainer, experiment, part) for part in evaluated_parts(experiment)}
     figures = {
         "status": "finished",
+        "metrics": metrics_in_order(data.class_counts),
         **record.evaluation_record(predictions),
         "cost": record.cost_record(module, seconds),
         "selection": record.selection_record(module),

@@ -20,25 +20,24 @@ def parameter_groups(network: Classifier, objective: nn.Module, weight_decay: fl
     Norms, biases and other vectors get no weight decay.
     """
     backbone = network.backbone
+    known = dict(backbone.network.named_parameters())
     parts: list[tuple[str, int, list[nn.Parameter]]] = []
     for position, stage in enumerate(backbone.stages):
-        parameters = [backbone.network.get_parameter(name) for name in stage.parameters]
+        parameters = [known[name] for name in stage.parameters]
         parts.append((stage.name, len(backbone.stages) - position, parameters))
     parts.append(("head", 0, list(network.head.parameters())))
     parts.append(("objective", -1, list(objective.parameters())))
-    no_decay = getattr(backbone.network, "no_weight_decay", set)()
-    exempt = {id(backbone.network.get_parameter(name)) for name in no_decay if _has(backbone.network, name)}
-    groups = []
-    for name, stage, parameters in parts:
+    spared: set[str] = getattr(backbone.network, "no_weight_decay", set)()  # e.g. position embeddings
+    exempt = {id(known[name]) for name in spared if name in known}
+    groups: list[dict[str, Any]] = []
+    for name, depth, parameters in parts:
         vectors = [p for p in parameters if p.ndim <= 1 or id(p) in exempt]
         matrices = [p for p in parameters if p.ndim > 1 and id(p) not in exempt]
         for label, members, decay in (("", matrices, weight_decay), ("/no_decay", vectors, 0.0)):
             if members:
-                groups.append({"name": name + label, "stage": stage, "params": members, "weight_decay": decay})
+                groups.append(
+                    {"name": name + label, "stage": depth, "params": members, "weight_decay": decay}
+                )
     grouped = sum(len(group["params"]) for group in groups)
     assert grouped == sum(1 for _ in network.parameters()) + sum(1 for _ in objective.parameters())
     return groups
-
-
-def _has(network: nn.Module, name: str) -> bool:
-    return name in dict(network.named_parameters())

@@ -32,6 +32,7 @@ def schedule_factor(
         return step_factor ** int(epochs // step_epochs)
     if schedule == "ganin":
         return (1.0 + 10.0 * progress) ** -0.75
+    assert schedule == "constant", schedule
     return 1.0
 
 
@@ -72,6 +73,10 @@ class LearningRates:
     momentum: float = 0.9
     optimizer_kwargs: dict = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.step_epochs <= 0:
+            raise UserError(f"strategy.learning_rates.step_epochs={self.step_epochs}: must be above 0.")
+
     def group_factor(self, stage: int) -> float:
         """The factor of a group: stage 1 is the backbone's last, 0 the head, -1 the objective's modules."""
         if stage < 0:
@@ -99,8 +104,9 @@ class LearningRates:
         """
         from timm.optim import create_optimizer_v2, list_optimizers
 
-        if self.optimizer.lower() not in list_optimizers():
-            close = get_close_matches(self.optimizer, list_optimizers(), n=3)
+        known = [str(name) for name in list_optimizers()]
+        if self.optimizer.lower() not in known:
+            close = get_close_matches(self.optimizer.lower(), known, n=3)
             mend = f" Did you mean {' or '.join(close)}?" if close else ""
             raise UserError(
                 f"strategy.learning_rates.optimizer={self.optimizer}: timm has no such optimizer.{mend}"
@@ -109,8 +115,8 @@ class LearningRates:
             return create_optimizer_v2(
                 groups, self.optimizer, lr=self.base, momentum=self.momentum, **self.optimizer_kwargs
             )
-        except TypeError as error:
+        except (TypeError, ValueError, AssertionError) as error:
             raise UserError(
-                f"strategy.learning_rates.optimizer_kwargs={self.optimizer_kwargs}: "
-                f"{self.optimizer} does not take them ({error})."
+                f"strategy.learning_rates.optimizer={self.optimizer}: timm can not make it with "
+                f"momentum={self.momentum}, optimizer_kwargs={self.optimizer_kwargs} ({error})."
             ) from error

@@ -5,22 +5,62 @@ Label smoothing: Szegedy et al., Rethinking the Inception architecture, CVPR 201
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.parts import Batch, Losses, Objective
 
 
-class CrossEntropy(Objective):
-    """Cross-entropy, with `label_smoothing` of the probability spread over all classes."""
+def labelled_loss(
+    logits_NC: torch.Tensor,
+    batch: Batch,
+    *,
+    label_smoothing: float = 0.0,
+    class_weights_C: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean cross-entropy of a batch in fp32, weighted by class where weights are given.
 
-    def __init__(self, *, label_smoothing: float = 0.0) -> None:
+    Where mixup or CutMix has mixed the images, the targets are their `label_probabilities` (N, C).
+    """
+    targets = batch.get("label_probabilities", batch["label"])
+    return functional.cross_entropy(
+        logits_NC.float(), targets, weight=class_weights_C, label_smoothing=label_smoothing
+    )
+
+
+def accuracy(logits_NC: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Share of the batch whose highest score is the label's."""
+    return (logits_NC.argmax(1) == batch["label"]).float().mean()
+
+
+class CrossEntropy(Objective):
+    """Cross-entropy, with `label_smoothing` of the probability spread over all classes.
+
+    `class_weights`: `none`, `balanced` (inverse to the classes' sizes), or `auto`, which balances where the
+    largest class has more than five times the samples of the smallest, and says so.
+    """
+
+    def __init__(
+        self, *, label_smoothing: float = 0.0, class_weights: Literal["auto", "balanced", "none"] = "auto"
+    ) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing
+        self.class_weights = class_weights
+        self.weights_C: torch.Tensor | None
+
+    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
+        """See `Objective`."""
+        weights_C, self.notices = choose_weights(self.class_weights, class_counts_C)
+        self.register_buffer("weights_C", weights_C, persistent=False)
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
-        logits_NC, labels_N = network(batch["image"]), batch["label"]
-        loss = functional.cross_entropy(logits_NC.float(), labels_N, label_smoothing=self.label_smoothing)
-        accuracy = (logits_NC.argmax(1) == labels_N).float().mean()
-        return Losses({"class_loss": loss}, {"accuracy": accuracy})
+        logits_NC = network(batch["image"])
+        loss = labelled_loss(
+            logits_NC, batch, label_smoothing=self.label_smoothing, class_weights_C=self.weights_C
+        )
+        return Losses({"class_loss": loss}, {"accuracy": accuracy(logits_NC, batch)})

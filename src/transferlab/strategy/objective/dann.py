@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.run.errors import UserError
 from transferlab.strategy.objective.gradient_reversal import reversal_factor, reverse_gradient
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -41,6 +42,12 @@ class DANN(Objective):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
+        if hidden_units < 1:
+            raise UserError(f"strategy.objective.hidden_units={hidden_units}: must be at least 1.")
+        if weight < 0:
+            raise UserError(f"strategy.objective.weight={weight}: must not be below 0.")
+        if not 0 <= horizon <= 1:
+            raise UserError(f"strategy.objective.horizon={horizon}: must lie between 0 and 1.")
         self.weight, self.steepness, self.horizon = weight, steepness, horizon
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
         self.label_smoothing = label_smoothing
@@ -60,11 +67,10 @@ class DANN(Objective):
         num_source = len(images)
         features_ND = network.features(torch.cat([images, batch["target_image"]]))
         logits_NC = network.classify(features_ND[:num_source])
-        factor = reversal_factor(
-            progress, weight=self.weight, steepness=self.steepness, horizon=self.horizon
-        )
+        factor = reversal_factor(progress, weight=self.weight, steepness=self.steepness, horizon=self.horizon)
         with torch.autocast(features_ND.device.type, enabled=False):
-            scores = self.critic(reverse_gradient(features_ND.float(), factor)).squeeze(1)
+            own_type = self.critic[0].weight.dtype  # fp32, unless the whole module was made bf16 or fp64
+            scores = self.critic(reverse_gradient(features_ND.to(own_type), factor)).squeeze(1)
             critic_loss = domain_loss(scores[:num_source], scores[num_source:])
             class_loss = functional.cross_entropy(
                 logits_NC.float(), labels_N, label_smoothing=self.label_smoothing

@@ -39,4 +39,5 @@ class Gradual:
 
     def phase(self, history: History, num_stages: int) -> Phase:
         """See `Unfreezing`."""
-        return "settled" if self.trainable_stages(len(history) - 1, history, num_stages) == num_stages else "opening"
+        open_now = self.trainable_stages(len(history) - 1, history, num_stages)
+        return "settled" if open_now == num_stages else "opening"

@@ -33,8 +33,9 @@ def depth_curve(history: History) -> dict[int, float]:
     """The best validation loss at each depth that was trained: the curve depth -> validation."""
     curve: dict[int, float] = {}
     for entry in history:
-        depth = int(entry["trainable_stages"])
-        curve[depth] = min(curve.get(depth, float("inf")), entry.get("val/loss", float("inf")))
+        if "val/loss" in entry:
+            depth = int(entry["trainable_stages"])
+            curve[depth] = min(curve.get(depth, float("inf")), entry["val/loss"])
     return curve
 
 

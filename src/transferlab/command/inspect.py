@@ -1,0 +1,66 @@
+"""`transferlab inspect`: what is in the data and what is wrong with it, before anything is trained."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from transferlab.config.compose import compose_checked
+from transferlab.run.errors import UserError
+
+HELP = """\
+transferlab inspect data.root=DIR
+transferlab inspect data=table data.source.table=FILE [data.source.group_column=patient] ...
+
+Classes and counts, sizes and modes, broken files with reasons, exact and near duplicates, groups in two
+parts, the proposed split. Takes any data config of `transferlab train`; data=folder unless you say otherwise.
+
+  --out DIR   where inspection.json and inspection.html go (default: inspections/<date>_<time>)
+
+Exit code: 0 nothing wrong, 1 leaks, empty classes or too little to train on, 2 a mistake in the command.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Inspect the data of a config; 1 where it must not be trained on as it is."""
+    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
+        sys.stdout.write(HELP)
+        return 0 if arguments else 2
+    folder, overrides = _out_and_overrides(list(arguments))
+    if not any(argument.startswith(("data=", "experiment=")) for argument in overrides):
+        overrides.insert(0, "data=folder")
+    composed = compose_checked(overrides)
+
+    from transferlab.data.inspection import inspect_data
+    from transferlab.data.inspection_page import as_html
+    from transferlab.data.inspection_text import as_text
+    from transferlab.training.build import make
+
+    inspection = inspect_data(make(composed.config.data))
+    sys.stdout.write(as_text(inspection) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(inspection.as_json(), indent=2) + "\n"
+    (folder / "inspection.json").write_text(content, encoding="utf-8")
+    (folder / "inspection.html").write_text(as_html(inspection), encoding="utf-8")
+    sys.stdout.write(f"{folder / 'inspection.html'}\n")
+    return 1 if inspection.problems else 0
+
+
+def _out_and_overrides(arguments: list[str]) -> tuple[Path, list[str]]:
+    folder = Path("inspections") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    overrides = []
+    while arguments:
+        argument = arguments.pop(0)
+        name, equals, value = argument.partition("=")
+        if name == "--out":
+            if not equals and not arguments:
+                raise UserError("--out needs a folder: --out DIR.")
+            folder = Path(value if equals else arguments.pop(0))
+        elif argument.startswith("-"):
+            raise UserError(f"{argument}: there is no such option. transferlab inspect --help lists them.")
+        else:
+            overrides.append(argument)
+    return folder, overrides

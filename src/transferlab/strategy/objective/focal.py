@@ -1,0 +1,59 @@
+"""Focal loss: samples that are easy already count less.
+
+Lin et al., Focal loss for dense object detection, ICCV 2017, equation 4.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.run.errors import UserError
+from transferlab.strategy.objective.class_weights import choose_weights
+from transferlab.strategy.objective.cross_entropy import accuracy
+from transferlab.strategy.parts import Batch, Losses, Objective
+
+
+def focal_loss(
+    logits_NC: torch.Tensor,
+    targets_NC: torch.Tensor,
+    *,
+    gamma: float,
+    class_weights_C: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean over samples of -sum_c t_c w_c (1 - p_c)^gamma log p_c, divided by the mean weight; fp32.
+
+    `targets_NC` are probabilities: one-hot for plain labels.
+    """
+    log_p = logits_NC.float().log_softmax(1)
+    weights = targets_NC if class_weights_C is None else targets_NC * class_weights_C
+    terms = weights * (1 - log_p.exp()) ** gamma * -log_p
+    return terms.sum() / weights.sum()
+
+
+class Focal(Objective):
+    """Focal loss; `gamma=0` is cross-entropy. `class_weights` as in `CrossEntropy`."""
+
+    def __init__(
+        self, *, gamma: float = 2.0, class_weights: Literal["auto", "balanced", "none"] = "auto"
+    ) -> None:
+        super().__init__()
+        if gamma < 0:
+            raise UserError(f"strategy.objective.gamma={gamma}: must not be below 0.")
+        self.gamma, self.class_weights = gamma, class_weights
+        self.weights_C: torch.Tensor | None
+
+    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
+        """See `Objective`."""
+        weights_C, self.notices = choose_weights(self.class_weights, class_counts_C)
+        self.register_buffer("weights_C", weights_C, persistent=False)
+
+    def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
+        """See `Objective`."""
+        logits_NC = network(batch["image"])
+        one_hot = torch.nn.functional.one_hot(batch["label"], logits_NC.shape[1]).float()
+        targets_NC = batch.get("label_probabilities", one_hot)
+        loss = focal_loss(logits_NC, targets_NC, gamma=self.gamma, class_weights_C=self.weights_C)
+        return Losses({"class_loss": loss}, {"accuracy": accuracy(logits_NC, batch)})

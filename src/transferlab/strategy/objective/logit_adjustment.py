@@ -1,0 +1,38 @@
+"""Logit adjustment: train as if rare classes were more likely than they are, so that none is neglected.
+
+Menon et al., Long-tail learning via logit adjustment, ICLR 2021, equation 10.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.parts import Batch, Losses, Objective
+
+
+def log_priors(class_counts_C: torch.Tensor) -> torch.Tensor:
+    """The logarithm of each class's share of the samples; a class without any counts as one sample."""
+    counts = class_counts_C.float().clamp_min(1)
+    return (counts / counts.sum()).log()
+
+
+class LogitAdjustment(Objective):
+    """Cross-entropy of the scores plus `tau` times the classes' log-priors; tests use the bare scores."""
+
+    def __init__(self, *, tau: float = 1.0, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.tau, self.label_smoothing = tau, label_smoothing
+        self.log_priors_C: torch.Tensor
+
+    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
+        """See `Objective`."""
+        self.register_buffer("log_priors_C", log_priors(class_counts_C), persistent=False)
+
+    def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
+        """See `Objective`."""
+        logits_NC = network(batch["image"])
+        adjusted_NC = logits_NC.float() + self.tau * self.log_priors_C
+        loss = labelled_loss(adjusted_NC, batch, label_smoothing=self.label_smoothing)
+        return Losses({"class_loss": loss}, {"accuracy": accuracy(logits_NC, batch)})
