@@ -9,13 +9,19 @@ from transferlab.run.errors import UserError
 
 _BASH = """\
 _transferlab() {
-    local words="train resume list completion --help --version" current="${COMP_WORDS[COMP_CWORD]}"
+    local words="train resume inspect list completion --help --version" current="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=( $(compgen -W "$words" -- "$current") )
     elif [ "${COMP_WORDS[1]}" = list ]; then
         COMPREPLY=( $(compgen -W "backbones strategies data experiments" -- "$current") )
     elif [ "${COMP_WORDS[1]}" = completion ]; then
         COMPREPLY=( $(compgen -W "bash zsh fish" -- "$current") )
+    elif [ "${COMP_WORDS[1]}" = train ] && [[ "$current" == -* ]]; then
+        local options="--multirun --cfg --resolve --package --info --config-dir --config-name --help"
+        COMPREPLY=( $(compgen -W "$options" -- "$current") )
+    elif [ "${COMP_WORDS[1]}" = train ] && [[ "$current" == *[./]root=* || "$current" == *.dir=* ]]; then
+        COMPREPLY=( $(compgen -d -P "${current%%=*}=" -- "${current#*=}") )
+        compopt -o nospace
     elif [ "${COMP_WORDS[1]}" = train ]; then
         local line="${COMP_LINE/transferlab train/transferlab}"
         COMPREPLY=( $(COMP_LINE="$line" COMP_POINT="${#line}" transferlab train -sc query=bash 2>/dev/null) )
@@ -34,7 +40,7 @@ function __transferlab_query
     env COMP_LINE="$line" transferlab train -sc query=fish 2>/dev/null
 end
 complete -c transferlab -f
-complete -c transferlab -n '__fish_use_subcommand' -a 'train resume list completion'
+complete -c transferlab -n '__fish_use_subcommand' -a 'train resume inspect list completion'
 complete -c transferlab -n '__fish_seen_subcommand_from list' -a 'backbones strategies data experiments'
 complete -c transferlab -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
 complete -c transferlab -n '__fish_seen_subcommand_from train' -a '(__transferlab_query)'

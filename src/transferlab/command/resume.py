@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
@@ -46,4 +47,6 @@ def _path_and_allow(arguments: Sequence[str]) -> tuple[str, list[str]]:
     allowed = [argument[len("allow=") :] for argument in arguments if argument.startswith("allow=")]
     if len(paths) != 1:
         raise UserError(f"transferlab resume takes one run folder, not {len(paths)}.")
+    if not Path(paths[0]).is_dir():
+        raise UserError(f"{paths[0]}: there is no such folder.")
     return paths[0], [name for text in allowed for name in text.strip("[]").split(",") if name]

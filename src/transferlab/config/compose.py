@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
@@ -90,22 +91,23 @@ class Composer:
 
     def __init__(self, loader: ConfigLoader, config_name: str, config_dir: str | Path | None) -> None:
         self.loader, self.config_name = loader, config_name.removesuffix(".yaml")
-        self.further = [] if config_dir is None else [f"file://{Path(config_dir).resolve()}"]
-        self._look_into(self.further)
+        if config_dir is not None:  # as Hydra's own --config-dir does
+            path = loader.get_search_path()
+            folder = f"file://{Path(config_dir).resolve()}"
+            path.prepend(provider="command-line", path=folder, anchor=SearchPathQuery(provider="schema"))
+            loader.repository.initialize_sources(path)  # type: ignore[attr-defined]
+        self._look_into([])
 
     def read(self, overrides: Sequence[str]) -> tuple[list[Given], list[str]]:
         """The overrides that can be read, and a sentence for each that can not."""
-        searched = [text for text in overrides if text.lstrip("+").startswith("hydra.searchpath=")]
-        for text in searched:
-            places_given = text.partition("=")[2].strip("[]")
-            self.further = [*(place.strip(" '\"") for place in places_given.split(",")), *self.further]
-            self._look_into(self.further)
+        for text in overrides:
+            if text.lstrip("+").startswith("hydra.searchpath="):
+                self._look_into(text.partition("=")[2].strip("[]").split(","))
         if not any((folder / f"{self.config_name}.yaml").is_file() for folder in self.folders):
             names = sorted({file.stem for folder in self.folders for file in folder.glob("*.yaml")})
             mend = did_you_mean(self.config_name, names) or f" There is {', '.join(names)}."
             raise ConfigError([f"--config-name={self.config_name}: there is no such config.{mend}"])
-        kept = [text for text in overrides if text not in searched]
-        found = read_overrides(kept, self.groups, self._hydras_options)
+        found = read_overrides(overrides, self.groups, self._hydras_options)
         return [item for item in found if isinstance(item, Given)], [
             item for item in found if isinstance(item, str)
         ]
@@ -140,16 +142,15 @@ class Composer:
 
     def _look_into(self, further: Sequence[str]) -> None:
         path = [entry.path for entry in self.loader.get_search_path().get_path()]
-        self.folders = places.folders([*path, *further])
+        self.folders = places.folders([*path, *(entry.strip(" '\"") for entry in further)])
         self.groups = places.options(self.folders)
 
     def _hydras_options(self, group: str) -> Sequence[str]:
         return self.loader.get_group_options(group, ObjectType.CONFIG)
 
     def _hydra_compose(self, overrides: Sequence[str]) -> DictConfig:
-        search = [f"hydra.searchpath=[{','.join(self.further)}]"] if self.further else []
         try:
-            return compose(self.config_name, overrides=[*search, *overrides], return_hydra_config=True)
+            return compose(self.config_name, overrides=list(overrides), return_hydra_config=True)
         except yaml.YAMLError as error:
             raise ConfigError([_broken_yaml(error)]) from error
         except UnicodeDecodeError as error:
@@ -170,8 +171,9 @@ class Composer:
         found = []
         for given in own:
             parent = given.key.rpartition(".")[0]
-            beside = [path for path in known if path.rpartition(".")[0] == parent]
-            mend = did_you_mean(given.key, beside, 1) or f" Keys of {parent}: {', '.join(beside) or 'none'}."
+            beside = [path.rpartition(".")[2] for path in known if path.rpartition(".")[0] == parent]
+            mend = did_you_mean(given.key.rpartition(".")[2], beside, 1)
+            mend = mend or f" Keys of {parent}: {', '.join(beside) or 'none'}."
             if given.key not in known:
                 found.append(f"{given.key}: there is no such key.{mend}")
         return found

@@ -49,7 +49,12 @@ class Run:
     def result(self) -> dict[str, Any]:
         """What result.json says; empty before the run has begun to write it."""
         file = self.path / "result.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        try:
+            return json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunFolderError(f"{file} is not readable JSON ({error}).") from error
 
     @property
     def status(self) -> str:
@@ -102,7 +107,11 @@ class Run:
         Raises:
             RunFolderError: another process works in it.
         """
-        with (self.path / ".lock").open("w") as lock:
+        try:
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise RunFolderError(f"{self.path} can not be written to: {error.strerror}.") from error
+        with lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

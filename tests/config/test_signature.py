@@ -1,0 +1,112 @@
+"""Signatures from source: of every kind of class that a user may write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from transferlab.config.signature import signature
+
+SOURCE = """\
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import nn
+from transferlab.strategy.parts import Objective
+import elsewhere
+
+
+class Plain:
+    def __init__(self, first: int, /, second: float = 1.0, *, third: "str | None", fourth=2):
+        pass
+
+
+class Child(Plain):
+    pass
+
+
+class Open:
+    def __init__(self, **rest):
+        pass
+
+
+@dataclass(frozen=True)
+class Fields:
+    kind: ClassVar[str] = "x"
+    size: int
+    names: list[str] = field(default_factory=list)
+    made: int = field(init=False, default=0)
+    rate: float = field(kw_only=True)
+
+
+@dataclass
+class MoreFields(Fields):
+    extra: bool = False
+
+
+class Part(Objective):
+    pass
+
+
+class Layer(nn.Module):
+    pass
+
+
+class Foreign(elsewhere.Thing):
+    pass
+
+
+def function(*, a: int, b: str = "x"):
+    pass
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    Path("own_module.py").write_text(SOURCE)
+
+    def find(name):
+        found = signature(f"own_module.{name}", (str(tmp_path),))
+        return {argument.name: argument.required for argument in found.arguments.values()}, found.open
+
+    return find
+
+
+def test_of_classes_and_functions(read):
+    plain = {"first": True, "second": False, "third": True, "fourth": False}
+    assert read("Plain") == (plain, False)
+    assert read("Child") == (plain, False)
+    assert read("Open") == ({}, True)
+    assert read("Fields") == ({"size": True, "names": False, "rate": True}, False)
+    assert read("MoreFields") == ({"size": True, "names": False, "rate": True, "extra": False}, False)
+    assert read("Part") == ({}, False)
+    assert read("Layer") == ({}, False)
+    assert read("Foreign") == ({}, True)  # nobody can tell without importing
+    assert read("function") == ({"a": True, "b": False}, False)
+
+
+def test_annotations_are_read(tmp_path, read):
+    read("Plain")
+    arguments = signature("own_module.Plain", (str(tmp_path),)).arguments
+    assert [arguments[name].annotation for name in ("first", "second", "third")] == [int, float, str | None]
+
+
+@pytest.mark.parametrize(
+    "target", ["own_module.Missing", "no_module.X", "Plain", "math.sqrt", "torch.nn.nope.X"]
+)
+def test_none_where_there_is_no_source(target, tmp_path):
+    Path("own_module.py").write_text(SOURCE)
+    assert signature(target, (str(tmp_path),)) is None
+
+
+def test_followed_through_a_package(tmp_path):
+    Path("pack").mkdir()
+    Path("pack/__init__.py").write_text("from .inner import Thing as Renamed\n")
+    Path("pack/inner.py").write_text("class Thing:\n    def __init__(self, size: int): ...\n")
+    assert list(signature("pack.Renamed", (str(tmp_path),)).arguments) == ["size"]
+
+
+def test_a_file_that_is_not_python(tmp_path):
+    Path("broken.py").write_text("class X(:\n")
+    assert signature("broken.X", (str(tmp_path),)) is None
