@@ -49,7 +49,8 @@ DECODED = "transferlab, data.cache=decoded"
 
 def write_photos(root: Path) -> list[Path]:
     """500x375 crops of scikit-learn's two sample photos, JPEG of Pillow's usual quality (75), in two
-    classes."""
+    classes.
+    """
     rng = np.random.default_rng(0)
     paths = []
     for number in range(NUM_IMAGES):

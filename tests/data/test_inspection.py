@@ -131,6 +131,15 @@ def test_what_cannot_be_trained_on_is_a_problem_not_an_exception(image_folder, c
     as_html(inspection)
 
 
+def test_images_without_classes(image_folder):
+    source = image_folder({"a": 9, "b": 9}, root="source")
+    loose = image_folder({".": 4}, root="loose")
+    assert "4 of 4 images have no class" in inspect_data(module(Folder(str(loose)))).problems[0]
+    inspection = inspect_data(module(Folder(str(source)), Folder(str(loose))))
+    assert inspection.problems == []
+    assert inspection.domains[1].num_images == 4
+
+
 def test_a_root_that_is_missing():
     inspection = inspect_data(module(Folder("/no/such/folder")))
     assert "does not exist" in inspection.problems[0]

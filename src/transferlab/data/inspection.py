@@ -102,6 +102,11 @@ def _inspect(catalog: Catalog, report: DomainReport, data: DataModule) -> Catalo
             report.warnings.append(
                 f"The largest class has {report.imbalance_ratio} times the images of the smallest."
             )
+    unlabelled = int(catalog.table["label"].isna().sum())
+    if unlabelled and report.name == "source":
+        report.problems.append(
+            f"{unlabelled} of {len(catalog)} images have no class; a source needs all of them."
+        )
     _describe_files(catalog, report)
     whole = catalog.select(~catalog.table["sample"].isin(list(report.broken)))
     _describe_copies(whole, report)
@@ -114,7 +119,7 @@ def _inspect(catalog: Catalog, report: DomainReport, data: DataModule) -> Catalo
             for _, unit in leaks.groupby("unit")
         ]
         report.problems.append(f"{len(pairs)} images or groups are in two parts at once: {some(pairs, 20)}.")
-    elif not catalog.problems and not (data.target is not None and whole.table["label"].isna().all()):
+    elif not catalog.problems and whole.labelled:
         whole = with_parts(whole, data.split_rule)
         report.warnings += whole.notices[len(catalog.notices) :]
     report.parts = _counts_by_part(whole)

@@ -87,6 +87,7 @@ def distribute(counts_UC: np.ndarray, wanted_CP: np.ndarray, order_U: np.ndarray
     the fewest units goes first, its largest units first, each to the part that still wants most of it.
     """
     needs_CP = wanted_CP.astype(np.int64).copy()
+    needs_P = needs_CP.sum(0)
     parts_U = np.full(len(counts_UC), -1)
     has_UC = counts_UC > 0
     sizes_U = counts_UC.sum(1)
@@ -100,11 +101,12 @@ def distribute(counts_UC: np.ndarray, wanted_CP: np.ndarray, order_U: np.ndarray
             lacking = placed == 0
             must_fill = len(members) - position <= lacking.sum()
             allowed = np.flatnonzero(lacking) if must_fill else np.arange(len(placed))
-            urgency = [(needs_CP[rarest, part], needs_CP[:, part].sum(), -part) for part in allowed]
+            urgency = [(needs_CP[rarest, part], needs_P[part], -part) for part in allowed]
             part = int(allowed[max(range(len(allowed)), key=urgency.__getitem__)])
             parts_U[unit] = part
             placed[part] += 1
             needs_CP[:, part] -= counts_UC[unit]
+            needs_P[part] -= sizes_U[unit]
     return parts_U
 
 
