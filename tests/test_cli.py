@@ -131,7 +131,7 @@ def test_python_raises_what_the_command_prints():
         _ = transferlab.nope
 
 
-@pytest.mark.parametrize("preset", ["timm", "letters_resnet", "resnet18"])
+@pytest.mark.parametrize("preset", ["timm", "resnet18"])
 def test_a_network_that_timm_does_not_have(preset, capsys):
     code, _, err = run(capsys, "train", f"backbone={preset}", "backbone.name=resnet19", "trainer=cpu")
     assert code == 2

@@ -6,6 +6,7 @@ import re
 
 from omegaconf import OmegaConf
 
+from transferlab.config import resolvers
 from transferlab.config.compose import compose_checked
 from transferlab.config.resolvers import identity
 
@@ -48,3 +49,11 @@ def test_a_running_hydra_comes_back():
 
     compose_checked([])
     assert not HydraConfig.initialized()
+
+
+def test_a_jobs_folder_says_what_it_overrides():
+    resolvers.register()
+    task = ["++seed=1", "strategy/objective=dann", "experiment=[]", "++data.root=/photos", "++allow=[mine]"]
+    made = {"hydra": {"overrides": {"task": task}, "name": "${job_identity:}"}, "seed": 1}
+    name = OmegaConf.create(made).hydra.name
+    assert re.fullmatch("experiment=null,seed=1,objective=dann_[0-9a-f]{8}", name)

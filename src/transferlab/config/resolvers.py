@@ -59,9 +59,9 @@ def _choice(*groups: str, _root_: DictConfig) -> str:
 def _job_identity(*, _root_: DictConfig) -> str:
     """`<what this job overrides>_<identity>`: the name of a job's folder within its sweep."""
     with_hydra = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])
-    overrides = sorted(_root_.hydra.overrides.task)
-    readable = ",".join(text.lstrip("+").rpartition("/")[2] for text in overrides if "root=" not in text)
-    readable = readable.replace("=[]", "=null")
+    overrides = sorted(text.lstrip("+") for text in _root_.hydra.overrides.task)
+    shown = [text.rpartition("/")[2] for text in overrides if "root=" not in text and text[:6] != "allow="]
+    readable = ",".join(shown).replace("=[]", "=null")
     readable = "".join(c if c.isalnum() or c in "=,._-" else "-" for c in readable)[:80]
     config = OmegaConf.to_container(with_hydra, resolve=True)
     assert isinstance(config, dict)
