@@ -57,7 +57,7 @@ class Preprocessing:
         """uint8 to float32, (x / 255 - mean) / std, on the images' own device."""
         mean = torch.tensor(self.mean, device=images_N3HW.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images_N3HW.device).view(-1, 1, 1)
-        return (images_N3HW - 255 * mean).div_(255 * std)  # the difference is float already
+        return images_N3HW.float().sub_(255 * mean).div_(255 * std)
 
 
 def resized(image_3HW: Tensor, height: int, width: int, interpolation: str) -> Tensor:
