@@ -39,8 +39,11 @@ def classification_metrics(probabilities_NC: np.ndarray, labels_N: np.ndarray) -
     Returns:
         `accuracy`, `balanced_accuracy` (mean recall of the classes that occur), `macro_f1` (mean F1 of the
         classes that occur or are predicted), `auroc` (mean one-against-rest over the classes that occur and
-        are not alone; None where there is none), `loss` (mean negative log-probability of the true class, nats).
+        are not alone; None where there is none), `loss` (mean negative log-probability of the true class,
+        nats). All are None without samples.
     """
+    if len(labels_N) == 0:
+        return dict.fromkeys(METRICS)
     probabilities = torch.as_tensor(probabilities_NC, dtype=torch.float64)
     labels = torch.as_tensor(labels_N, dtype=torch.int64)
     num_classes = probabilities.shape[1]
@@ -63,7 +66,9 @@ def classification_metrics(probabilities_NC: np.ndarray, labels_N: np.ndarray) -
 def per_class_metrics(
     probabilities_NC: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Precision, recall, F1 and number of samples of each class, by its name."""
+    """Precision, recall, F1 and number of samples of each class, by its name; 0 for 0 / 0."""
+    if len(labels_N) == 0:
+        return {name: {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0} for name in classes}
     probabilities = torch.as_tensor(probabilities_NC, dtype=torch.float64)
     labels = torch.as_tensor(labels_N, dtype=torch.int64)
     arguments = (probabilities, labels, len(classes))

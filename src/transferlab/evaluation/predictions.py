@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from transferlab.run.folder import write_atomically
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -26,6 +28,9 @@ class Predictions:
     probabilities_NC: np.ndarray
     classes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        assert "" not in self.classes, "the empty name stands for an unknown label"
+
     def table(self) -> pd.DataFrame:
         """One row a sample: sample, label, predicted, and a probability column `p(CLASS)` for each class."""
         names = np.array([*self.classes, ""], dtype=object)  # code -1, unknown, is the empty name
@@ -40,16 +45,16 @@ class Predictions:
         return pd.concat([table, columns], axis=1)
 
     def write(self, file: Path) -> None:
-        """Write the table as CSV; probabilities keep the nine digits that a float32 has."""
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self.table().to_csv(file, index=False, float_format="%.9g")
+        """Write the table as CSV, at once; `read` gives back the very same probabilities."""
+        write_atomically(file, self.table().to_csv(index=False))
 
     @classmethod
     def read(cls, file: Path) -> Predictions:
         """Read what `write` wrote."""
-        table = pd.read_csv(file, dtype={"sample": str, "label": str, "predicted": str}, keep_default_na=False)
-        columns = [name for name in table.columns if name.startswith("p(")]
-        classes = tuple(name[2:-1] for name in columns)
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+        columns = table.columns[3:]
+        classes = tuple(name[len("p(") : -len(")")] for name in columns)
         codes = {name: code for code, name in enumerate(classes)}
-        labels = np.array([codes.get(name, -1) for name in table["label"]])
-        return cls(tuple(table["sample"]), labels, table[columns].to_numpy(dtype=np.float64), classes)
+        labels_N = np.array([codes.get(name, -1) for name in table["label"]], dtype=np.int64)
+        probabilities_NC = table[columns].to_numpy(dtype=object).astype(np.float64)
+        return cls(tuple(table["sample"]), labels_N, probabilities_NC, classes)

@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
+
+_MOST_PLOTTED_CLASSES = 100  # W&B keeps 10,000 rows of a table
 
 
 def tensorboard(*, folder: str, run_id: str) -> Logger:
@@ -27,7 +30,7 @@ def tensorboard(*, folder: str, run_id: str) -> Logger:
         UserError: TensorBoard is not installed.
     """
     try:
-        return TensorBoardLogger(folder, name="", version="tensorboard")
+        return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False)
     except ModuleNotFoundError as error:
         raise UserError(
             "logger=tensorboard: TensorBoard is not installed. pip install 'transferlab[tensorboard]'"
@@ -44,19 +47,36 @@ def wandb(
     tags: list[str] | None = None,
     mode: Literal["auto", "online", "offline", "disabled"] = "auto",
 ) -> Logger:
-    """A W&B run with the id of the transferlab run, so that a resumed one goes on as the same."""
-    chosen = mode if mode != "auto" else os.environ.get("WANDB_MODE") or _mode_by_login()
-    return WandbLogger(
-        save_dir=folder,
-        project=project,
-        entity=entity,
-        group=group,
-        tags=tags or [],
-        mode=chosen,
-        id=run_id,
-        name=run_id,
-        resume="allow" if chosen == "online" else None,
-    )
+    """A W&B run with the id of the transferlab run, so that a resumed one goes on as the same.
+
+    Raises:
+        UserError: the W&B server can not be reached or does not know the user.
+    """
+    import wandb as client
+
+    chosen = mode if mode != "auto" else os.environ.get("WANDB_MODE") or mode_by_login()
+    if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
+        return WandbLogger(save_dir=folder, project=project, id=run_id)  # tells nobody
+    try:
+        run = client.init(
+            dir=folder,
+            project=project,
+            entity=entity,
+            group=group,
+            tags=tags or [],
+            mode=chosen,  # type: ignore[arg-type]
+            id=run_id,
+            name=run_id,
+            resume="allow" if chosen == "online" else None,
+        )
+    except client.Error as error:
+        raise UserError(
+            f"logger.wandb.mode={chosen}: W&B does not begin a run ({error}). Use logger.wandb.mode=offline, "
+            "which needs no server; `wandb sync` uploads it later."
+        ) from error
+    run.define_metric("trainer/global_step")
+    run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return WandbLogger(save_dir=folder, project=project, id=run_id, experiment=run)
 
 
 def log_config(loggers: list[Logger], config: DictConfig) -> None:
@@ -81,15 +101,22 @@ def log_result(loggers: list[Logger], result: Mapping[str, Any], predictions: Pr
         logger.experiment.summary.update(
             {"status": result["status"], **_flat(result.get("cost") or {}, "cost")}
         )
-        if predictions is not None and (predictions.labels_N >= 0).any():
-            import wandb as client
+        if predictions is not None and len(predictions.classes) <= _MOST_PLOTTED_CLASSES:
+            _plot_confusions(logger, predictions)
 
-            plot = client.plot.confusion_matrix(
-                y_true=[int(label) for label in predictions.labels_N],
-                preds=[int(code) for code in predictions.probabilities_NC.argmax(1)],
-                class_names=list(predictions.classes),
-            )
-            logger.experiment.log({"confusion_matrix": plot})
+
+def _plot_confusions(logger: WandbLogger, predictions: Predictions) -> None:
+    import wandb as client
+
+    known = predictions.labels_N >= 0
+    if not known.any():
+        return
+    plot = client.plot.confusion_matrix(
+        y_true=predictions.labels_N[known].tolist(),
+        preds=predictions.probabilities_NC[known].argmax(1).tolist(),
+        class_names=list(predictions.classes),
+    )
+    logger.experiment.log({"confusion_matrix": plot})
 
 
 def finish(loggers: list[Logger], *, failed: bool) -> None:
@@ -104,16 +131,16 @@ def _flat(mapping: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {f"{prefix}/{name}": value for name, value in mapping.items()}
 
 
-def _mode_by_login() -> Literal["online", "offline"]:
+def mode_by_login() -> Literal["online", "offline"]:
     """Online where a W&B key is at hand (environment or netrc), else offline; asks no server."""
-    if os.environ.get("WANDB_API_KEY"):
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return "online"
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or "api.wandb.ai"
-    for name in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc"):
-        if name and (file := Path(name).expanduser()).is_file():
-            try:
-                if netrc.netrc(str(file)).authenticators(host):
-                    return "online"
-            except (netrc.NetrcParseError, OSError):
-                continue
+    host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
+    for name in [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]:
+        try:
+            entry = netrc.netrc(str(Path(name).expanduser())).hosts.get(host)
+        except (netrc.NetrcParseError, OSError):
+            continue
+        if entry and entry[2]:
+            return "online"
     return "offline"
