@@ -35,11 +35,11 @@ def newcomers_folder(tmp_path):
     network = timm.create_model("test_resnet", num_classes=0)
     save_file(network.state_dict(), tmp_path / "weights" / "mine.safetensors")
     (tmp_path / "weights" / "mine.json").write_text('{"architecture": "test_resnet"}')
-    python = re.search(r"```python\n(import torch\n.*?)```", README, re.DOTALL)
+    python = re.search(r"```python\n(from transferlab.*?)```", README, re.DOTALL)
     assert python
     (tmp_path / "my_parts.py").write_text(python[1])
     for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
-        name = "strategy/objective/focal" if "my_parts" in text else "experiment/lesions"
+        name = "strategy/objective/robust" if "my_parts" in text else "experiment/lesions"
         file = tmp_path / "conf" / f"{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

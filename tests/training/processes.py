@@ -9,6 +9,8 @@ import tempfile
 import traceback
 from collections.abc import Callable
 
+import transferlab.training.train  # noqa: F401 (imported once here, not in every child)
+
 
 def in_child(action: Callable[[], object]) -> int:
     """Fork, run `action`, and return the child's wait status (0: it returned)."""

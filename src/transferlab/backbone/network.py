@@ -116,6 +116,8 @@ def _architecture(
     name: str | None, kwargs: dict[str, Any], file: WeightsFile | None, weights: str
 ) -> tuple[str, dict[str, Any]]:
     """The name and the arguments for timm, from the config or from the weights file; the two must agree."""
+    if name is not None:
+        _refuse_unknown(name)
     if file is None:
         if name is None:
             raise WeightsError("backbone.name has no value. Set it: backbone.name=resnet18 (any timm name).")
