@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import timm
 import torch
+from omegaconf import OmegaConf
 
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.weights import WeightsError
 
+CONF = Path(__file__).parents[2] / "conf" / "backbone"
 TINY = {"channels": [8, 8, 16, 16], "stem_width": 8}
 
 
@@ -86,8 +90,8 @@ def test_unknown_names(name, text):
     ("kwargs", "text"),
     [
         (
-            {"chanels": [8]},
-            r"backbone\.kwargs=\{'chanels': \[8\]\}: timm's resnet10t does not take this .*chanels",
+            {"channel": [8]},
+            r"backbone\.kwargs=\{'channel': \[8\]\}: timm's resnet10t does not take this .*channel",
         ),
         (
             {"channels": [8, 8]},
@@ -107,6 +111,12 @@ def test_unknown_names(name, text):
 def test_wrong_kwargs(kwargs, text):
     with pytest.raises(WeightsError, match=text):
         random("resnet10t", image_size=32, kwargs=kwargs)
+
+
+@pytest.mark.parametrize("preset", sorted(CONF.glob("*.yaml")), ids=lambda file: file.stem)
+def test_presets_name_networks_of_timm(preset):
+    name = OmegaConf.load(preset).get("name")
+    assert name is None if preset.stem == "timm" else timm.is_model(name)
 
 
 def test_hub_without_loading_asks_nobody(monkeypatch):

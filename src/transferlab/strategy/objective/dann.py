@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
 from transferlab.run.errors import UserError
+from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.gradient_reversal import reversal_factor, reverse_gradient
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -63,21 +64,21 @@ class DANN(Objective):
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
-        images, labels_N = batch["image"], batch["label"]
+        images = batch["image"]
         num_source = len(images)
         features_ND = network.features(torch.cat([images, batch["target_image"]]))
         logits_NC = network.classify(features_ND[:num_source])
         factor = reversal_factor(progress, weight=self.weight, steepness=self.steepness, horizon=self.horizon)
         with torch.autocast(features_ND.device.type, enabled=False):
-            own_type = self.critic[0].weight.dtype  # fp32, unless the whole module was made bf16 or fp64
+            own_type = next(
+                self.critic.parameters()
+            ).dtype  # fp32, unless the whole module was made bf16 or fp64
             scores = self.critic(reverse_gradient(features_ND.to(own_type), factor)).squeeze(1)
             critic_loss = domain_loss(scores[:num_source], scores[num_source:])
-            class_loss = functional.cross_entropy(
-                logits_NC.float(), labels_N, label_smoothing=self.label_smoothing
-            )
+            class_loss = labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing)
         hits = torch.cat([scores[:num_source] > 0, scores[num_source:] <= 0]).float()
         observed = {
-            "accuracy": (logits_NC.argmax(1) == labels_N).float().mean(),
+            "accuracy": accuracy(logits_NC, batch),
             "lambda": scores.new_tensor(factor),
             "critic_accuracy_source": hits[:num_source].mean(),
             "critic_accuracy_target": hits[num_source:].mean(),
