@@ -34,7 +34,7 @@ wheel: $(READY)  ## build the wheel and try it in a clean environment and an emp
 lock:  ## choose versions anew and write requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra tensorboard --universal --python-version 3.10 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra tensorboard --extra huggingface --universal --python-version 3.10 --generate-hashes \
 		--no-emit-index-url --no-annotate --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
 
 $(READY): requirements.lock pyproject.toml

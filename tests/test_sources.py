@@ -42,8 +42,9 @@ def lesions() -> Path:
         rows.append((f"HAM_{number // 2:07d}" if number >= 70 else f"HAM_9{number:06d}", image, kind))
         picture(Path(f"images/HAM10000_images_part_{1 + number % 2}/{image}.jpg"), number)
     table = pd.DataFrame(rows, columns=["lesion_id", "image_id", "dx"])
-    table.assign(dx_type="histo", age=50.0, sex="male", localization="back").to_csv("meta.csv", index=False)
-    return Path("meta.csv")
+    table = table.assign(dx_type="histo", age=50.0, sex="male", localization="back")
+    table.to_csv("images/HAM10000_metadata.csv", index=False)
+    return Path("images/HAM10000_metadata.csv")
 
 
 def test_flat_folder():
@@ -65,7 +66,7 @@ def test_table():
 
 
 def test_skin_lesions(lesions):
-    run, split = train("experiment=skin_lesions", f"data.source.table={lesions}", "data.root=images")
+    run, split = train("experiment=skin_lesions", f"data.root={lesions.parent}")
     assert split.groupby("group")["split"].nunique().max() == 1
     result = run.result
     assert set(result["per_class"]) == set(LESIONS)
@@ -74,7 +75,7 @@ def test_skin_lesions(lesions):
 
 
 def test_folds_are_pooled(lesions):
-    folds = [f"data.source.table={lesions}", "data.root=images", "data.fold=0,1,2", "data.num_folds=3"]
+    folds = [f"data.root={lesions.parent}", "data.fold=0,1,2", "data.num_folds=3"]
     sweep = [text for text in TINY if not text.startswith("hydra")] + ["hydra.sweep.dir=sweep"]
     code, _, said = command(["train", "-m", *sweep, "experiment=skin_lesions", *folds])
     assert code == 0, said

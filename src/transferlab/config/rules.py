@@ -199,4 +199,23 @@ _RULES = (
     _ranges,
     _has_a_name,
 )
-_NOTICES = (_patience_can_act, _random_weights_are_meant, _rates_can_act, _stages_can_open, _warmup_fits)
+
+
+def _best_depth_is_kept(config: dict[str, Any]) -> Iterator[str]:
+    strategy = config["strategy"]
+    unfreezing = (strategy.get("unfreezing") or {}).get("_target_", "")
+    if unfreezing.endswith(".Validated") and strategy.get("selection") == "last":
+        yield (
+            "strategy.selection=last: the depth that validates best is found but not kept. "
+            "strategy.selection=val_loss keeps it."
+        )
+
+
+_NOTICES = (
+    _best_depth_is_kept,
+    _patience_can_act,
+    _random_weights_are_meant,
+    _rates_can_act,
+    _stages_can_open,
+    _warmup_fits,
+)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import pandas as pd
 
-from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.catalog import COLUMNS, Catalog
 from transferlab.data.errors import DataError, some
 from transferlab.data.parts import SplitRule, with_parts
 from transferlab.data.subset import nested_subset
@@ -90,3 +91,41 @@ def refuse_shared_images(source: Catalog, target: Catalog) -> None:
             f"{len(both)} test images of the target are labelled images of the source, too: "
             f"{some(f'{tested} = {known}' for tested, known in pairs)}. Delete them from one domain."
         )
+
+
+def named_parts(domains: list[Catalog], notices: list[str]) -> dict[str, Catalog]:
+    """Each part's catalog under the name that loaders know it by."""
+    source = domains[0]
+    split = source.table["split"]
+    parts = {part: source.select(split == part) for part in ("train", "val", "test")}
+    if len(domains) == 1:
+        return parts
+    target = domains[1]
+    split = target.table["split"]
+    parts["source_test"] = parts["test"]
+    parts["target_train"] = target.select(split == "train").without_labels()
+    if target.labelled:
+        parts["target_val"] = target.select(split == "val")
+        parts["test"] = target.select(split == "test")
+    else:
+        notices.append("The target has no labels: it is all trained on, and test figures are of the source.")
+    return parts
+
+
+def split_table(domains: list[Catalog]) -> pd.DataFrame:
+    """Each sample's label, group, split and domain; `unused` where fraction or shots left it out."""
+    tables = []
+    for catalog in domains:
+        names = catalog.table["label"].map(dict(enumerate(catalog.classes)), na_action="ignore")
+        tables.append(catalog.table[COLUMNS].assign(label=names))
+    return pd.concat(tables, ignore_index=True)
+
+
+def fingerprint(domains: list[Catalog]) -> str:
+    """A hash of the catalogs' contents and of the split."""
+    digest = hashlib.blake2b(digest_size=16)
+    for catalog in domains:
+        digest.update(catalog.fingerprint().encode())
+    for row in split_table(domains).sort_values(["domain", "sample"]).itertuples():
+        digest.update(f"{row.domain}\0{row.sample}\0{row.split}\n".encode())
+    return digest.hexdigest()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,19 +12,25 @@ from torch.utils.data import DataLoader
 
 from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
-from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource
+from transferlab.data.catalog.catalog import Catalog, CatalogSource
 from transferlab.data.checking import checked
 from transferlab.data.contact_sheet import contact_sheet
-from transferlab.data.domains import arrange_source, arrange_target, refuse_shared_images
+from transferlab.data.domains import (
+    arrange_source,
+    arrange_target,
+    fingerprint,
+    named_parts,
+    refuse_shared_images,
+    split_table,
+)
 from transferlab.data.errors import DataError
 from transferlab.data.loading.dataset import EvaluationSet, Images, TrainingSet, as_is
-from transferlab.data.loading.decoded_cache import decoded
-from transferlab.data.loading.sampler import EvaluationBatches, Position, TrainingBatches
+from transferlab.data.loading.decoded_cache import with_decoded
+from transferlab.data.loading.sampler import EvaluationBatches, Position, TrainingBatches, position_of
 from transferlab.data.loading.workers import batch_loader, choose_workers
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.parts import SplitRule
 from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.reader import EncodedReader
 
 KEPT_BYTES = 2**28
 
@@ -156,7 +160,7 @@ class DataModule(pl.LightningDataModule):
             refuse_shared_images(source, target)
             self._domains.append(target)
         self.notices = [notice for domain in self._domains for notice in domain.notices]
-        self._catalogs = _parts_of(self._domains, self.notices)
+        self._catalogs = named_parts(self._domains, self.notices)
 
     def _usable(self, source: CatalogSource) -> Catalog:
         catalog = source.load().usable()
@@ -194,50 +198,24 @@ class DataModule(pl.LightningDataModule):
 
     def split_table(self) -> pd.DataFrame:
         """Each sample's label, group, split and domain; `unused` where fraction or shots left it out."""
-        tables = []
-        for catalog in self._domains:
-            names = catalog.table["label"].map(dict(enumerate(catalog.classes)), na_action="ignore")
-            tables.append(catalog.table[COLUMNS].assign(label=names))
-        return pd.concat(tables, ignore_index=True)
+        return split_table(self._domains)
 
     def fingerprint(self) -> str:
         """A hash of the catalogs' contents and of the split."""
-        digest = hashlib.blake2b(digest_size=16)
-        for catalog in self._domains:
-            digest.update(catalog.fingerprint().encode())
-        for row in self.split_table().sort_values(["domain", "sample"]).itertuples():
-            digest.update(f"{row.domain}\0{row.sample}\0{row.split}\n".encode())
-        return digest.hexdigest()
+        return fingerprint(self._domains)
 
     def bind(self, preprocessing: Preprocessing, seed: int) -> None:
         """Prepare images as a network wants them; `seed` orders and augments them."""
         self._preprocessing = preprocessing
         self._seed = seed
         if self.cache == "decoded":
-            for parts in ("train", "val", "test", "source_test"), ("target_train", "target_val", "test"):
-                self._use_decoded([part for part in parts if part in self._catalogs])
+            self._catalogs, notices = with_decoded(self._catalogs, preprocessing, most_gib=self.cache_gib)
+            self.notices += notices
         in_memory = all(catalog.reader.in_memory for catalog in self._catalogs.values())
         workers = choose_workers(self.num_workers, in_memory=in_memory)
         if self.num_workers == "auto":
             why = "the images are in memory" if in_memory else "images are decoded while training"
             self.notices.append(f"data.num_workers=auto: {workers}, for {why}.")
-
-    def _use_decoded(self, parts: list[str]) -> None:
-        """Let the parts of one domain read from a store of decoded images."""
-        assert self._preprocessing is not None
-        by_reader = [part for part in parts if isinstance(self._catalogs[part].reader, EncodedReader)]
-        if not by_reader:
-            return
-        reader = self._catalogs[by_reader[0]].reader
-        parts = [part for part in by_reader if self._catalogs[part].reader is reader]
-        store = decoded(
-            [self._catalogs[part] for part in parts], self._preprocessing, most_gib=self.cache_gib
-        )
-        if isinstance(store, str):
-            self.notices.append(f"data.cache=decoded has no effect: {store}.")
-            return
-        for part in parts:
-            self._catalogs[part] = replace(self._catalogs[part], reader=store)
 
     def train_dataloader(self) -> DataLoader[Any]:
         source = self._images("train", augmented=True)
@@ -251,8 +229,7 @@ class DataModule(pl.LightningDataModule):
             steps_per_epoch=self.steps_per_epoch,
             seed=self._seed,
             position=self._current_position,
-            rank=self._rank,
-            world_size=self._world_size,
+            **self._ranks,
         )
         readers = [source.reader] + ([target.reader] if target is not None else [])
         workers = choose_workers(self.num_workers, in_memory=all(reader.in_memory for reader in readers))
@@ -272,9 +249,7 @@ class DataModule(pl.LightningDataModule):
         """
         images = self._images(part, augmented=False)
         workers = choose_workers(self.num_workers, in_memory=images.reader.in_memory)
-        batches = EvaluationBatches(
-            len(images), batch_size=self.batch_size, rank=self._rank, world_size=self._world_size
-        )
+        batches = EvaluationBatches(len(images), batch_size=self.batch_size, **self._ranks)
         return batch_loader(EvaluationSet(images), batches, num_workers=workers, collate=as_is)
 
     def contact_sheet(self) -> np.ndarray:
@@ -315,42 +290,11 @@ class DataModule(pl.LightningDataModule):
         return catalog.reader.in_memory and prepared_bytes < KEPT_BYTES
 
     def _current_position(self, num_batches: int) -> Position:
-        """From the trainer's own count of batches, which its checkpoints hold.
+        return self.position if self.trainer is None else position_of(self.trainer, num_batches)
 
-        The length of an epoch is derived here: while the first workers start, `num_training_batches` is
-        unset.
-        """
+    @property
+    def _ranks(self) -> dict[str, int]:
+        """This process's place among those that share the data."""
         if self.trainer is None:
-            return self.position
-        limit = self.trainer.limit_train_batches
-        num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-        ready = self.trainer.fit_loop.epoch_loop.batch_progress.total.ready
-        epoch, batch = divmod(ready, num_batches)
-        return Position(epoch, batch, num_batches)
-
-    @property
-    def _rank(self) -> int:
-        return self.trainer.global_rank if self.trainer is not None else 0
-
-    @property
-    def _world_size(self) -> int:
-        return self.trainer.world_size if self.trainer is not None else 1
-
-
-def _parts_of(domains: list[Catalog], notices: list[str]) -> dict[str, Catalog]:
-    """Each part's catalog under the name that loaders know it by."""
-    source = domains[0]
-    split = source.table["split"]
-    parts = {part: source.select(split == part) for part in ("train", "val", "test")}
-    if len(domains) == 1:
-        return parts
-    target = domains[1]
-    split = target.table["split"]
-    parts["source_test"] = parts["test"]
-    parts["target_train"] = target.select(split == "train").without_labels()
-    if target.labelled:
-        parts["target_val"] = target.select(split == "val")
-        parts["test"] = target.select(split == "test")
-    else:
-        notices.append("The target has no labels: it is all trained on, and test figures are of the source.")
-    return parts
+            return {"rank": 0, "world_size": 1}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}

@@ -50,7 +50,7 @@ def comparison(runs: Sequence[Run]) -> pd.DataFrame:
     """
     differing = what_differs([_labels(run) for run in runs])
     keys = [name for name in differing[0] if name not in (*_SEEDS, _FOLD)]
-    table = pd.DataFrame(differing).assign(run=runs)
+    table = pd.DataFrame(differing).assign(run=pd.Series(list(runs), dtype=object))
     grouped = table.groupby(keys, sort=False, dropna=False) if keys else [((), table)]
     rows = []
     for values, group in grouped:
@@ -86,7 +86,11 @@ def _figures(runs: Sequence[Run]) -> dict[str, float | None]:
     pooled = classification_metrics(probabilities, np.concatenate([part.labels_N for part in parts]))
     mean_val = float(np.mean([result["val"]["accuracy"] for result in results]))
     seconds = sum(result["cost"]["fit_seconds"] for result in results)
-    by_part = {"val": {"accuracy": mean_val}, "test": pooled, "cost": {"fit_seconds": seconds}}
+    by_part: dict[str, dict[str, Any]] = {
+        "val": {"accuracy": mean_val},
+        "test": pooled,
+        "cost": {"fit_seconds": seconds},
+    }
     return {name: by_part[part].get(key) for name, (part, key) in _SHOWN.items()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,9 +32,9 @@ class Outputs:
         """
         rows = self._rows
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            everyones: list[list[tuple[torch.Tensor, ...]]] = [[]] * torch.distributed.get_world_size()
+            everyones: list[Any] = [None] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(everyones, rows)
-            rows = [row for of_process in everyones for row in of_process]  # type: ignore[misc]
+            rows = [row for of_process in everyones for row in of_process]
         if not rows:
             return np.zeros((0, 0)), np.zeros(0, dtype=np.int64)
         probabilities, labels, index = (torch.cat(column) for column in zip(*rows, strict=True))

@@ -23,6 +23,8 @@ from transferlab.training.collecting import Outputs
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import is_over
 
+_STEPS_BETWEEN_CHECKS = 50  # on a GPU, looking at the loss means waiting for it
+
 
 class NotFiniteError(UserError):
     """The loss is not a number any more."""
@@ -127,10 +129,10 @@ class TransferModule(pl.LightningModule):
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """The loss of a batch: the objective's terms and the penalties."""
         losses = self.objective.losses(self.network, batch, self._progress())
-        penalties = {name: module.penalty(self.network) for name, module in self.penalties.items()}
+        penalties = {name: part.penalty(self.network) for name, part in self.strategy.penalty.items()}
         terms = losses.terms | penalties
         loss = torch.stack([term.float() for term in terms.values()]).sum()
-        if loss.device.type == "cpu" or batch_idx % self.trainer.log_every_n_steps == 0:
+        if loss.device.type == "cpu" or batch_idx % _STEPS_BETWEEN_CHECKS == 0:
             self._refuse_nan(loss, terms)
         self._add_up({"loss": loss} | terms | losses.observed)
         return loss

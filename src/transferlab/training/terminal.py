@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from lightning_utilities.core.rank_zero import rank_zero_only
-
 from transferlab.training.build import Experiment
+from transferlab.training.distributed import is_worker
 
 # Advice of libraries that a run has already taken into account
 _SETTLED = (
@@ -28,7 +27,7 @@ _SETTLED = (
 
 def say(text: str) -> None:
     """A line on the terminal, from the first process only."""
-    if rank_zero_only.rank == 0:
+    if not is_worker():
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -104,14 +104,18 @@ def catalog_table(
     splits: Sequence[str | None] | None = None,
 ) -> pd.DataFrame:
     """A catalog's table with the right columns and types."""
-    unknown = [None] * len(samples)
     return pd.DataFrame(
         {
             "sample": pd.Series(samples, dtype=object),
             "label": pd.array([pd.NA if label is None else int(label) for label in labels], dtype="Int64"),
-            "group": pd.Series(groups if groups is not None else unknown, dtype=object),
-            "split": pd.Series(splits if splits is not None else unknown, dtype=object),
+            "group": pd.Series(_objects(groups, len(samples)), dtype=object),
+            "split": pd.Series(_objects(splits, len(samples)), dtype=object),
             "domain": domain,
             "content": pd.Series(contents, dtype=object),
         }
     )
+
+
+def _objects(values: Sequence[str | None] | None, num: int) -> list[Any]:
+    """The values, or None for each of `num` samples where there are none."""
+    return [None] * num if values is None else list(values)

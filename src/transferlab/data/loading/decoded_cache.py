@@ -8,9 +8,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -21,6 +22,7 @@ from transferlab.data.cache_folder import cache_folder
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.preprocessing import Preprocessing, resized_short_side
+from transferlab.data.reader import EncodedReader
 
 VERSION = "decoded 1"
 SHORT_SIDE_PX = 256
@@ -143,3 +145,26 @@ def _alone(lock: Path) -> Iterator[None]:
         except (ImportError, OSError):
             pass
         yield
+
+
+_DOMAINS = (("train", "val", "test", "source_test"), ("target_train", "target_val", "test"))
+
+
+def with_decoded(
+    catalogs: Mapping[str, Catalog], preprocessing: Preprocessing, *, most_gib: float
+) -> tuple[dict[str, Catalog], list[str]]:
+    """The parts' catalogs, reading from stores of decoded images, one a domain; and why any could not."""
+    changed, notices = dict(catalogs), []
+    for names in _DOMAINS:
+        by_reader = [n for n in names if n in changed and isinstance(changed[n].reader, EncodedReader)]
+        if not by_reader:
+            continue
+        reader = changed[by_reader[0]].reader
+        parts = [name for name in by_reader if changed[name].reader is reader]
+        store = decoded([changed[name] for name in parts], preprocessing, most_gib=most_gib)
+        if isinstance(store, str):
+            notices.append(f"data.cache=decoded has no effect: {store}.")
+            continue
+        for name in parts:
+            changed[name] = replace(changed[name], reader=store)
+    return changed, notices

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pytorch_lightning as pl
 from torch.utils.data import Sampler
 
 from transferlab.data.loading import order
@@ -28,6 +29,17 @@ class Position:
     epoch: int = 0
     batch: int = 0
     num_batches: int | None = None
+
+
+def position_of(trainer: pl.Trainer, num_batches: int) -> Position:
+    """Where a trainer stands, by its own count of batches, which its checkpoints hold.
+
+    The length of an epoch is derived here: while the first workers start, `num_training_batches` is unset.
+    """
+    limit = trainer.limit_train_batches
+    num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+    epoch, batch = divmod(trainer.fit_loop.epoch_loop.batch_progress.total.ready, num_batches)
+    return Position(epoch, batch, num_batches)
 
 
 class TrainingBatches(Sampler[list[Key]]):

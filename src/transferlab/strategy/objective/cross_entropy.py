@@ -51,11 +51,12 @@ class CrossEntropy(Objective):
         self.label_smoothing = label_smoothing
         self.class_weights = class_weights
         self.weights_C: torch.Tensor | None
+        self.register_buffer("weights_C", None, persistent=False)
 
     def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
         """See `Objective`."""
         weights_C, self.notices = choose_weights(self.class_weights, class_counts_C)
-        self.register_buffer("weights_C", weights_C, persistent=False)
+        self.weights_C = weights_C
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""

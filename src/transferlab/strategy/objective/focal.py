@@ -44,11 +44,12 @@ class Focal(Objective):
             raise UserError(f"strategy.objective.gamma={gamma}: must not be below 0.")
         self.gamma, self.class_weights = gamma, class_weights
         self.weights_C: torch.Tensor | None
+        self.register_buffer("weights_C", None, persistent=False)
 
     def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
         """See `Objective`."""
         weights_C, self.notices = choose_weights(self.class_weights, class_counts_C)
-        self.register_buffer("weights_C", weights_C, persistent=False)
+        self.weights_C = weights_C
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
