@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow check format lock wheel clean
+.PHONY: demo test test-slow bench check format lock wheel clean
 
 demo: $(READY)  ## the main job on embedded data: pretrain, sweep, adapt, compare (minutes, no network)
 	$(BIN)/python scripts/demo.py
@@ -17,6 +17,9 @@ test: $(READY)  ## the fast tests
 
 test-slow: $(READY)  ## everything else that this machine can run; data needs ../shared/data
 	$(PYTEST) -m "(slow or data) and not gpu and not slurm and not browser"
+
+bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data_loading.py
 
 check: $(READY)  ## lint, format, types, spelling
 	$(BIN)/ruff check .
