@@ -99,6 +99,7 @@ def test_nan_loss_ends_the_run_and_keeps_what_there_is():
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_then_resumed(sent):
     def interrupt_in_the_second_epoch() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
         original = TransferModule.training_step
         calls = iter(range(1000))
 
