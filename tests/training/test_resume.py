@@ -88,6 +88,7 @@ def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
         ("before an epoch's checkpoint", Checkpoints, "on_train_epoch_end", 2),
         ("at an epoch's first step", TransferModule, "training_step", STEPS_AN_EPOCH + 1),
         ("in the last validation", TransferModule, "on_validation_epoch_end", 3),
+        ("at the training's end", TransferModule, "on_train_end", 1),
         ("in the test", TransferModule, "test_step", 2),
     ],
 )
@@ -123,6 +124,23 @@ def test_killed_with_settings_that_carry_state(setting):
     train_killed("killed", arguments, TransferModule, "training_step", STEPS_AN_EPOCH + 4)
     resume("killed")
     assert_same("killed", "alone")
+
+
+def test_killed_in_the_test_with_an_average_of_the_last_weights():
+    arguments = overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9", "strategy.selection=last")
+    train_alone("alone", arguments)
+    train_killed("killed", arguments, TransferModule, "test_step", 2)
+    resume("killed")
+    assert_same("killed", "alone")
+
+
+def test_resumed_from_another_folder(monkeypatch):
+    Path("here").mkdir()
+    Path("there").mkdir()
+    monkeypatch.chdir("here")
+    train_killed("killed", overrides(), TransferModule, "training_step", 4)
+    monkeypatch.chdir("../there")
+    resume("../here/killed")
 
 
 def test_killed_twice():

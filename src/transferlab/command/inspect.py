@@ -38,9 +38,9 @@ def run(arguments: Sequence[str]) -> int:
     from transferlab.data.inspection import inspect_data
     from transferlab.data.inspection_page import as_html
     from transferlab.data.inspection_text import as_text
-    from transferlab.training.build import make
+    from transferlab.training.build import make_data
 
-    inspection = inspect_data(make(composed.config.data))
+    inspection = inspect_data(make_data(composed.config))
     sys.stdout.write(as_text(inspection) + "\n")
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(inspection.as_json(), indent=2) + "\n"

@@ -25,6 +25,7 @@ _NOT_IDENTITY = (
     "trainer.profiler",
     "fit.checkpoint_every_minutes",
     "fit.checkpoint_every_steps",
+    "fit.keep_checkpoints",
 )
 
 
@@ -60,6 +61,7 @@ def _job_identity(*, _root_: DictConfig) -> str:
     """`<what this job overrides>_<identity>`: the name of a job's folder within its sweep."""
     with_hydra = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])
     overrides = sorted(text.lstrip("+") for text in _root_.hydra.overrides.task)
+    overrides = [text for text in overrides if not text.startswith(_NOT_IDENTITY)]
     shown = [text.rpartition("/")[2] for text in overrides if "root=" not in text and text[:6] != "allow="]
     readable = ",".join(shown).replace("=[]", "=null")
     readable = "".join(c if c.isalnum() or c in "=,._-" else "-" for c in readable)[:80]

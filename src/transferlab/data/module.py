@@ -138,7 +138,6 @@ class DataModule(pl.LightningDataModule):
         self.sampling = sampling
         self.steps_per_epoch = steps_per_epoch
         self.position = Position()
-        self.test_part = "test"
         self.test_part = "test"  # what `Trainer.test` goes through
         self.notices: list[str] = []
         self._catalogs: dict[str, Catalog] = {}

@@ -78,6 +78,11 @@ class Run:
         """Write a JSON file of the folder at once: a reader sees the old one or the new one."""
         write_atomically(self.path / name, json.dumps(content, indent=2, default=str) + "\n")
 
+    def remove_checkpoints(self) -> None:
+        """Delete what a resume would need, to save disk; the model itself stays."""
+        for file in (self.last_checkpoint, self.best_checkpoint):
+            file.unlink(missing_ok=True)
+
     def create(self) -> None:
         """Make the folder.
 

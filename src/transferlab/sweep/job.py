@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.config.check import ConfigError, check
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.folder import Run, RunFolderError
 from transferlab.training.api import run_in
 
 
@@ -37,6 +37,8 @@ def run_job(config: DictConfig) -> Run:
         run_in(
             config, run, choices=dict(hydra.runtime.choices), warnings=warnings_about(config), resume=begun
         )
+    except RunFolderError as error:  # in use by another process, whose record it is
+        sys.stderr.write(f"{error}\n")
     except UserError as error:
         _record_failure(run, error)
         sys.stderr.write(f"{error}\n")

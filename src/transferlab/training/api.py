@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
+from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 
@@ -64,18 +68,34 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     Raises:
         UserError: no run there, or a config that does not fit this version of transferlab.
     """
-    run = Run(path)
+    run = Run(Path(path).resolve())
     if run.status == "finished":
         return run
-    return run_in(recorded_config(run, allow), run, resume=True)
+    with _in_its_folder(run):
+        config = recorded_config(run, allow)
+        return run_in(config, run, warnings=warnings_about(config), resume=True)
 
 
 def join(path: str | Path, *, allow: Sequence[str] = ()) -> None:
     """Take part, as a further process, in a run that another process leads and records."""
     from transferlab.training.train import run_experiment
 
-    run = Run(path)
-    run_experiment(recorded_config(run, allow), run, resume=True)
+    run = Run(Path(path).resolve())
+    with _in_its_folder(run):
+        run_experiment(recorded_config(run, allow), run, resume=True)
+
+
+@contextlib.contextmanager
+def _in_its_folder(run: Run) -> Iterator[None]:
+    """Work in the folder that a run was started from, as far as it exists: its config's paths start there."""
+    file, here = run.path / "environment.json", Path.cwd()
+    recorded = json.loads(file.read_text(encoding="utf-8")).get("folder") if file.is_file() else None
+    if recorded and Path(recorded).is_dir():
+        os.chdir(recorded)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:

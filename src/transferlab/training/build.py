@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
@@ -41,9 +42,7 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     Raises:
         UserError: data or weights that can not be used.
     """
-    if config.get("allow"):
-        sys.path.insert(0, str(Path.cwd()))  # where a user's own modules stand
-    data: DataModule = make(config.data)
+    data = make_data(config)
     data.load()
     strategy: Strategy = make(config.strategy)
     if strategy.objective.uses_target and not data.has_target:
@@ -54,7 +53,9 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     torch.manual_seed(derived_seed("initialisation", int(config.seed)))
     backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
     network = Classifier(backbone, num_classes=data.num_classes, head_dropout=strategy.head_dropout)
-    strategy.objective.build(backbone.num_features, torch.as_tensor(data.class_counts))
+    balanced = data.sampling == "balanced"  # then the objective sees every class equally often
+    counts_C = np.ones_like(data.class_counts) if balanced else data.class_counts
+    strategy.objective.build(backbone.num_features, torch.as_tensor(counts_C))
     for penalty in strategy.penalty.values():
         penalty.remember(network)
     data.bind(Preprocessing(**backbone.preprocessing), int(config.seed))
@@ -64,6 +65,14 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     return Experiment(data, TransferModule(network, strategy, fit, seed=int(config.seed)), fit)
 
 
+def make_data(config: DictConfig) -> DataModule:
+    """The data of a config, not read yet."""
+    here = str(Path.cwd())
+    if config.get("allow") and here not in sys.path:
+        sys.path.insert(0, here)  # where a user's own modules stand
+    return make(config.data)
+
+
 def make(config: DictConfig, **further: Any) -> Any:
     """Instantiate a config node; a user's mistake comes out as what it is, not wrapped by Hydra."""
     try:
@@ -71,7 +80,10 @@ def make(config: DictConfig, **further: Any) -> Any:
     except InstantiationException as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__
+            deepest, cause = cause, cause.__cause__
         if cause is not None:
             raise cause from None
+        target = str(config.get("_target_", ""))
+        if not target.startswith("transferlab."):  # a library's class, or one of the user's own
+            raise UserError(f"{target}: {type(deepest).__name__}: {deepest}") from error
         raise

@@ -38,7 +38,9 @@ class Checkpoints(Checkpoint):
         is_last = done >= trainer.num_training_batches
         if is_last or done % trainer.accumulate_grad_batches != 0 or not self._due(done, trainer):
             return
-        self._save(trainer, is_best=False)
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if loss is None or torch.isfinite(loss):  # the module complains soon; the last good one is kept
+            self._save(trainer, is_best=False)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after the validation, when the module has added the epoch to its history."""

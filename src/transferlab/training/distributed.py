@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
+import torch
+from torch import distributed, nn
+
 from transferlab.run.folder import Run
 
 WORKER_VERB = "join"  # not listed: Lightning starts `transferlab join RUN` for each further process
+_SET_BY_LAUNCHER = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE")
 
 
 @contextlib.contextmanager
@@ -17,16 +21,32 @@ def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
     """Within this, Lightning's launcher starts further processes by `transferlab join RUN`.
 
     It repeats the command line of this process otherwise: a whole sweep once more, or a notebook. `allow`
-    are the user's own modules that the config names.
+    are the user's own modules that the config names. Afterwards the process is as before, so that the next
+    job of a sweep can launch its own.
     """
-    before = sys.argv
+    arguments = sys.argv
+    variables = {name: os.environ.get(name) for name in _SET_BY_LAUNCHER}
     sys.argv = [sys.argv[0], WORKER_VERB, str(run.path.resolve()), f"allow=[{','.join(allow)}]"]
     try:
         yield
     finally:
-        sys.argv = before
+        sys.argv = arguments
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+        for name, value in variables.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def is_worker() -> bool:
     """Whether this process joins a run that another one leads."""
     return int(os.environ.get("LOCAL_RANK", 0)) > 0
+
+
+def agree_on_buffers(module: nn.Module) -> None:
+    """Give every process the first one's buffers: batch norms' statistics differ, as their samples did."""
+    if distributed.is_available() and distributed.is_initialized():
+        for buffer in module.buffers():
+            with torch.no_grad():
+                distributed.broadcast(buffer, src=0)

@@ -20,10 +20,9 @@ def fit(trainer: pl.Trainer, experiment: Experiment, checkpoint: Path | None) ->
         return 0.0
     content = load_checkpoint(checkpoint)
     module.on_load_checkpoint(content)
-    earlier = sum(entry["seconds"] for entry in module.history)
-    if is_over(module.history, module.strategy.unfreezing, module.num_stages, experiment.fit):
-        module.load_state_dict(content["state_dict"])
-        trainer.strategy.connect(module)
+    earlier = sum(entry["seconds"] for entry in module.history) + content["transferlab"]["seconds"]
+    if _nothing_left(trainer, experiment):
+        module.load_state_dict(content["state_dict"])  # the average, where one is kept
     else:
         trainer.fit(module, datamodule=experiment.data, ckpt_path=checkpoint, weights_only=True)
     return earlier
@@ -34,3 +33,15 @@ def load_selected_weights(experiment: Experiment, run: Run) -> None:
     module = experiment.module
     if module.strategy.selection == "val_loss" and run.best_checkpoint.is_file():
         module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
+
+
+def _nothing_left(trainer: pl.Trainer, experiment: Experiment) -> bool:
+    """Whether the training had ended and only the rest, the test, was cut short."""
+    module = experiment.module
+    epochs = len(module.history)
+    if module.in_epoch:
+        return False
+    if trainer.max_epochs is not None and 0 <= trainer.max_epochs <= epochs:
+        return True
+    stopped = is_over(module.history, module.strategy.unfreezing, module.num_stages, experiment.fit)
+    return stopped and epochs >= (trainer.min_epochs or 0)

@@ -20,6 +20,7 @@ from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.collecting import Outputs
+from transferlab.training.distributed import agree_on_buffers
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import is_over
 
@@ -60,6 +61,11 @@ class TransferModule(pl.LightningModule):
         self._batches = 0
         self._seconds = 0.0
         self._total_steps = 1.0
+
+    @property
+    def in_epoch(self) -> bool:
+        """Whether an epoch has begun that is not in the history yet."""
+        return self._batches > 0
 
     # --- which stages train, and how fast ---------------------------------------------------------------
 
@@ -157,6 +163,7 @@ class TransferModule(pl.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         self.outputs.clear()
+        agree_on_buffers(self.network)
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         self.outputs.add(self.network(batch["image"]), batch)
@@ -179,6 +186,7 @@ class TransferModule(pl.LightningModule):
 
     def on_test_epoch_start(self) -> None:
         self.outputs.clear()
+        agree_on_buffers(self.network)
 
     def test_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
         self.outputs.add(self.network(batch["image"]), batch)
@@ -204,8 +212,8 @@ class TransferModule(pl.LightningModule):
         self.history.append(entry)
         self.log_dict({name: value for name, value in entry.items() if "/" in name}, rank_zero_only=True)
         self._sums, self._batches, self._seconds, self.validation = {}, 0, 0.0, {}
-        if is_over(self.history, self.strategy.unfreezing, self.num_stages, self.fit):
-            self.trainer.should_stop = True
+        over = is_over(self.history, self.strategy.unfreezing, self.num_stages, self.fit)
+        self.trainer.should_stop = over  # trainer.min_epochs may let it go on all the same
 
     def _rates_now(self) -> dict[str, float]:
         groups: Sequence[dict[str, Any]] = self.optimizers(use_pl_optimizer=False).param_groups  # type: ignore
@@ -222,6 +230,7 @@ class TransferModule(pl.LightningModule):
             "sums": {name: total.cpu() for name, total in self._sums.items()},
             "batches": self._batches,
             "seconds": seconds,
+            "validation": self.validation,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -229,3 +238,4 @@ class TransferModule(pl.LightningModule):
         self.history = record["history"]
         self._sums, self._batches = record["sums"], record["batches"]
         self._seconds = record["seconds"]
+        self.validation = record["validation"]

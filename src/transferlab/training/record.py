@@ -20,6 +20,7 @@ from transferlab.evaluation.metrics import classification_metrics, confusion_mat
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.unfreezing.validated import Validated, depth_curve
+from transferlab.training.distributed import is_worker
 from transferlab.training.module import TransferModule
 from transferlab.training.stopping import best_epoch
 
@@ -31,19 +32,17 @@ class HistoryFile(Callback):
         self.run = run
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The epoch before this one is complete now."""
-        self._write(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """So is the last one."""
-        self._write(trainer, pl_module)
-
-    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The epoch before this one is complete now; the last one is written after the fit."""
         assert isinstance(pl_module, TransferModule)
-        if trainer.is_global_zero and pl_module.history:
-            table = pd.DataFrame(pl_module.history)
-            whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
-            write_atomically(self.run.path / "history.csv", table.assign(**whole).to_csv(index=False))
+        write_history(pl_module, self.run)
+
+
+def write_history(module: TransferModule, run: Run) -> None:
+    """Write history.csv from the module's history, in the process that leads."""
+    if module.history and not is_worker():
+        table = pd.DataFrame(module.history)
+        whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
+        write_atomically(run.path / "history.csv", table.assign(**whole).to_csv(index=False))
 
 
 def describe_data(data: DataModule, run: Run) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transferlab.training.build import Experiment
@@ -23,6 +26,17 @@ _SETTLED = (
     ".*Please use `isinstance.treespec, TreeSpec.`.*",
     ".*isinstance.treespec, LeafSpec.*",
 )
+
+
+@contextlib.contextmanager
+def interrupts_restored() -> Iterator[None]:
+    """Lightning ignores Ctrl-C from the first one on; afterwards it works as before."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGINT, before)
 
 
 def say(text: str) -> None:

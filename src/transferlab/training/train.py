@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.run import environment
+from transferlab.run.errors import UserError
 from transferlab.run.folder import Run, write_atomically
 from transferlab.training import loggers, record
-from transferlab.training.build import build, make
-from transferlab.training.callbacks import callbacks_of
+from transferlab.training.build import build
 from transferlab.training.distributed import is_worker, launched_by_file
 from transferlab.training.evaluate import evaluated_parts, predict
 from transferlab.training.fitting import fit, load_selected_weights
-from transferlab.training.progress import shows_bars
-from transferlab.training.terminal import quiet_libraries, say, show_result, summary_of
+from transferlab.training.terminal import interrupts_restored, quiet_libraries, say, show_result, summary_of
+from transferlab.training.trainer import make_trainer
 
 
 def run_experiment(
@@ -55,24 +54,30 @@ def run_experiment(
     if leads:
         run.write_json("result.json", result)
     try:
-        result |= _build_fit_test(config, run, result, told, resume=resume)
+        with interrupts_restored():
+            result |= _build_fit_test(config, run, result, told, resume=resume)
     except (KeyboardInterrupt, SystemExit) as stop:
         result["status"] = "interrupted"
         raise KeyboardInterrupt from stop
+    except MisconfigurationException as error:
+        result |= {"status": "failed", "error": str(error)}
+        raise UserError(f"trainer: {error}") from error
     except BaseException as error:
         result |= {"status": "failed", "error": str(error) or type(error).__name__}
         raise
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning leaves it ignored after a Ctrl-C
         if leads:
             run.write_json("result.json", result)
         loggers.finish(told, failed=result["status"] != "finished")
+    if leads and not config.fit.keep_checkpoints:
+        run.remove_checkpoints()
     return result
 
 
 def _build_fit_test(
     config: DictConfig, run: Run, result: dict[str, Any], told: list[Logger], *, resume: bool
 ) -> dict[str, Any]:
+    started = time.perf_counter()
     checkpoint = run.last_checkpoint if resume and run.last_checkpoint.is_file() else None
     experiment = build(config, load_weights=checkpoint is None)
     data, module = experiment.data, experiment.module
@@ -82,25 +87,14 @@ def _build_fit_test(
     say(summary_of(experiment))
     if not is_worker():
         record.describe_data(data, run)
-    told += [
-        make(node, folder=str(run.path), run_id=run.path.name) for node in (config.logger or {}).values()
-    ]
-    loggers.log_config(told, config)
-    trainer: pl.Trainer = make(
-        config.trainer,
-        logger=told,
-        callbacks=callbacks_of(config, run, experiment),
-        enable_checkpointing=True,
-        enable_progress_bar=shows_bars(config),
-        use_distributed_sampler=False,
-        default_root_dir=str(run.path),
-    )
-    started = time.perf_counter()
+    told += loggers.make_loggers(config, run)
+    trainer = make_trainer(config, run, experiment, told)
     with launched_by_file(run, config.get("allow") or []):
         earlier = fit(trainer, experiment, checkpoint)
-    load_selected_weights(experiment, run)
-    seconds = earlier + time.perf_counter() - started
-    predictions = {part: predict(trainer, experiment, part) for part in evaluated_parts(experiment)}
+        record.write_history(module, run)
+        load_selected_weights(experiment, run)
+        seconds = earlier + time.perf_counter() - started
+        predictions = {part: predict(trainer, experiment, part) for part in evaluated_parts(experiment)}
     figures = {
         "status": "finished",
         "metrics": metrics_in_order(data.class_counts),
@@ -108,14 +102,11 @@ def _build_fit_test(
         "cost": record.cost_record(module, seconds),
         "selection": record.selection_record(module),
     }
-    if trainer.is_global_zero:
+    if not is_worker():
         for part, table in predictions.items():
             table.write(run.path / "predictions" / f"{part}.csv")
         record.save_model(module.network, data.classes, run.path)
         loggers.log_result(told, figures, predictions.get("test"))
-        if not experiment.fit.keep_checkpoints:
-            for file in (run.last_checkpoint, run.best_checkpoint):
-                file.unlink(missing_ok=True)
         show_result(figures)
     return figures
 
