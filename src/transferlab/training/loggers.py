@@ -6,8 +6,10 @@ and `run_id` come from the run, everything else from the config.
 
 from __future__ import annotations
 
+import hashlib
 import netrc
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -68,7 +70,7 @@ def wandb(
             tags=tags or [],
             mode=chosen,  # type: ignore[arg-type]
             id=run_id,
-            name=run_id,
+            name=Path(folder).name,
             resume="allow" if chosen == "online" else None,
         )
     except client.Error as error:
@@ -84,9 +86,15 @@ def wandb(
 def make_loggers(config: DictConfig, run: Run) -> list[Logger]:
     """The loggers of the config, told of it."""
     nodes = (config.logger or {}).values()
-    loggers = [make(node, folder=str(run.path), run_id=run.path.name) for node in nodes]
+    loggers = [make(node, folder=str(run.path), run_id=run_id(run.path)) for node in nodes]
     log_config(loggers, config)
     return loggers
+
+
+def run_id(folder: Path) -> str:
+    """An id for a run folder that W&B takes: other for the same name elsewhere, the same after a resume."""
+    place = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=5).hexdigest()
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name)[:60] + "-" + place
 
 
 def log_config(loggers: list[Logger], config: DictConfig) -> None:
