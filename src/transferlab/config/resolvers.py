@@ -62,7 +62,8 @@ def _job_identity(*, _root_: DictConfig) -> str:
     with_hydra = OmegaConf.masked_copy(_root_, [str(key) for key in _root_ if key != "hydra"])
     overrides = sorted(text.lstrip("+") for text in _root_.hydra.overrides.task)
     overrides = [text for text in overrides if not text.startswith(_NOT_IDENTITY)]
-    shown = [text.rpartition("/")[2] for text in overrides if "root=" not in text and text[:6] != "allow="]
+    pairs = [text.partition("=")[::2] for text in overrides if "root=" not in text]
+    shown = [f"{key.rpartition('/')[2]}={value.rpartition('/')[2]}" for key, value in pairs]
     readable = ",".join(shown).replace("=[]", "=null")
     readable = "".join(c if c.isalnum() or c in "=,._-" else "-" for c in readable)[:80]
     config = OmegaConf.to_container(with_hydra, resolve=True)
