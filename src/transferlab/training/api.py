@@ -68,9 +68,10 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     Raises:
         UserError: no run there, or a config that does not fit this version of transferlab.
     """
+    if Run(path).status == "finished":
+        return Run(path)
+    _require_config(Run(path))
     run = Run(Path(path).resolve())
-    if run.status == "finished":
-        return run
     with _in_its_folder(run):
         config = recorded_config(run, allow)
         return run_in(config, run, warnings=warnings_about(config), resume=True)
@@ -83,6 +84,11 @@ def join(path: str | Path, *, allow: Sequence[str] = ()) -> None:
     run = Run(Path(path).resolve())
     with _in_its_folder(run):
         run_experiment(recorded_config(run, allow), run, resume=True)
+
+
+def _require_config(run: Run) -> None:
+    if not run.config_file.is_file():
+        raise UserError(f"{run.path}: this is not a run folder (it has no config.yaml).")
 
 
 @contextlib.contextmanager
@@ -100,8 +106,7 @@ def _in_its_folder(run: Run) -> Iterator[None]:
 
 def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     """The config of a run, checked like any other: a file from elsewhere may not name any class."""
-    if not run.config_file.is_file():
-        raise UserError(f"{run.path}: this is not a run folder (it has no config.yaml).")
+    _require_config(run)
     config = OmegaConf.load(run.config_file)
     assert isinstance(config, DictConfig)
     config["allow"] = list(allow)
