@@ -47,3 +47,18 @@ def test_transfer_on_flowers(shared_data):
     assert tuned >= probe - 0.02
     assert gradual >= probe - 0.02
     assert scratch <= 0.60
+
+
+def test_the_decoded_cache_changes_nothing(shared_data, monkeypatch, tmp_path):
+    monkeypatch.setenv("TRANSFERLAB_CACHE", str(tmp_path / "cache"))
+    short = [
+        "strategy=fine_tune",
+        "strategy.bn=frozen",
+        "trainer.max_epochs=1",
+        "trainer.limit_train_batches=4",
+    ]
+    files = accuracy("files", shared_data, *short, "data.cache=none")
+    cached = accuracy("cached", shared_data, *short, "data.cache=decoded")
+    assert any((tmp_path / "cache").rglob("*"))
+    assert cached == files
+    assert Run("cached").predictions("test").equals(Run("files").predictions("test"))

@@ -55,9 +55,13 @@ def decode(content: bytes, *, max_pixels: int) -> np.ndarray:
     Only the header is read before an image of more than `max_pixels` is refused. Plain JPEGs go to OpenCV,
     which gives the same pixels as Pillow in two thirds of the time; everything else to Pillow.
     """
-    with _opened(content, max_pixels) as image:
-        kind = image.format
-        plain = kind == "JPEG" and image.mode in ("RGB", "L") and orientation(image) == 1
+    size = plain_jpeg_size(content)
+    if size is not None and size[0] * size[1] <= max_pixels:
+        kind, plain = "JPEG", True
+    else:
+        with _opened(content, max_pixels) as image:
+            kind = image.format
+            plain = kind == "JPEG" and image.mode in ("RGB", "L") and orientation(image) == 1
     if plain and END_OF_JPEG in content[-1024:]:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
@@ -68,6 +72,24 @@ def decode(content: bytes, *, max_pixels: int) -> np.ndarray:
             image.verify()
     with _opened(content, max_pixels) as image, _explained(content):
         return to_rgb(image)
+
+
+def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG that any decoder shows alike, from its header; None for everything else.
+
+    That is: 8 bits, grey or YCbCr, and no EXIF (rotation), Adobe (other colours) or further pictures in it.
+    Saves opening the file with Pillow, a seventh of the time of decoding it.
+    """
+    at = 2
+    while content[:2] == b"\xff\xd8" and at + 10 <= len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker in (0xC0, 0xC1, 0xC2):  # start of frame: sequential, extended, progressive
+            height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
+            return (width, height) if content[at + 4] == 8 and content[at + 9] in (1, 3) else None
+        if marker in (0xE1, 0xEE) or content[at + 4 : at + 8] == b"MPF\0" or not 0xC0 <= marker <= 0xFE:
+            return None
+        at += 2 + length
+    return None
 
 
 def examine(content: bytes, *, max_pixels: int) -> Examined:
