@@ -158,7 +158,7 @@ def _print(table: pd.DataFrame) -> None:
     for name in _SHOWN:
         shown.add_column(name, justify="right")
     for row in table.astype(object).to_dict("records"):
-        cells = [str(row[name]) for name in settings]
+        cells = ["-" if pd.isna(row[name]) else str(row[name]) for name in settings]
         for name in _SHOWN:
             digits = 1 if "seconds" in name else 3
             mean, std = row[name], row[f"{name} std"]
