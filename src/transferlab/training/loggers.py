@@ -21,8 +21,6 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
-from transferlab.training.build import make
 
 _MOST_PLOTTED_CLASSES = 100  # W&B keeps 10,000 rows of a table
 
@@ -81,14 +79,6 @@ def wandb(
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     return WandbLogger(save_dir=folder, project=project, id=run_id, experiment=run)
-
-
-def make_loggers(config: DictConfig, run: Run) -> list[Logger]:
-    """The loggers of the config, told of it."""
-    nodes = (config.logger or {}).values()
-    loggers = [make(node, folder=str(run.path), run_id=run_id(run.path)) for node in nodes]
-    log_config(loggers, config)
-    return loggers
 
 
 def run_id(folder: Path) -> str:

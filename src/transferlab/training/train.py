@@ -20,7 +20,7 @@ from transferlab.training.distributed import is_worker, launched_by_file
 from transferlab.training.evaluate import evaluated_parts, predict
 from transferlab.training.fitting import fit, load_selected_weights
 from transferlab.training.terminal import interrupts_restored, quiet_libraries, say, show_result, summary_of
-from transferlab.training.trainer import make_trainer
+from transferlab.training.trainer import make_loggers, make_trainer
 
 
 def run_experiment(
@@ -87,7 +87,7 @@ def _build_fit_test(
     say(summary_of(experiment))
     if not is_worker():
         record.describe_data(data, run)
-    told += loggers.make_loggers(config, run)
+    told += make_loggers(config, run)
     trainer = make_trainer(config, run, experiment, told)
     with launched_by_file(run, config.get("allow") or []):
         earlier = fit(trainer, experiment, checkpoint)

@@ -1,4 +1,4 @@
-"""Lightning's Trainer, from the config."""
+"""Lightning's Trainer and its loggers, from the config."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 
 from transferlab.run.folder import Run
+from transferlab.training import loggers
 from transferlab.training.build import Experiment, make
 from transferlab.training.checkpoints import Checkpoints
 from transferlab.training.progress import progress_callbacks, shows_bars
@@ -29,6 +30,14 @@ def make_trainer(config: DictConfig, run: Run, experiment: Experiment, told: lis
         use_distributed_sampler=False,
         default_root_dir=str(run.path),
     )
+
+
+def make_loggers(config: DictConfig, run: Run) -> list[Logger]:
+    """The loggers of the config, told of it."""
+    nodes = (config.logger or {}).values()
+    made = [make(node, folder=str(run.path), run_id=loggers.run_id(run.path)) for node in nodes]
+    loggers.log_config(made, config)
+    return made
 
 
 def _callbacks(config: DictConfig, run: Run, experiment: Experiment) -> list[Callback]:

@@ -128,3 +128,26 @@ def test_wrong_options(options, says):
     with pytest.raises(DataError) as error:
         Augmentation(**options)
     assert says in str(error.value)
+
+
+def ramp(height: int, width: int) -> torch.Tensor:
+    """An image whose red tells the column and whose green tells the row, as shares of its size."""
+    rows, columns = torch.meshgrid(
+        torch.linspace(0, 255, height), torch.linspace(0, 255, width), indexing="ij"
+    )
+    return torch.stack([columns, rows, torch.zeros(height, width)]).round().to(torch.uint8)
+
+
+def test_crops_of_a_shrunk_image_have_the_same_distribution():
+    """The decoded cache keeps images at a shorter side of 256: crops are drawn as shares of the image."""
+    build = Augmentation(min_crop_area=0.3, max_crop_ratio=1.3).build(Preprocessing(32))
+    quartiles = []
+    for image in (ramp(768, 1024), ramp(256, 342)):
+        parts = []  # left, right, top, bottom as shares (of 255) of the image
+        for seed in range(400):
+            with seeded(seed):
+                crop = build(image).float()
+            columns, rows = crop[0].mean(0), crop[1].mean(1)
+            parts.append((columns[0], columns[-1], rows[0], rows[-1]))
+        quartiles.append(np.percentile(np.array(parts), [10, 25, 50, 75, 90], axis=0))
+    assert np.abs(quartiles[0] - quartiles[1]).max() < 12  # 5 % of the image; 400 draws of each
