@@ -57,17 +57,17 @@ def decode(content: bytes, *, max_pixels: int) -> np.ndarray:
     """
     size = plain_jpeg_size(content)
     if size is not None and size[0] * size[1] <= max_pixels:
-        kind, plain = "JPEG", True
+        is_png, plain = False, True
     else:
         with _opened(content, max_pixels) as image:
-            kind = image.format
+            is_png, kind = image.format == "PNG", image.format
             plain = kind == "JPEG" and image.mode in ("RGB", "L") and orientation(image) == 1
     if plain and END_OF_JPEG in content[-1024:]:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
         pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
         if pixels is not None:
             return pixels
-    if kind == "PNG":  # checksums: Pillow shows a damaged picture without a word
+    if is_png:  # checksums: Pillow shows a damaged picture without a word
         with _opened(content, max_pixels) as image, _explained(content):
             image.verify()
     with _opened(content, max_pixels) as image, _explained(content):
