@@ -15,20 +15,16 @@ from torch import nn
 from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.evaluation.metrics import classification_metrics
-from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.collecting import Outputs
 from transferlab.training.distributed import agree_on_buffers
+from transferlab.training.errors import loss_not_finite, predictions_not_finite
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import is_over
 
 _STEPS_BETWEEN_CHECKS = 50  # on a GPU, looking at the loss means waiting for it
-
-
-class NotFiniteError(UserError):
-    """The loss is not a number any more."""
 
 
 class TransferModule(pl.LightningModule):
@@ -146,12 +142,7 @@ class TransferModule(pl.LightningModule):
     def _refuse_nan(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
         if not torch.isfinite(loss):
             bad = [name for name, term in terms.items() if not torch.isfinite(term)]
-            raise NotFiniteError(
-                f"The training loss is not finite ({', '.join(bad)}) in epoch {self.current_epoch}, "
-                f"step {self.global_step}. Lower strategy.learning_rates.base, clip gradients "
-                "(trainer.gradient_clip_val=1.0), or use trainer.precision=32-true. "
-                "Checkpoints of earlier epochs are kept."
-            )
+            raise loss_not_finite(bad, epoch=self.current_epoch, step=self.global_step)
 
     def _add_up(self, figures: Mapping[str, torch.Tensor]) -> None:
         for name, figure in figures.items():
@@ -173,11 +164,7 @@ class TransferModule(pl.LightningModule):
         if len(labels_N) == 0:
             return
         if not np.isfinite(probabilities_NC).all():
-            raise NotFiniteError(
-                f"The validation predictions of epoch {self.current_epoch} are not finite: the weights have "
-                "overflowed. Lower strategy.learning_rates.base or clip gradients: "
-                "trainer.gradient_clip_val=1.0."
-            )
+            raise predictions_not_finite(self.current_epoch)
         self.validation = {
             f"val/{name}": value
             for name, value in classification_metrics(probabilities_NC, labels_N).items()
