@@ -72,7 +72,7 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
         return Run(path)
     _require_config(Run(path))
     run = Run(Path(path).resolve())
-    with _in_its_folder(run):
+    with in_its_folder(run):
         config = recorded_config(run, allow)
         return run_in(config, run, warnings=warnings_about(config), resume=True)
 
@@ -82,7 +82,7 @@ def join(path: str | Path, *, allow: Sequence[str] = ()) -> None:
     from transferlab.training.train import run_experiment
 
     run = Run(Path(path).resolve())
-    with _in_its_folder(run):
+    with in_its_folder(run):
         run_experiment(recorded_config(run, allow), run, resume=True)
 
 
@@ -92,7 +92,7 @@ def _require_config(run: Run) -> None:
 
 
 @contextlib.contextmanager
-def _in_its_folder(run: Run) -> Iterator[None]:
+def in_its_folder(run: Run) -> Iterator[None]:
     """Work in the folder that a run was started from, as far as it exists: its config's paths start there."""
     file, here = run.path / "environment.json", Path.cwd()
     recorded = json.loads(file.read_text(encoding="utf-8")).get("folder") if file.is_file() else None
@@ -116,4 +116,4 @@ def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     return config
 
 
-__all__ = ["join", "recorded_config", "resume", "run_in", "train"]
+__all__ = ["in_its_folder", "join", "recorded_config", "resume", "run_in", "train"]
