@@ -33,7 +33,7 @@ from torchvision.transforms import v2
 
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.folder import Folder
-from transferlab.data.loading.sampler import Position
+from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
@@ -102,12 +102,13 @@ def transferlab_variant(root: Path, preprocessing: Preprocessing, cache: str) ->
     )
     data.load()
     data.bind(preprocessing, seed=0)
-    loader = data.train_dataloader()
     epochs = itertools.count()
+    loader = data.train_dataloader(
+        Share(lambda num_batches: Position(epoch=next(epochs)))
+    )  # ever other crops
 
     def run() -> Tensor:
-        data.position = Position(epoch=next(epochs))  # other crops every round
-        return data.on_after_batch_transfer(next(iter(loader)), 0)["image"]
+        return data.prepared(next(iter(loader)))["image"]
 
     return run
 

@@ -4,13 +4,14 @@ import numpy as np
 import torch
 
 from transferlab.data.augmentation.pipeline import Augmentation
-from transferlab.data.contact_sheet import GAP_PX, spread_over_classes
+from transferlab.data.contact_sheet import GAP_PX, contact_sheet, spread_over_classes
 
 
 def test_first_column_is_plain_and_the_others_differ(data_module):
     data = data_module(image_size_px=16, augmentation=Augmentation(min_crop_area=0.4, brightness=0.8))
     before = torch.get_rng_state()
-    sheet = data.contact_sheet()
+    images = data.images("train"), data.images("train", augmented=True)
+    sheet = contact_sheet(*images)
     assert torch.equal(torch.get_rng_state(), before)
     assert sheet.dtype == np.uint8
     assert sheet.shape == (GAP_PX + 6 * (16 + GAP_PX), GAP_PX + 8 * (16 + GAP_PX), 3)
@@ -20,7 +21,7 @@ def test_first_column_is_plain_and_the_others_differ(data_module):
     batch = next(iter(data.evaluation_dataloader("train")))
     np.testing.assert_array_equal(tiles[0], batch["image"][row].permute(1, 2, 0))
     assert len({tile.tobytes() for tile in tiles}) == 8
-    np.testing.assert_array_equal(sheet, data.contact_sheet())
+    np.testing.assert_array_equal(sheet, contact_sheet(*images))
 
 
 def test_all_classes_are_seen_where_there_is_room():

@@ -8,7 +8,7 @@ from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.errors import DataError
-from transferlab.data.loading.sampler import Position
+from transferlab.data.loading.sampler import Position, Share
 
 
 def test_construction_reads_nothing(data_module):
@@ -33,7 +33,7 @@ def test_batches_hold_the_right_pixels_and_labels(data_module):
     data = data_module()
     table = data.catalog("test").table.set_index("sample")
     seen = []
-    for batch in data.test_dataloader():
+    for batch in data.evaluation_dataloader("test"):
         for image, label, index in zip(batch["image"], batch["label"], batch["index"], strict=True):
             sample = data.samples("test")[index]
             assert table.loc[sample, "label"] == label
@@ -50,7 +50,7 @@ def test_target_labels_never_reach_training(data_module):
         assert batch["target_image"].shape == (16, 3, 8, 8)
     assert data.catalog("target_train").table["label"].isna().all()
     assert "label" not in next(iter(data.evaluation_dataloader("target_train")))
-    assert "label" in next(iter(data.test_dataloader()))
+    assert "label" in next(iter(data.evaluation_dataloader("test")))
 
 
 def test_domains_split_alike(data_module):
@@ -83,8 +83,7 @@ def test_fingerprint_depends_on_data_and_split(data_module):
 
 
 def training_batches(data, epoch=0, batch=0):
-    data.position = Position(epoch, batch)
-    return list(data.train_dataloader())
+    return list(data.train_dataloader(Share(lambda num_batches: Position(epoch, batch))))
 
 
 def test_resume_in_an_epoch_gives_the_same_batches(data_module):
@@ -122,7 +121,7 @@ def test_the_global_generators_are_left_alone(data_module):
     torch.manual_seed(1)
     before = torch.get_rng_state()
     training_batches(data)
-    list(data.val_dataloader())
+    list(data.evaluation_dataloader("val"))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -130,7 +129,7 @@ def test_normalisation_happens_per_batch(data_module):
     data = data_module(target=DigitsOnPhotos())
     raw = next(iter(data.train_dataloader()))
     pixels = {key: raw[key].clone() for key in ("image", "target_image")}
-    batch = data.on_after_batch_transfer(raw, 0)
+    batch = data.prepared(raw)
     for key, images in pixels.items():
         torch.testing.assert_close(batch[key], (images / 255 - 0.5) / 0.5)
     assert batch["label"].dtype == torch.int64

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -14,7 +14,6 @@ from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import Catalog, CatalogSource
 from transferlab.data.checking import checked
-from transferlab.data.contact_sheet import contact_sheet
 from transferlab.data.domains import (
     arrange_source,
     arrange_target,
@@ -23,38 +22,37 @@ from transferlab.data.domains import (
     refuse_shared_images,
     split_table,
 )
-from transferlab.data.errors import DataError
-from transferlab.data.loading.dataset import EvaluationSet, Images, TrainingSet, as_is
+from transferlab.data.errors import DataError, require_at_least_one
+from transferlab.data.loading.dataset import Activations, EvaluationSet, Images, Stored, TrainingSet, as_is
 from transferlab.data.loading.decoded_cache import with_decoded
-from transferlab.data.loading.sampler import EvaluationBatches, Position, TrainingBatches, position_of
+from transferlab.data.loading.sampler import ALONE, EvaluationBatches, Share, TrainingBatches
 from transferlab.data.loading.workers import batch_loader, choose_workers
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.parts import SplitRule
 from transferlab.data.preprocessing import Preprocessing
 
-KEPT_BYTES = 2**28
+KEPT_BYTES = 2**28  # of prepared images that may stay in memory
+TRAINED_ON = ("train", "target_train")  # the parts whose images are augmented
 
 
-class DataModule(pl.LightningDataModule):
+class DataModule:
     """Catalogs to batches.
 
-    The order of use: construct (reads nothing), `load` (reads names and labels, splits), `bind` (to what a
-    network wants), then loaders. Training batches hold {"image": uint8 (N, 3, S, S), "label": int64 (N,)}
-    and, with a target, {"target_image": uint8 (M, 3, S, S)}; evaluation batches hold image, label (where
-    known) and index (into `samples(part)`). Images become normalised floats on their device, in
-    `on_after_batch_transfer`.
+    Construct (reads nothing), `load` (names and labels; splits), `bind` (to what a network wants), ask for
+    loaders. Training batches hold {"image": uint8 (N, 3, S, S), "label": int64 (N,)} and, with a target,
+    {"target_image": uint8 (M, 3, S, S)}; evaluation batches hold image, label (where known) and index (into
+    `samples(part)`). `prepared` makes normalised floats of them. Activations can be put in the images' place.
 
     Args:
         root: a place for `${data.root}` in configs; not read here.
         source: where labelled samples come from.
-        target: where a second domain comes from, or None. Its training labels are dropped before anything
-        trains.
-        augmentation: of training images, one by one.
+        target: where a second domain comes from, or None. Its training labels are dropped at once.
+        augmentation: of training images.
         mixing: of a training batch's images with each other.
         batch_size: source samples per step and device.
         target_batch_size: target samples per step and device; None = batch_size.
         num_workers: processes that read images, or `auto`.
-        image_size: pixels; None = what the network was pretrained with.
+        image_size: pixels; None = as in the pretraining.
         shots_per_class: training images of each class; None = all.
         fraction: share of the training images; None = all.
         shots_seed: chooses them.
@@ -64,8 +62,7 @@ class DataModule(pl.LightningDataModule):
         fold: test on this fold of `num_folds`; None = one split.
         num_folds: number of folds.
         on_leak: `error`, or `drop` from the earlier part what is in two parts.
-        check_images: decode every file once before anything starts (remembered by contents); False = find out
-            while training.
+        check_images: decode every file once before anything starts; False = find out while training.
         on_bad_image: `error`, `skip`, or `quarantine` to move broken files into `.quarantine` in their root.
         cache: `decoded` keeps decoded images in the user's cache folder, for this and other runs.
         cache_gib: GiB that all decoded images together may take there.
@@ -101,15 +98,12 @@ class DataModule(pl.LightningDataModule):
         sampling: Literal["uniform", "balanced"] = "uniform",
         steps_per_epoch: int | None = None,
     ) -> None:
-        super().__init__()
-        for name, size in (
-            ("batch_size", batch_size),
-            ("target_batch_size", target_batch_size),
-            ("image_size", image_size),
-            ("steps_per_epoch", steps_per_epoch),
-        ):
-            if size is not None and size < 1:
-                raise DataError(f"data.{name}={size} must be at least 1.")
+        require_at_least_one(
+            batch_size=batch_size,
+            target_batch_size=target_batch_size,
+            image_size=image_size,
+            steps_per_epoch=steps_per_epoch,
+        )
         if num_workers != "auto" and num_workers < 0:
             raise DataError(f"data.num_workers={num_workers} must be auto, or 0 or more.")
         if on_bad_image != "error" and not check_images:
@@ -137,11 +131,11 @@ class DataModule(pl.LightningDataModule):
         self.cache_gib = cache_gib
         self.sampling = sampling
         self.steps_per_epoch = steps_per_epoch
-        self.position = Position()
-        self.test_part = "test"  # what `Trainer.test` goes through
         self.notices: list[str] = []
+        self.views: int | None = None
         self._catalogs: dict[str, Catalog] = {}
         self._preprocessing: Preprocessing | None = None
+        self._stored: Mapping[str, Stored] = {}
         self._seed = 0
 
     def load(self) -> None:
@@ -203,10 +197,18 @@ class DataModule(pl.LightningDataModule):
         """A hash of the catalogs' contents and of the split."""
         return fingerprint(self._domains)
 
-    def bind(self, preprocessing: Preprocessing, seed: int) -> None:
-        """Prepare images as a network wants them; `seed` orders and augments them."""
+    def bind(self, preprocessing: Preprocessing, seed: int, *, views: int | None = None) -> None:
+        """Prepare images as a network wants them.
+
+        Args:
+            preprocessing: size, crop and normalisation.
+            seed: orders and augments.
+            views: how many augmented versions of a training image there are, the same in every run and
+                shown in turn; None = another one in each epoch.
+        """
         self._preprocessing = preprocessing
         self._seed = seed
+        self.views = views if self.augmentation.is_random else None
         if self.cache == "decoded":
             self._catalogs, notices = with_decoded(self._catalogs, preprocessing, most_gib=self.cache_gib)
             self.notices += notices
@@ -216,52 +218,49 @@ class DataModule(pl.LightningDataModule):
             why = "the images are in memory" if in_memory else "images are decoded while training"
             self.notices.append(f"data.num_workers=auto: {workers}, for {why}.")
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        source = self._images("train", augmented=True)
-        target = self._images("target_train", augmented=True) if self.has_target else None
-        batches = TrainingBatches(
-            source.labels,
-            num_target=len(target) if target is not None else 0,
+    def replaced(self, stored: Mapping[str, Stored]) -> None:
+        """From now on batches hold these activations, by part, instead of images; {}: images again."""
+        self._stored = stored
+
+    def train_dataloader(self, share: Share = ALONE) -> DataLoader[Any]:
+        """This process's share of the training batches, from its position on."""
+        source = self._training_part("train")
+        target = self._training_part("target_train") if self.has_target else None
+        batches = self.batches(self._seed, share)
+        in_memory = all(self._in_memory(part) for part in ("train", "target_train") if part in self._catalogs)
+        workers = choose_workers(self.num_workers, in_memory=in_memory)
+        dataset = TrainingSet(source, target, seed=self._seed, mixes=self.mixing.is_active)
+        return batch_loader(dataset, batches, num_workers=workers, collate=as_is)
+
+    def batches(self, seed: int, share: Share = ALONE) -> TrainingBatches:
+        """Which samples training sees when, in a run with this seed."""
+        return TrainingBatches(
+            self._catalogs["train"].codes,
+            num_target=len(self._catalogs["target_train"]) if self.has_target else 0,
             batch_size=self.batch_size,
             target_batch_size=self.target_batch_size,
             balanced=self.sampling == "balanced",
             steps_per_epoch=self.steps_per_epoch,
-            seed=self._seed,
-            position=self._current_position,
-            **self._ranks,
+            seed=seed,
+            share=share,
         )
-        readers = [source.reader] + ([target.reader] if target is not None else [])
-        workers = choose_workers(self.num_workers, in_memory=all(reader.in_memory for reader in readers))
-        dataset = TrainingSet(source, target, seed=self._seed, mixes=self.mixing.is_active)
-        return batch_loader(dataset, batches, num_workers=workers, collate=as_is)
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        return self.evaluation_dataloader("val")
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        return self.evaluation_dataloader(self.test_part)
-
-    def evaluation_dataloader(self, part: str) -> DataLoader[Any]:
+    def evaluation_dataloader(self, part: str, share: Share = ALONE) -> DataLoader[Any]:
         """Every sample of a part once, in order, without augmentation.
 
         Parts: train, val, test and, with a target, source_test, target_train, target_val.
         """
-        images = self._images(part, augmented=False)
-        workers = choose_workers(self.num_workers, in_memory=images.reader.in_memory)
-        batches = EvaluationBatches(len(images), batch_size=self.batch_size, **self._ranks)
-        return batch_loader(EvaluationSet(images), batches, num_workers=workers, collate=as_is)
+        stored = self._stored.get(part) if self.views is None or part not in TRAINED_ON else None
+        samples = self.images(part) if stored is None else Activations(self._catalogs[part], stored)
+        workers = choose_workers(self.num_workers, in_memory=self._in_memory(part))
+        batches = EvaluationBatches(len(samples), batch_size=self.batch_size, share=share)
+        return batch_loader(EvaluationSet(samples), batches, num_workers=workers, collate=as_is)
 
-    def contact_sheet(self) -> np.ndarray:
-        """A picture of augmented training images beside the plain ones: uint8 RGB, shape (H, W, 3)."""
-        plain, augmented = (self._images("train", augmented=augmented) for augmented in (False, True))
-        return contact_sheet(plain, augmented, seed=self._seed)
-
-    def on_after_batch_transfer(self, batch: dict[str, Tensor], dataloader_idx: int) -> dict[str, Tensor]:
+    def prepared(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Images to normalised floats; mixed ones get {"label_probabilities": float (N, num_classes)}."""
-        assert self._preprocessing is not None, "bind() comes first"
         for key in ("image", "target_image"):
-            if key in batch:
-                batch[key] = self._preprocessing.normalised(batch[key])
+            if key in batch and not batch[key].is_floating_point():
+                batch[key] = self.preprocessing.normalised(batch[key])
         if "mixing_seed" in batch:
             batch["image"], batch["label_probabilities"] = self.mixing.mixed(
                 batch["image"],
@@ -271,29 +270,31 @@ class DataModule(pl.LightningDataModule):
             )
         return batch
 
-    def _images(self, part: str, *, augmented: bool) -> Images:
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network wants to be shown."""
         assert self._preprocessing is not None, "bind() comes first"
+        return self._preprocessing
+
+    def images(self, part: str, *, augmented: bool = False) -> Images:
+        """The samples of a part as they are, or as training sees them."""
         catalog = self._catalogs[part]
         random = augmented and self.augmentation.is_random
         transform = (
-            self.augmentation.build(self._preprocessing)
+            self.augmentation.build(self.preprocessing)
             if augmented
-            else self._preprocessing.evaluation_transform()
+            else self.preprocessing.evaluation_transform()
         )
-        return Images(catalog, transform, keep=not random and self._fits(catalog))
+        prepared_bytes = len(catalog) * 3 * self.preprocessing.image_size**2
+        keep = not random and catalog.reader.in_memory and prepared_bytes < KEPT_BYTES
+        return Images(catalog, transform, keep=keep, views=self.views if augmented else None)
 
-    def _fits(self, catalog: Catalog) -> bool:
-        """Whether a part's prepared images may stay in memory."""
-        assert self._preprocessing is not None
-        prepared_bytes = len(catalog) * 3 * self._preprocessing.image_size**2
-        return catalog.reader.in_memory and prepared_bytes < KEPT_BYTES
+    def _training_part(self, part: str) -> Images | Activations:
+        stored = self._stored.get(part)
+        if stored is None:
+            return self.images(part, augmented=True)
+        return Activations(self._catalogs[part], stored, views=self.views)
 
-    def _current_position(self, num_batches: int) -> Position:
-        return self.position if self.trainer is None else position_of(self.trainer, num_batches)
-
-    @property
-    def _ranks(self) -> dict[str, int]:
-        """This process's place among those that share the data."""
-        if self.trainer is None:
-            return {"rank": 0, "world_size": 1}
-        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+    def _in_memory(self, part: str) -> bool:
+        """Whether the part's batches cost so little that worker processes are not worth it."""
+        return part in self._stored or self._catalogs[part].reader.in_memory

@@ -19,7 +19,6 @@ from transferlab.data.preprocessing import Preprocessing
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.module import TransferModule
 from transferlab.training.settings import FitSettings
 
 
@@ -28,8 +27,10 @@ class Experiment:
     """What a config builds."""
 
     data: DataModule
-    module: TransferModule
+    network: Classifier
+    strategy: Strategy
     fit: FitSettings
+    seed: int
 
 
 def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
@@ -50,19 +51,22 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
             f"strategy.objective: {type(strategy.objective).__name__} needs an unlabelled target domain, "
             "and this data has none. Choose data with two domains, e.g. data=digits_domains."
         )
-    torch.manual_seed(derived_seed("initialisation", int(config.seed)))
+    seed = int(config.seed)
+    torch.manual_seed(derived_seed("initialisation", seed))
     backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
-    network = Classifier(backbone, num_classes=data.num_classes, head_dropout=strategy.head_dropout)
+    torch.manual_seed(derived_seed("head", seed))
+    head = strategy.head.build(backbone.num_features, data.num_classes)
+    network = Classifier(backbone, head, head_dropout=strategy.head_dropout)
     balanced = data.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(data.class_counts) if balanced else data.class_counts
     strategy.objective.build(backbone.num_features, torch.as_tensor(counts_C))
     for penalty in strategy.penalty.values():
         penalty.remember(network)
-    data.bind(Preprocessing(**backbone.preprocessing), int(config.seed))
+    data.bind(Preprocessing(**backbone.preprocessing), seed)
     fit: FitSettings = make(config.fit)
     if fit.compile:
         backbone.network.compile()
-    return Experiment(data, TransferModule(network, strategy, fit, seed=int(config.seed)), fit)
+    return Experiment(data, network, strategy, fit, seed)
 
 
 def make_data(config: DictConfig) -> DataModule:

@@ -10,7 +10,7 @@ import hashlib
 import netrc
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -21,6 +21,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
+from transferlab.training.build import make
 
 _MOST_PLOTTED_CLASSES = 100  # W&B keeps 10,000 rows of a table
 
@@ -85,6 +87,13 @@ def run_id(folder: Path) -> str:
     """An id for a run folder that W&B takes: other for the same name elsewhere, the same after a resume."""
     place = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=5).hexdigest()
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", folder.name)[:60] + "-" + place
+
+
+def make_loggers(nodes: Iterable[DictConfig], config: DictConfig, run: Run) -> list[Logger]:
+    """The loggers of these config nodes, told of the whole config."""
+    made = [make(node, folder=str(run.path), run_id=run_id(run.path)) for node in nodes]
+    log_config(made, config)
+    return made
 
 
 def log_config(loggers: list[Logger], config: DictConfig) -> None:

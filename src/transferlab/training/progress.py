@@ -1,4 +1,4 @@
-"""What a person sees while a model trains: a bar on a terminal, a line an epoch elsewhere."""
+"""What a person sees while a model trains: a bar on a terminal, a line an epoch elsewhere; history.csv."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
+from transferlab.run.folder import Run
 from transferlab.training.module import TransferModule
+from transferlab.training.record import write_history
+from transferlab.training.terminal import epoch_line
 
 
 def shows_bars(config: DictConfig) -> bool:
@@ -59,15 +62,13 @@ class EpochLines(Callback):
         self._printed = len(pl_module.history)
 
 
-def epoch_line(entry: dict[str, float], max_epochs: int | None, num_stages: int) -> str:
-    """A finished epoch as a line."""
-    total = f"/{max_epochs}" if max_epochs and max_epochs > 0 else ""
-    parts = [f"epoch {int(entry['epoch']) + 1:>3}{total}", f"train loss {entry.get('train/loss', 0):.4f}"]
-    if "val/loss" in entry:
-        parts.append(f"val loss {entry['val/loss']:.4f}")
-        parts.append(f"val accuracy {entry['val/accuracy']:.3f}")
-    if "train/lambda" in entry:
-        parts.append(f"lambda {entry['train/lambda']:.2f}")
-    parts.append(f"stages {int(entry['trainable_stages'])}/{num_stages}")
-    parts.append(f"{entry['seconds']:.1f} s")
-    return "  ".join(parts)
+class HistoryFile(Callback):
+    """Keeps history.csv equal to the module's history: rewritten at once after each epoch."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The epoch before this one is complete now; the last one is written after the fit."""
+        assert isinstance(pl_module, TransferModule)
+        write_history(pl_module.history, self.run)

@@ -8,39 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytorch_lightning as pl
 from PIL import Image
-from pytorch_lightning.callbacks import Callback
 from safetensors.torch import save
 
 import transferlab
 from transferlab.backbone.classifier import Classifier
+from transferlab.data.contact_sheet import contact_sheet
 from transferlab.data.module import DataModule
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.folder import Run, write_atomically
+from transferlab.strategy.parts import History
+from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.validated import Validated, depth_curve
 from transferlab.training.distributed import is_worker
-from transferlab.training.module import TransferModule
 from transferlab.training.stopping import best_epoch
 
 
-class HistoryFile(Callback):
-    """Keeps history.csv equal to the module's history: rewritten at once after each epoch."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The epoch before this one is complete now; the last one is written after the fit."""
-        assert isinstance(pl_module, TransferModule)
-        write_history(pl_module, self.run)
-
-
-def write_history(module: TransferModule, run: Run) -> None:
-    """Write history.csv from the module's history, in the process that leads."""
-    if module.history and not is_worker():
-        table = pd.DataFrame(module.history)
+def write_history(history: History, run: Run) -> None:
+    """Write history.csv, in the process that leads."""
+    if history and not is_worker():
+        table = pd.DataFrame(history)
         whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
         write_atomically(run.path / "history.csv", table.assign(**whole).to_csv(index=False))
 
@@ -51,12 +39,12 @@ def describe_data(data: DataModule, run: Run) -> None:
     if data.augmentation.is_random:
         file = run.path / "plots" / "augmentation.png"
         file.parent.mkdir(exist_ok=True)
-        Image.fromarray(data.contact_sheet()).save(file)
+        Image.fromarray(contact_sheet(data.images("train"), data.images("train", augmented=True))).save(file)
 
 
-def selection_record(module: TransferModule) -> dict[str, Any]:
+def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:
     """Which epoch's weights were kept, by which rule, and how deep they were trained."""
-    history, rule = module.history, module.strategy.selection
+    rule = strategy.selection
     kept = best_epoch(history) if rule == "val_loss" else None
     kept = len(history) - 1 if kept is None else kept
     record: dict[str, Any] = {"rule": rule}
@@ -66,22 +54,21 @@ def selection_record(module: TransferModule) -> dict[str, Any]:
             "trainable_stages": int(history[kept]["trainable_stages"]),
             "val_loss": history[kept].get("val/loss"),
         }
-    if isinstance(module.strategy.unfreezing, Validated):
+    if isinstance(strategy.unfreezing, Validated):
         record["depth_curve"] = {str(depth): loss for depth, loss in depth_curve(history).items()}
     return record
 
 
-def cost_record(module: TransferModule, fit_seconds: float) -> dict[str, Any]:
+def cost_record(network: Classifier, history: History, fit_seconds: float) -> dict[str, Any]:
     """What the run cost; `fit_seconds` is wall time from the first image read to the fitted model."""
-    network = module.network
-    deepest = max((int(entry["trainable_stages"]) for entry in module.history), default=0)
+    deepest = max((int(entry["trainable_stages"]) for entry in history), default=0)
     stages = network.backbone.stages[len(network.backbone.stages) - deepest :]
     trainable = sum(
         network.backbone.network.get_parameter(name).numel() for stage in stages for name in stage.parameters
     )
     return {
         "fit_seconds": round(fit_seconds, 3),
-        "epochs": len(module.history),
+        "epochs": len(history),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         "trainable_parameters": trainable + sum(p.numel() for p in network.head.parameters()),
     }
@@ -108,8 +95,11 @@ def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
     return record
 
 
-def save_model(network: Classifier, classes: tuple[str, ...], folder: Path) -> None:
-    """Write model.safetensors and model.json: all that predicting or fine-tuning further needs."""
+def save_model(network: Classifier, classes: tuple[str, ...], folder: Path, *, head: Any) -> None:
+    """Write model.safetensors and model.json: all that predicting or fine-tuning further needs.
+
+    `head` is the config of the strategy's head: its class and arguments, from which it can be built again.
+    """
     backbone = network.backbone
     tensors = {f"backbone.{name}": tensor for name, tensor in backbone.network.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
@@ -122,6 +112,7 @@ def save_model(network: Classifier, classes: tuple[str, ...], folder: Path) -> N
         "num_features": backbone.num_features,
         "num_classes": len(classes),
         "classes": list(classes),
+        "head": head,
         "input_size": [3, size, size],
         **{key: backbone.preprocessing[key] for key in ("mean", "std", "interpolation", "crop_pct")},
         "transferlab": transferlab.__version__,

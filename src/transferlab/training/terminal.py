@@ -54,6 +54,20 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", pattern)
 
 
+def epoch_line(entry: dict[str, float], max_epochs: int | None, num_stages: int) -> str:
+    """A finished epoch as a line."""
+    total = f"/{max_epochs}" if max_epochs and max_epochs > 0 else ""
+    parts = [f"epoch {int(entry['epoch']) + 1:>3}{total}", f"train loss {entry.get('train/loss', 0):.4f}"]
+    if "val/loss" in entry:
+        parts.append(f"val loss {entry['val/loss']:.4f}")
+        parts.append(f"val accuracy {entry['val/accuracy']:.3f}")
+    if "train/lambda" in entry:
+        parts.append(f"lambda {entry['train/lambda']:.2f}")
+    parts.append(f"stages {int(entry['trainable_stages'])}/{num_stages}")
+    parts.append(f"{entry['seconds']:.1f} s")
+    return "  ".join(parts)
+
+
 def show_result(figures: Mapping[str, Any]) -> None:
     """The final figures as a table."""
     from rich.console import Console
@@ -82,7 +96,7 @@ def show_result(figures: Mapping[str, Any]) -> None:
 
 def summary_of(experiment: Experiment) -> str:
     """What is about to be trained, in a line."""
-    backbone, data = experiment.module.network.backbone, experiment.data
+    backbone, data = experiment.network.backbone, experiment.data
     sizes = ", ".join(f"{part.replace('_', ' ')} {size}" for part, size in data.parts.items())
     return (
         f"{backbone.name} at {backbone.preprocessing['image_size']} px, {len(backbone.stages)} stages; "

@@ -1,4 +1,4 @@
-"""Lightning's Trainer and its loggers, from the config."""
+"""Lightning's Trainer, from the config."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 
 from transferlab.run.folder import Run
-from transferlab.training import loggers
-from transferlab.training.build import Experiment, make
+from transferlab.training.build import make
 from transferlab.training.checkpoints import Checkpoints
-from transferlab.training.progress import progress_callbacks, shows_bars
-from transferlab.training.record import HistoryFile
+from transferlab.training.module import TransferModule
+from transferlab.training.progress import HistoryFile, progress_callbacks, shows_bars
 
 
-def make_trainer(config: DictConfig, run: Run, experiment: Experiment, told: list[Logger]) -> pl.Trainer:
+def make_trainer(config: DictConfig, run: Run, module: TransferModule, told: list[Logger]) -> pl.Trainer:
     """The Trainer with the callbacks of a run, telling these loggers.
 
     Raises:
@@ -24,7 +23,7 @@ def make_trainer(config: DictConfig, run: Run, experiment: Experiment, told: lis
     return make(
         config.trainer,
         logger=told,
-        callbacks=_callbacks(config, run, experiment),
+        callbacks=_callbacks(config, run, module),
         enable_checkpointing=True,
         enable_progress_bar=shows_bars(config),
         use_distributed_sampler=False,
@@ -32,23 +31,15 @@ def make_trainer(config: DictConfig, run: Run, experiment: Experiment, told: lis
     )
 
 
-def make_loggers(config: DictConfig, run: Run) -> list[Logger]:
-    """The loggers of the config, told of it."""
-    nodes = (config.logger or {}).values()
-    made = [make(node, folder=str(run.path), run_id=loggers.run_id(run.path)) for node in nodes]
-    loggers.log_config(made, config)
-    return made
-
-
-def _callbacks(config: DictConfig, run: Run, experiment: Experiment) -> list[Callback]:
+def _callbacks(config: DictConfig, run: Run, module: TransferModule) -> list[Callback]:
     """Progress, the record, the moving average where asked for, and checkpoints last."""
     averaging: list[Callback] = []
-    if experiment.fit.ema_decay is not None:
-        averaging = [EMAWeightAveraging(decay=experiment.fit.ema_decay)]
-    keep_best = experiment.module.strategy.selection == "val_loss"
+    if module.fit.ema_decay is not None:
+        averaging = [EMAWeightAveraging(decay=module.fit.ema_decay)]
+    keep_best = module.strategy.selection == "val_loss"
     return [
         *progress_callbacks(config),
         HistoryFile(run),
         *averaging,
-        Checkpoints(run.path / "checkpoints", experiment.fit, keep_best=keep_best),
+        Checkpoints(run.path / "checkpoints", module.fit, keep_best=keep_best),
     ]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from transferlab.data.loading.order import balanced, one_pass, stream
-from transferlab.data.loading.sampler import EvaluationBatches, Position, TrainingBatches
+from transferlab.data.loading.sampler import EvaluationBatches, Position, Share, TrainingBatches
 
 
-def batches(num=20, at=Position(), labels=None, **options):  # noqa: B008
+def batches(num=20, at=Position(), labels=None, rank=0, world_size=1, **options):  # noqa: B008
     defaults = {
         "num_target": 0,
         "batch_size": 4,
@@ -19,7 +19,8 @@ def batches(num=20, at=Position(), labels=None, **options):  # noqa: B008
         "seed": 0,
     }
     labels = np.arange(num) % 3 if labels is None else np.array(labels)
-    return TrainingBatches(labels, position=lambda num_batches: at, **{**defaults, **options})
+    share = Share(lambda num_batches: at, rank, world_size)
+    return TrainingBatches(labels, share=share, **{**defaults, **options})
 
 
 def test_an_epoch_is_one_pass():
@@ -118,7 +119,7 @@ def test_stream_does_not_depend_on_where_it_is_cut():
 def test_evaluation_shows_each_sample_once(num, world_size):
     rows = []
     for rank in range(world_size):
-        sampler = EvaluationBatches(num, batch_size=3, rank=rank, world_size=world_size)
+        sampler = EvaluationBatches(num, batch_size=3, share=Share(rank=rank, world_size=world_size))
         share = list(sampler)
         assert len(share) == len(sampler)
         rows += [row for batch in share for row in batch]

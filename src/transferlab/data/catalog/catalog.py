@@ -51,6 +51,11 @@ class Catalog:
         return self.table["sample"].tolist()
 
     @property
+    def codes(self) -> np.ndarray:
+        """Class codes (N,) int64; -1 where unknown."""
+        return self.table["label"].fillna(-1).to_numpy(dtype=np.int64)
+
+    @property
     def labelled(self) -> bool:
         """Whether every sample has a label."""
         return bool(self.table["label"].notna().all())

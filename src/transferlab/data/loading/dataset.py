@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -25,14 +25,18 @@ class Images:
         catalog: the part.
         transform: from the sample's own size to the network's.
         keep: remember results; for small data whose transform is not random.
+        views: how many versions of each sample random transforms make, over and over; None: ever new ones.
     """
 
-    def __init__(self, catalog: Catalog, transform: ImageTransform, *, keep: bool) -> None:
+    def __init__(
+        self, catalog: Catalog, transform: ImageTransform, *, keep: bool, views: int | None = None
+    ) -> None:
         self.samples = catalog.samples
-        self.labels = catalog.table["label"].fillna(-1).to_numpy(dtype=np.int64)
+        self.labels = catalog.codes
         self.labelled = catalog.labelled
         self.reader = catalog.reader
         self.transform = transform
+        self.views = views
         self._kept: dict[int, Tensor] | None = {} if keep else None
 
     def __len__(self) -> int:
@@ -45,9 +49,75 @@ class Images:
             self._kept[row] = self._made(row)
         return self._kept[row]
 
+    def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
+        """What training sees on these visits, of a run with this seed."""
+        return stacked([self._visit(key, seed) for key in keys])
+
+    def rows(self, rows: Sequence[int]) -> Tensor:
+        """What an evaluation sees of these samples."""
+        return stacked([self[row] for row in rows])
+
+    def view(self, domain: str, row: int, number: int) -> Tensor:
+        """One of a sample's `views`: the same in every run."""
+        with seeded(derived_seed("view", domain, self.samples[row], number)):
+            return self[row]
+
+    def _visit(self, key: Key, seed: int) -> Tensor:
+        if self.views is not None:
+            return self.view(key.domain, key.row, view_of(key, self.views))
+        sample = self.samples[key.row]
+        with seeded(derived_seed("augmentation", seed, key.epoch, key.domain, sample, key.occurrence)):
+            return self[key.row]
+
     def _made(self, row: int) -> Tensor:
         pixels_HW3 = torch.from_numpy(self.reader(self.samples[row]))
         return self.transform(pixels_HW3.permute(2, 0, 1))
+
+
+class Activations:
+    """What frozen layers make of one part's samples, computed before; takes the place of its `Images`.
+
+    Args:
+        catalog: the part.
+        stored: activations of each sample, or of all samples' first view, then all second ones, and so on.
+        views: how many; None where training sees each sample unchanged.
+    """
+
+    def __init__(self, catalog: Catalog, stored: Stored, *, views: int | None = None) -> None:
+        assert len(stored) == len(catalog) * (views or 1), (len(stored), len(catalog), views)
+        self.samples = catalog.samples
+        self.labels = catalog.codes
+        self.labelled = catalog.labelled
+        self.stored = stored
+        self.views = views
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
+        """See `Images`."""
+        if self.views is None:
+            return self.rows([key.row for key in keys])
+        return self.rows([view_of(key, self.views) * len(self) + key.row for key in keys])
+
+    def rows(self, rows: Sequence[int]) -> Tensor:
+        """See `Images`."""
+        return self.stored.take(torch.as_tensor(rows))
+
+
+class Stored(Protocol):
+    """Tensors of one shape on disk or in memory."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, positions: Tensor) -> Tensor:
+        """Those at these positions, stacked."""
+        ...
+
+
+def view_of(key: Key, views: int) -> int:
+    """Which of its views a sample shows on a visit: another one in each epoch, in turn."""
+    return (key.epoch + key.occurrence) % views
 
 
 class TrainingSet(Dataset[Batch]):
@@ -55,7 +125,9 @@ class TrainingSet(Dataset[Batch]):
     label.
     """
 
-    def __init__(self, source: Images, target: Images | None, *, seed: int, mixes: bool) -> None:
+    def __init__(
+        self, source: Images | Activations, target: Images | Activations | None, *, seed: int, mixes: bool
+    ) -> None:
         assert target is None or (target.labels < 0).all(), "target labels must not reach training"
         self.source = source
         self.target = target
@@ -65,12 +137,12 @@ class TrainingSet(Dataset[Batch]):
     def __getitems__(self, keys: list[Key]) -> Batch:
         source = [key for key in keys if key.domain == "source"]
         batch = {
-            "image": stacked([self._augmented(self.source, key) for key in source]),
+            "image": self.source.visits(source, self.seed),
             "label": torch.from_numpy(self.source.labels[[key.row for key in source]]),
         }
         if self.target is not None:
             target = [key for key in keys if key.domain == "target"]
-            batch["target_image"] = stacked([self._augmented(self.target, key) for key in target])
+            batch["target_image"] = self.target.visits(target, self.seed)
         if self.mixes:
             batch["mixing_seed"] = torch.tensor(derived_seed("mixing", self.seed, *source[0], *source[-1]))
         return batch
@@ -78,21 +150,15 @@ class TrainingSet(Dataset[Batch]):
     def __getitem__(self, key: Key) -> Batch:
         return self.__getitems__([key])
 
-    def _augmented(self, images: Images, key: Key) -> Tensor:
-        sample = images.samples[key.row]
-        seed = derived_seed("augmentation", self.seed, key.epoch, key.domain, sample, key.occurrence)
-        with seeded(seed):
-            return images[key.row]
-
 
 class EvaluationSet(Dataset[Batch]):
     """A list of rows becomes {"image", "label", "index"}; without "label" where the part has none."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images | Activations) -> None:
         self.images = images
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        batch = {"image": stacked([self.images[row] for row in rows]), "index": torch.tensor(rows)}
+        batch = {"image": self.images.rows(rows), "index": torch.tensor(rows)}
         if self.images.labelled:
             batch["label"] = torch.from_numpy(self.images.labels[rows])
         return batch

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pytorch_lightning as pl
 from torch.utils.data import Sampler
 
 from transferlab.data.loading import order
@@ -31,15 +30,22 @@ class Position:
     num_batches: int | None = None
 
 
-def position_of(trainer: pl.Trainer, num_batches: int) -> Position:
-    """Where a trainer stands, by its own count of batches, which its checkpoints hold.
+@dataclass(frozen=True)
+class Share:
+    """What one of `world_size` processes gets of the batches, and where it begins.
 
-    The length of an epoch is derived here: while the first workers start, `num_training_batches` is unset.
+    Args:
+        position: asked, with the number of batches of an epoch, when one begins.
+        rank: of `world_size` processes; each takes every `world_size`-th sample of a step.
+        world_size: number of processes.
     """
-    limit = trainer.limit_train_batches
-    num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-    epoch, batch = divmod(trainer.fit_loop.epoch_loop.batch_progress.total.ready, num_batches)
-    return Position(epoch, batch, num_batches)
+
+    position: Callable[[int], Position] = lambda num_batches: Position()
+    rank: int = 0
+    world_size: int = 1
+
+
+ALONE = Share()
 
 
 class TrainingBatches(Sampler[list[Key]]):
@@ -56,8 +62,7 @@ class TrainingBatches(Sampler[list[Key]]):
         balanced: draw classes equally often.
         steps_per_epoch: None for one pass.
         seed: of the run.
-        position: asked, with the number of batches of an epoch, when one begins.
-        rank: of `world_size` processes; each takes every `world_size`-th sample of a step.
+        share: of this process.
     """
 
     def __init__(
@@ -70,9 +75,7 @@ class TrainingBatches(Sampler[list[Key]]):
         balanced: bool,
         steps_per_epoch: int | None,
         seed: int,
-        position: Callable[[int], Position],
-        rank: int = 0,
-        world_size: int = 1,
+        share: Share = ALONE,
     ) -> None:
         self.labels = labels
         self.num_target = num_target
@@ -81,40 +84,44 @@ class TrainingBatches(Sampler[list[Key]]):
         self.balanced = balanced
         self.steps_per_epoch = steps_per_epoch
         self.seed = seed
-        self.position = position
-        self.rank = rank
-        self.world_size = world_size
+        self.share = share
 
     def __len__(self) -> int:
         """Batches of an epoch."""
         if self.steps_per_epoch is not None:
             return self.steps_per_epoch
-        return max(1, len(self.labels) // (self.batch_size * self.world_size))
+        return max(1, len(self.labels) // (self.batch_size * self.share.world_size))
 
     def __iter__(self) -> Iterator[list[Key]]:
-        position = self.position(len(self))
+        position = self.share.position(len(self))
         num_batches = min(position.num_batches or len(self), len(self))
-        source = self._source_order(position.epoch, num_batches)
+        source = self.source_order(position.epoch, num_batches)
         for batch in range(position.batch, num_batches):
-            keys = self._share("source", source, batch, self._source_batch_size, position.epoch)
+            keys = self._keys("source", source, batch, self.source_batch_size, position.epoch)
             if self.num_target:
                 step = position.epoch * num_batches + batch
-                size = self.target_batch_size * self.world_size
+                size = self.target_batch_size * self.share.world_size
                 target = order.stream(
                     self.num_target, domain="target", seed=self.seed, start=step * size, count=size
                 )
-                keys += self._share("target", target, 0, self.target_batch_size, position.epoch)
+                keys += self._keys("target", target, 0, self.target_batch_size, position.epoch)
             yield keys
 
+    def visits(self, epoch: int) -> np.ndarray:
+        """The source's (row, occurrence) of a whole epoch, of all processes: (batches, batch size, 2)."""
+        size = self.source_batch_size * self.share.world_size
+        return self.source_order(epoch, len(self))[: len(self) * size].reshape(len(self), size, 2)
+
     @property
-    def _source_batch_size(self) -> int:
+    def source_batch_size(self) -> int:
         """Smaller than asked for only where one pass does not fill a single batch."""
         if self.steps_per_epoch is not None:
             return self.batch_size
-        return max(1, min(self.batch_size, len(self.labels) // self.world_size))
+        return max(1, min(self.batch_size, len(self.labels) // self.share.world_size))
 
-    def _source_order(self, epoch: int, num_batches: int) -> np.ndarray:
-        count = num_batches * self._source_batch_size * self.world_size
+    def source_order(self, epoch: int, num_batches: int) -> np.ndarray:
+        """(row, occurrence) of every visit of an epoch, one batch after the other."""
+        count = num_batches * self.source_batch_size * self.share.world_size
         if self.balanced:
             return order.balanced(self.labels, domain="source", seed=self.seed, epoch=epoch, count=count)
         if self.steps_per_epoch is None and count <= len(self.labels):
@@ -123,19 +130,20 @@ class TrainingBatches(Sampler[list[Key]]):
             len(self.labels), domain="source", seed=self.seed, start=epoch * count, count=count
         )
 
-    def _share(self, domain: str, visits: np.ndarray, batch: int, batch_size: int, epoch: int) -> list[Key]:
-        start = batch * batch_size * self.world_size
-        step = visits[start : start + batch_size * self.world_size]
+    def _keys(self, domain: str, visits: np.ndarray, batch: int, batch_size: int, epoch: int) -> list[Key]:
+        start = batch * batch_size * self.share.world_size
+        step = visits[start : start + batch_size * self.share.world_size]
         return [
-            Key(domain, int(row), epoch, int(number)) for row, number in step[self.rank :: self.world_size]
+            Key(domain, int(row), epoch, int(number))
+            for row, number in step[self.share.rank :: self.share.world_size]
         ]
 
 
 class EvaluationBatches(Sampler[list[int]]):
     """Each sample exactly once over all ranks, in order, without padding."""
 
-    def __init__(self, num_samples: int, *, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.rows = range(rank, num_samples, world_size)
+    def __init__(self, num_samples: int, *, batch_size: int, share: Share = ALONE) -> None:
+        self.rows = range(share.rank, num_samples, share.world_size)
         self.batch_size = batch_size
 
     def __len__(self) -> int:

@@ -8,7 +8,12 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
+from transferlab.data.mixing.batch import Mixing
+from transferlab.data.module import DataModule
+from transferlab.data.preprocessing import Preprocessing
+from transferlab.training.loaders import Loaders
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -36,6 +41,13 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
+def digits(**options):
+    data = DataModule(root=None, source=Digits(), mixing=Mixing(), **{"num_workers": 0, **options})
+    data.load()
+    data.bind(Preprocessing(image_size=8), seed=0)
+    return data
+
+
 def fit(data, folder, *, max_epochs, every_steps=None, resume=None, accumulate=1):
     model = Recorder()
     saver = ModelCheckpoint(folder, save_top_k=-1, every_n_train_steps=every_steps, filename="{step}")
@@ -51,19 +63,19 @@ def fit(data, folder, *, max_epochs, every_steps=None, resume=None, accumulate=1
         use_distributed_sampler=False,
         num_sanity_val_steps=1,
     )
-    trainer.fit(model, datamodule=data, ckpt_path=resume)
+    trainer.fit(model, datamodule=Loaders(data), ckpt_path=resume)
     return model.seen
 
 
 @pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 1), (0, 2)])
-def test_resumed_batches(data_module, tmp_path, workers, accumulate):
+def test_resumed_batches(tmp_path, workers, accumulate):
     options = {
         "augmentation": Augmentation(min_crop_area=0.5),
         "target": DigitsOnPhotos(),
         "batch_size": 32,
         "fraction": 0.3,
     }
-    whole = fit(data_module(**options), tmp_path / "a", max_epochs=3, every_steps=1, accumulate=accumulate)
+    whole = fit(digits(**options), tmp_path / "a", max_epochs=3, every_steps=1, accumulate=accumulate)
     assert len(whole) == 15
     assert len(set(whole)) == 15
     for step in (2, 6) if workers else (1, 2, 3, 4, 6):
@@ -72,7 +84,7 @@ def test_resumed_batches(data_module, tmp_path, workers, accumulate):
             "total"
         ]["ready"]
         rest = fit(
-            data_module(**options, num_workers=workers),
+            digits(**options, num_workers=workers),
             tmp_path / "b",
             max_epochs=3,
             resume=path,

@@ -1,0 +1,52 @@
+"""The data of an experiment as Lightning wants it: loaders that know where the trainer stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from transferlab.data.loading.sampler import Position, Share
+from transferlab.data.module import DataModule
+
+
+class Loaders(pl.LightningDataModule):
+    """Batches of a `DataModule`, shared among the trainer's processes, from the trainer's position on."""
+
+    def __init__(self, data: DataModule) -> None:
+        super().__init__()
+        self.data = data
+        self.test_part = "test"  # what `Trainer.test` goes through
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        return self.data.train_dataloader(self._share)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return self.data.evaluation_dataloader("val", self._share)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self.data.evaluation_dataloader(self.test_part, self._share)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        return self.data.prepared(batch)
+
+    @property
+    def _share(self) -> Share:
+        assert self.trainer is not None, "Lightning attaches its trainer first"
+        return Share(self._position, self.trainer.global_rank, self.trainer.world_size)
+
+    def _position(self, num_batches: int) -> Position:
+        assert self.trainer is not None
+        return position_of(self.trainer, num_batches)
+
+
+def position_of(trainer: pl.Trainer, num_batches: int) -> Position:
+    """Where a trainer stands, by its own count of batches, which its checkpoints hold.
+
+    The length of an epoch is derived here: while the first workers start, `num_training_batches` is unset.
+    """
+    limit = trainer.limit_train_batches
+    num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+    epoch, batch = divmod(trainer.fit_loop.epoch_loop.batch_progress.total.ready, num_batches)
+    return Position(epoch, batch, num_batches)

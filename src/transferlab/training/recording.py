@@ -1,0 +1,105 @@
+"""What a run's folder says while the run goes on, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.run import environment
+from transferlab.run.folder import Run, write_atomically
+from transferlab.training.distributed import is_worker
+from transferlab.training.terminal import interrupts_restored, say
+
+if TYPE_CHECKING:
+    from pytorch_lightning.loggers import Logger
+
+
+@dataclass
+class Recording:
+    """A run that goes on.
+
+    Attributes:
+        config: checked and resolved.
+        run: its folder.
+        result: what result.json says at the end.
+        told: the loggers that hear of it.
+    """
+
+    config: DictConfig
+    run: Run
+    result: dict[str, Any]
+    told: list[Logger] = field(default_factory=list)
+
+    def note(self, *texts: str) -> None:
+        """Tell the user, and keep it in result.json."""
+        self.result["warnings"] = [*self.result["warnings"], *texts]
+        for text in texts:
+            say(f"note: {text}")
+
+    def open_loggers(self) -> None:
+        """Make the loggers of the config and tell them of it; without any, nothing is imported."""
+        nodes = (self.config.logger or {}).values()
+        if nodes:
+            from transferlab.training import loggers
+
+            self.told += loggers.make_loggers(nodes, self.config, self.run)
+
+
+@contextlib.contextmanager
+def recorded(
+    config: DictConfig,
+    run: Run,
+    *,
+    choices: Mapping[str, str | None] | None = None,
+    warnings: Sequence[str] = (),
+    resume: bool = False,
+) -> Iterator[Recording]:
+    """Within this, a run goes on; its folder says so, and afterwards how it ended.
+
+    Args:
+        config: checked and resolved.
+        run: its folder.
+        choices: the options of the config groups, for the record.
+        warnings: what to tell the user first; also recorded.
+        resume: the folder has a config already.
+
+    Raises:
+        UserError: data, weights or a training that can not be used; recorded as failed.
+        KeyboardInterrupt: the user or the system ended it; recorded as interrupted.
+    """
+    result: dict[str, Any] = {"status": "running", "seed": config.seed, "warnings": []}
+    recording = Recording(config, run, result)
+    leads = not is_worker()
+    if not resume:
+        write_atomically(run.config_file, OmegaConf.to_yaml(_shown(config), sort_keys=False))
+        run.write_json("environment.json", {**environment.describe(), "choices": dict(choices or {})})
+    if leads:
+        run.write_json("result.json", result)
+    try:
+        with interrupts_restored():
+            recording.note(*warnings)
+            yield recording
+    except (KeyboardInterrupt, SystemExit) as stop:
+        result["status"] = "interrupted"
+        raise KeyboardInterrupt from stop
+    except BaseException as error:
+        result |= {"status": "failed", "error": str(error) or type(error).__name__}
+        raise
+    finally:
+        if leads:
+            run.write_json("result.json", result)
+        if recording.told:
+            from transferlab.training import loggers
+
+            loggers.finish(recording.told, failed=result["status"] != "finished")
+    if leads and not config.fit.keep_checkpoints:
+        run.remove_checkpoints()
+
+
+def _shown(config: DictConfig) -> DictConfig:
+    """What goes into config.yaml: all but the permission to run a user's own classes."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "allow"])
