@@ -1,4 +1,4 @@
-"""Every figure against scikit-learn, and where scikit-learn has none."""
+"""Every figure against scikit-learn and torchmetrics, and where they have none."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 from sklearn import metrics as reference
+from torchmetrics.functional import classification
 
 from transferlab.evaluation.metrics import (
     METRICS,
@@ -69,6 +71,29 @@ def test_against_scikit_learn(name):
     assert tuple(found) == METRICS
     for figure, value in expected(probabilities, labels).items():
         assert found[figure] == (value if value is None else pytest.approx(value, rel=1e-6)), figure
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_against_torchmetrics(name):
+    probabilities, labels = (torch.as_tensor(array) for array in CASES[name])
+    num_classes = probabilities.shape[1]
+    arguments = (probabilities, labels, num_classes)
+    found = classification_metrics(*CASES[name])
+    present = labels.bincount(minlength=num_classes) > 0
+    recall_C = classification.multiclass_recall(*arguments, average=None)
+    assert found["accuracy"] == pytest.approx(
+        classification.multiclass_accuracy(*arguments, average="micro").item(), rel=1e-6
+    )
+    assert found["balanced_accuracy"] == pytest.approx(recall_C[present].mean().item(), rel=1e-6)
+    assert found["macro_f1"] == pytest.approx(
+        classification.multiclass_f1_score(*arguments, average="macro").item(), rel=1e-6
+    )
+    if found["auroc"] is not None:
+        areas = [
+            classification.binary_auroc(probabilities[:, code], (labels == code).long()).item()
+            for code in torch.nonzero(present).flatten()
+        ]
+        assert found["auroc"] == pytest.approx(np.mean(areas), rel=1e-6)
 
 
 def test_auroc_of_scikit_learn_over_all_classes():
