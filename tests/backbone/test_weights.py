@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.network import Backbone
@@ -84,8 +85,8 @@ def test_half_precision_is_read_as_single(file):
 def test_earlier_run(tmp_path):
     """A run folder holds head and backbone; the backbone is taken."""
     torch.manual_seed(5)
-    network = Classifier(tiny(4), num_classes=2)
-    save_model(network, ("cat", "dog"), tmp_path)
+    network = Classifier(tiny(4), nn.Linear(16, 2))
+    save_model(network, ("cat", "dog"), tmp_path, head={})
     backbone = Backbone(name=None, weights=str(tmp_path))
     assert same(backbone.network, network.backbone.network)
     assert backbone.preprocessing == network.backbone.preprocessing
@@ -97,10 +98,9 @@ def test_earlier_run(tmp_path):
 def test_earlier_run_of_a_network_of_fixed_size(tmp_path, name, trained_at, used_at):
     """Trained at 96 px, it is a network of 96 px; at another size, position embeddings are interpolated."""
     kwargs = {} if name == "test_vit" else {"embed_dim": 24, "depths": [1, 1], "num_heads": [2, 2]}
-    network = Classifier(
-        Backbone(name=name, weights="random", image_size=trained_at, kwargs=kwargs), num_classes=2
-    )
-    save_model(network, ("cat", "dog"), tmp_path)
+    trained = Backbone(name=name, weights="random", image_size=trained_at, kwargs=kwargs)
+    network = Classifier(trained, nn.Linear(trained.num_features, 2))
+    save_model(network, ("cat", "dog"), tmp_path, head={})
     backbone = Backbone(name=None, weights=str(tmp_path), image_size=used_at)
     size = used_at or trained_at
     assert backbone.preprocessing["image_size"] == size

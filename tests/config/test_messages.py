@@ -36,7 +36,7 @@ TOGETHER = {
     ),
     "strategy/penalti=l1": (
         "strategy/penalti=l1: there is no group strategy/penalti. "
-        "Did you mean strategy/penalty or strategy/objective or strategy?"
+        "Did you mean strategy/penalty or strategy/head or strategy/objective?"
     ),
     "hydra/launcher=basci": (
         "hydra/launcher=basci: there is no such option. Did you mean basic? Options: basic."

@@ -22,6 +22,7 @@ PARTS = [
     "data/mixing",
     "data/loading",
     "data/catalog",
+    "strategy/head",
     "strategy/unfreezing",
     "strategy/objective",
     "strategy/penalty",

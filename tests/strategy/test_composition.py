@@ -39,7 +39,7 @@ def test_presets(preset):
     ("group", "part"),
     [
         (group, part)
-        for group in ("unfreezing", "objective", "penalty", "learning_rates")
+        for group in ("head", "unfreezing", "objective", "penalty", "learning_rates")
         for part in names(f"strategy/{group}")
     ],
 )

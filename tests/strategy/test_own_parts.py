@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from tests.strategy.tiny import tiny_classifier
+from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.parts import Losses, Objective, Penalty
 from transferlab.strategy.strategy import Strategy
@@ -56,6 +57,7 @@ def test_own_parts_train():
     objective = Reconstruct()
     objective.build(network.backbone.num_features, torch.tensor([4, 2, 2]))
     strategy = Strategy(
+        head=Linear(),
         unfreezing=FirstEpochHeadOnly(),
         objective=objective,
         penalty={"small_head": SmallHead()},

@@ -22,6 +22,8 @@ ALLOWED = (
     "transferlab.data.catalog.table.Table",
     "transferlab.data.mixing.batch.Mixing",
     "transferlab.data.module.DataModule",
+    "transferlab.strategy.head.linear.Linear",
+    "transferlab.strategy.head.mlp.MLP",
     "transferlab.strategy.learning_rates.schedule.LearningRates",
     "transferlab.strategy.objective.cross_entropy.CrossEntropy",
     "transferlab.strategy.objective.dann.DANN",

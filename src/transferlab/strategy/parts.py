@@ -18,6 +18,7 @@ Batch = Mapping[str, torch.Tensor]
 History = Sequence[Mapping[str, float]]
 
 Phase = Literal["opening", "settled", "finished"]  # finished: nothing is left to try, the training ends
+Solver = Literal["gradient", "lbfgs"]  # lbfgs: fitted to convergence on the features of a frozen backbone
 
 
 class Unfreezing(Protocol):
@@ -32,6 +33,19 @@ class Unfreezing(Protocol):
 
     def phase(self, history: History, num_stages: int) -> Phase:
         """Whether stages may still open after these epochs; only when none will may early stopping act."""
+        ...
+
+
+class Head(Protocol):
+    """What turns features into class scores; made anew for each training."""
+
+    solver: ClassVar[Solver] = "gradient"
+
+    def build(self, num_features: int, num_classes: int) -> nn.Module:
+        """A module from features `(N, num_features)` to class scores `(N, num_classes)`.
+
+        Its first scores should be small, lest large gradients of a random head damage the backbone.
+        """
         ...
 
 

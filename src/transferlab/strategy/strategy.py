@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transferlab.strategy.learning_rates.schedule import LearningRates
-from transferlab.strategy.parts import Objective, Unfreezing
+from transferlab.strategy.parts import Head, Objective, Solver, Unfreezing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """Unfreezing x objective x penalty x learning rates.
+    """Head x unfreezing x objective x penalty x learning rates.
 
     Attributes:
+        head: what turns the backbone's features into class scores.
         unfreezing: which stages train in which epoch.
         objective: what is minimised.
         penalty: what is added for the weights themselves, by name.
@@ -24,6 +25,7 @@ class Strategy:
         bn: whether batch norms of trainable stages use the batch's statistics (`mixed`) or are frozen.
     """
 
+    head: Head
     unfreezing: Unfreezing
     objective: Objective
     learning_rates: LearningRates
@@ -32,3 +34,8 @@ class Strategy:
     selection: Literal["val_loss", "last"] = "val_loss"
     head_dropout: float = 0.0
     bn: Literal["mixed", "frozen"] = "mixed"
+
+    @property
+    def solver(self) -> Solver:
+        """How the head is fitted; an own one that does not say so learns by gradients."""
+        return getattr(self.head, "solver", "gradient")

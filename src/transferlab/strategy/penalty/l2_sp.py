@@ -29,7 +29,9 @@ class L2SP(Penalty):
 
     def penalty(self, network: Classifier) -> torch.Tensor:
         """See `Penalty`."""
-        head = 0.5 * self.head_strength * network.head.weight.square().sum()
+        weights = [parameter for parameter in network.head.parameters() if parameter.ndim > 1]
+        norm = torch.stack([weight.square().sum() for weight in weights]).sum()
+        head = 0.5 * self.head_strength * norm
         distances = [
             (parameter - self.get_buffer(_buffer(name))).square().sum()
             for name, parameter in network.backbone.named_parameters()
