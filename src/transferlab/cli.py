@@ -11,6 +11,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab train [group=option] [key=value] [-m]   fit, test, write a run folder; -m sweeps
   transferlab resume RUN                              go on after a kill, as if it had not happened
   transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
+  transferlab features list|clear                     the cached features of frozen layers
   transferlab list backbones|strategies|data|experiments
   transferlab completion bash|zsh|fish                what to put into your shell's profile
   transferlab VERB --help                             more about a verb
@@ -25,6 +26,7 @@ VERBS = {
     "resume": "resume:run",
     "inspect": "inspect:run",
     "list": "listing:run",
+    "features": "features:run",
     "completion": "completion:run",
 }
 HIDDEN = {"join": "resume:join"}  # not for people: Lightning starts it for each further process of a run

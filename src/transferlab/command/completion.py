@@ -9,11 +9,14 @@ from transferlab.run.errors import UserError
 
 _BASH = """\
 _transferlab() {
-    local words="train resume inspect list completion --help --version" current="${COMP_WORDS[COMP_CWORD]}"
+    local words="train resume inspect list features completion --help --version"
+    local current="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=( $(compgen -W "$words" -- "$current") )
     elif [ "${COMP_WORDS[1]}" = list ]; then
         COMPREPLY=( $(compgen -W "backbones strategies data experiments" -- "$current") )
+    elif [ "${COMP_WORDS[1]}" = features ]; then
+        COMPREPLY=( $(compgen -W "list clear" -- "$current") )
     elif [ "${COMP_WORDS[1]}" = completion ]; then
         COMPREPLY=( $(compgen -W "bash zsh fish" -- "$current") )
     elif [ "${COMP_WORDS[1]}" = train ] && [[ "$current" == -* ]]; then
@@ -40,8 +43,9 @@ function __transferlab_query
     env COMP_LINE="$line" transferlab train -sc query=fish 2>/dev/null
 end
 complete -c transferlab -f
-complete -c transferlab -n '__fish_use_subcommand' -a 'train resume inspect list completion'
+complete -c transferlab -n '__fish_use_subcommand' -a 'train resume inspect list features completion'
 complete -c transferlab -n '__fish_seen_subcommand_from list' -a 'backbones strategies data experiments'
+complete -c transferlab -n '__fish_seen_subcommand_from features' -a 'list clear'
 complete -c transferlab -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
 complete -c transferlab -n '__fish_seen_subcommand_from train' -a '(__transferlab_query)'
 """

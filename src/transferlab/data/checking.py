@@ -10,12 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from transferlab.data.cache_folder import cache_folder, write_whole
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.decoding import Examined, examine
 from transferlab.data.errors import DataError, some
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.reader import EncodedReader, FileReader
+from transferlab.run.cache import cache_folder, write_whole
 
 OnBadImage = Literal["error", "skip", "quarantine"]
 DECODER = "decoder 1"  # change it when decoding changes what counts as broken

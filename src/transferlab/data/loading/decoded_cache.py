@@ -6,27 +6,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import torch
 
-from transferlab.data.cache_folder import cache_folder
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.preprocessing import Preprocessing, resized_short_side
 from transferlab.data.reader import EncodedReader
+from transferlab.run.cache import GIB, alone, cache_folder, evict, mark_used, whole_folder
 
 VERSION = "decoded 1"
 SHORT_SIDE_PX = 256
-GIB = 2**30
+
+
+class _TooLarge(Exception):
+    """More than the cache may hold."""
 
 
 class DecodedReader:
@@ -61,15 +60,16 @@ def decoded(catalogs: list[Catalog], preprocessing: Preprocessing, *, most_gib: 
     folder = cache_folder("decoded")
     store = folder / _name(contents, short_side, preprocessing.interpolation)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder / f"{store.name}.lock"):
+        with alone(store, waiting="waiting for another run that decodes these images"):
             if not (store / "index.json").is_file():
-                reason = _make(store, catalogs[0], list(contents), short_side, preprocessing, most_gib * GIB)
-                if reason is not None:
-                    return reason
-        os.utime(store)
-        _bound(folder, most_gib * GIB, keep=store)
-        return DecodedReader(store)
+                _make(store, catalogs[0], list(contents), short_side, preprocessing, most_gib * GIB)
+            mark_used(store)
+            reader = DecodedReader(store)
+        stores = [index.parent for index in folder.glob("[!.]*/index.json")]
+        evict(stores, most_gib * GIB, last=[store])
+        return reader
+    except _TooLarge:
+        return f"the decoded images take more than data.cache_gib={most_gib:g}"
     except OSError as error:
         return f"{folder} cannot be used ({error.strerror or error})"
 
@@ -88,8 +88,12 @@ def _make(
     short_side: int,
     preprocessing: Preprocessing,
     most_bytes: float,
-) -> str | None:
-    """Write the store; the reason why not if it would be too large."""
+) -> None:
+    """Write the store.
+
+    Raises:
+        _TooLarge: it would pass `most_bytes`.
+    """
 
     def prepared(sample: str) -> np.ndarray:
         image = torch.from_numpy(catalog.reader(sample)).permute(2, 0, 1)
@@ -97,54 +101,21 @@ def _make(
             image = resized_short_side(image, short_side, preprocessing.interpolation)
         return np.ascontiguousarray(image.permute(1, 2, 0).numpy())
 
-    temporary = Path(mkdtemp(dir=store.parent, prefix=".making."))
-    try:
-        images, position = [], 0
-        with (temporary / "pixels.bin").open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
+    images, position = [], 0
+    with whole_folder(store) as making:
+        with (making / "pixels.bin").open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
             for start in range(0, len(samples), 256):  # in portions: a pool's results pile up in memory
                 portion = samples[start : start + 256]
                 for sample, pixels in zip(portion, pool.map(prepared, portion), strict=True):
                     images.append([sample, position, *pixels.shape[:2]])
                     position += pixels.nbytes
                     if position > most_bytes:
-                        return f"the decoded images take more than data.cache_gib={most_bytes / GIB:g}"
+                        raise _TooLarge
                     file.write(pixels.tobytes())
-        (temporary / "index.json").write_text(json.dumps({"images": images}))
-        shutil.rmtree(store, ignore_errors=True)
-        temporary.rename(store)
-        return None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _bound(folder: Path, most_bytes: float, *, keep: Path) -> None:
-    """Delete the least recently used stores; jobs that have one mapped keep their pages."""
-    stores = sorted(
-        (path.parent for path in folder.glob("*/index.json")), key=lambda path: path.stat().st_mtime
-    )
-    sizes = {store: (store / "pixels.bin").stat().st_size for store in stores}
-    for store in stores:
-        if sum(sizes.values()) <= most_bytes:
-            return
-        if store != keep:
-            shutil.rmtree(store, ignore_errors=True)
-            (folder / f"{store.name}.lock").unlink(missing_ok=True)
-            del sizes[store]
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """One process at a time, where the system can lock files; elsewhere each makes its own and the last
-    wins.
-    """
-    with lock.open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except (ImportError, OSError):
-            pass
-        yield
+        index = json.dumps({"images": images})
+        if position + len(index) > most_bytes:
+            raise _TooLarge
+        (making / "index.json").write_text(index)
 
 
 _DOMAINS = (("train", "val", "test", "source_test"), ("target_train", "target_val", "test"))

@@ -1,0 +1,227 @@
+"""The feature store: what a frozen part of a network makes of each image, computed once for all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from transferlab.feature.layout import shard_files, space_key, spaces, write_about
+from transferlab.feature.rows import Rows
+from transferlab.feature.shard import CorruptShard, Shard, ShardWriter
+from transferlab.run.cache import GIB, alone, cache_folder, evict, mark_used
+from transferlab.run.errors import UserError
+
+WAITING = "waiting for another run that computes these features"
+MOST_SMALL = 64  # small shards before they are joined on disk
+
+Compute = Callable[[list[int]], Iterable[tuple[list[int], Tensor]]]
+
+
+class StoreFull(UserError):
+    """The features that are asked for take more than the whole store may."""
+
+    def __init__(self, needed_gib: float, most_gib: float) -> None:
+        self.needed_gib = needed_gib
+        self.most_gib = most_gib
+        super().__init__(
+            f"features.cache_gib={most_gib:g}: the features asked for take {needed_gib:.3g} GiB. "
+            "Allow as much, or do without them with features.cache=off."
+        )
+
+
+class StoreUnusable(UserError):
+    """The store's folder cannot be read or written; the text says why. One can go on without it."""
+
+
+class FeatureStore:
+    """Spaces of features in one folder, which together take a bounded size.
+
+    Safe for any number of processes: one computes, the others wait for it and reuse.
+
+    >>> space = FeatureStore(most_gib=20.0).space({"network": "resnet18", "boundary": 5})  # doctest: +SKIP
+    >>> space.rows(keys, compute).take([0, 1])  # doctest: +SKIP
+
+    Args:
+        most_gib: GiB that the shards may take, held whenever one is written; the least recently used go.
+        folder: where; `features` in the cache folder if None. Made when something is written.
+    """
+
+    def __init__(self, *, most_gib: float, folder: Path | None = None) -> None:
+        self.most_gib = most_gib
+        self.folder = cache_folder("features") if folder is None else folder
+
+    def space(self, about: Mapping[str, Any]) -> FeatureSpace:
+        """The features that `about` describes.
+
+        Args:
+            about: everything that they depend on but the image, as JSON has it. `transferlab features list`
+                shows its `network`, `boundary`, `image_size` and `precision`.
+        """
+        return FeatureSpace(self, about)
+
+    def make_room(self, num_bytes: int, *, last: Iterable[Path]) -> None:
+        """Delete shards until so many bytes fit; those in `last` only if no other is left."""
+        files = [shard.path for space in spaces(self.folder) for shard in shard_files(space)]
+        evict(files, self.most_gib * GIB - num_bytes, last=set(last))
+
+
+class FeatureSpace:
+    """Rows of features that differ in the image alone, and so have one shape and type.
+
+    Attributes:
+        key: 32 hex digits that any change in `about` changes.
+        folder: where its shards are.
+    """
+
+    def __init__(self, store: FeatureStore, about: Mapping[str, Any]) -> None:
+        self.key = space_key(about)
+        self.folder = store.folder / self.key
+        self._store = store
+        self._about = about
+        self._notices: list[str] = []
+
+    def missing(self, keys: Sequence[str]) -> int:
+        """How many rows `rows` would compute, as far as can be told without reading them."""
+        absent = set(keys)
+        with self._usable():
+            for shard in self._shards():
+                absent.difference_update(shard.keys)
+        return len(absent)
+
+    def rows(self, keys: Sequence[str], compute: Compute) -> Rows:
+        """The features of images, in the order of their keys; what is not there is computed and kept.
+
+        Args:
+            keys: one an image, at least one; told apart from all other images and views of them. A key may
+                come twice.
+            compute: given positions in `keys`, ascending, it yields some of them at a time with their
+                features (n, ...) until it has yielded each one once. Called at most once, and by one process
+                at a time. What it has yielded is kept if it raises.
+
+        Raises:
+            StoreFull: they take more than the store may; raised at the first features.
+            StoreUnusable: the folder cannot be read or written.
+            ValueError: `keys` is empty, or `compute` breaks its contract.
+        """
+        if not keys:
+            raise ValueError("no keys: rows of no image have no shape")
+        wanted = set(keys)
+        with self._usable():
+            places = self._find(wanted)
+        if len(places) < len(wanted):
+            with ExitStack() as stack:
+                with self._usable():
+                    stack.enter_context(alone(self.folder, waiting=WAITING))
+                    places = self._find(wanted)
+                self._complete(keys, places, compute)
+                with self._usable():
+                    self._join_small()
+        kinds = {(shard.features.shape[1:], shard.features.dtype) for shard, _ in places.values()}
+        if len(kinds) > 1:
+            raise ValueError(f"features of one space differ: {kinds}; `about` does not tell them apart")
+        notices, self._notices = self._notices, []
+        return Rows([places[key] for key in keys], notices)
+
+    def _find(self, wanted: set[str]) -> dict[str, tuple[Shard, int]]:
+        """Where the rows are that are here and as they were written; other shards are deleted."""
+        places: dict[str, tuple[Shard, int]] = {}
+        for shard in self._shards():
+            here = {key: (shard, row) for row, key in enumerate(shard.keys) if key in wanted}
+            if here.keys() <= places.keys() or not self._is_whole(shard):
+                continue
+            mark_used(shard.file.path)
+            places |= here
+        return places
+
+    def _shards(self) -> Iterator[Shard]:
+        for file in shard_files(self.folder):
+            try:
+                shard = Shard(file)
+            except CorruptShard as error:
+                self._drop(file.path, error)
+            except FileNotFoundError:
+                continue  # deleted by another run in between
+            else:
+                yield shard
+
+    def _is_whole(self, shard: Shard) -> bool:
+        try:
+            shard.verify()
+        except CorruptShard as error:
+            self._drop(shard.file.path, error)
+            return False
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _drop(self, path: Path, error: CorruptShard) -> None:
+        path.unlink(missing_ok=True)
+        self._notices.append(f"Stored features were damaged and are computed again: {error}.")
+
+    def _complete(self, keys: Sequence[str], places: dict[str, tuple[Shard, int]], compute: Compute) -> None:
+        """Compute what is missing, and add it to `places` as it is written."""
+        first: dict[str, int] = {}
+        for position, key in enumerate(keys):
+            if key not in places:
+                first.setdefault(key, position)
+        if not first:
+            return
+        missing = set(first.values())
+        writer = ShardWriter(self.folder, len(missing), lambda num_bytes: self._make_room(num_bytes, places))
+        num_rows = len(places) + len(missing)
+        try:
+            for positions, features in compute(list(first.values())):
+                if len(positions) != len(features) or len({*positions} & missing) != len(positions):
+                    raise ValueError(f"compute yielded rows that were not asked for, or twice: {positions}")
+                missing.difference_update(positions)
+                needed = num_rows * features[:1].nbytes
+                if needed > self._store.most_gib * GIB:
+                    raise StoreFull(needed / GIB, self._store.most_gib)
+                with self._usable():
+                    _place(writer.add([keys[position] for position in positions], features), places)
+        except BaseException:
+            with suppress(OSError):
+                writer.flush()
+            raise
+        if missing:
+            raise ValueError(f"compute did not yield the rows {sorted(missing)[:10]}")
+        with self._usable():
+            _place(writer.flush(), places)
+
+    def _make_room(self, num_bytes: int, places: Mapping[str, tuple[Shard, int]]) -> None:
+        used = {shard.file.path for shard, _ in places.values()}
+        self._store.make_room(num_bytes, last=used)
+        write_about(self.folder, self._about)
+
+    def _join_small(self) -> None:
+        """Write many small shards as few large ones, so that many small requests stay cheap to read."""
+        small = [shard for shard in self._shards() if shard.is_small]
+        if len(small) <= MOST_SMALL:
+            return
+        whole = [shard for shard in small if self._is_whole(shard)]
+        writer = ShardWriter(self.folder, sum(len(shard.keys) for shard in whole), lambda num_bytes: None)
+        joined = [written for shard in whole for written in writer.add(shard.keys, shard.features)]
+        kept = {shard.file.path for shard in (*joined, *writer.flush())}
+        for shard in whole:
+            if shard.file.path not in kept:
+                shard.file.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise StoreUnusable(
+                f"The feature store {self._store.folder} cannot be used: {reason}. "
+                "TRANSFERLAB_CACHE=DIR in the environment puts it elsewhere."
+            ) from error
+
+
+def _place(shards: Iterable[Shard], places: dict[str, tuple[Shard, int]]) -> None:
+    for shard in shards:
+        places.update({key: (shard, row) for row, key in enumerate(shard.keys)})
