@@ -26,6 +26,8 @@ _NOT_IDENTITY = (
     "fit.checkpoint_every_minutes",
     "fit.checkpoint_every_steps",
     "fit.keep_checkpoints",
+    "features.cache",
+    "features.cache_gib",
 )
 
 

@@ -15,6 +15,7 @@ class Experiment:
     data: dict
     strategy: dict
     fit: dict
+    features: dict
     trainer: dict
     logger: dict
     allow: list[str]

@@ -35,7 +35,7 @@ def describe() -> dict[str, Any]:
     cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "transferlab": transferlab.__version__,
-        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "packages": versions(*_PACKAGES),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
@@ -46,6 +46,11 @@ def describe() -> dict[str, Any]:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "folder": str(Path.cwd()),
     }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The installed versions of these packages."""
+    return {name: metadata.version(name) for name in packages}
 
 
 def _processor() -> str:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from transferlab.backbone.classifier import Classifier
 from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.feature.settings import FeatureSettings
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.strategy import Strategy
@@ -30,6 +31,7 @@ class Experiment:
     network: Classifier
     strategy: Strategy
     fit: FitSettings
+    features: FeatureSettings
     seed: int
 
 
@@ -62,11 +64,12 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     strategy.objective.build(backbone.num_features, torch.as_tensor(counts_C))
     for penalty in strategy.penalty.values():
         penalty.remember(network)
-    data.bind(Preprocessing(**backbone.preprocessing), seed)
+    features: FeatureSettings = make(config.features)
+    data.bind(Preprocessing(**backbone.preprocessing), seed, views=features.views)
     fit: FitSettings = make(config.fit)
     if fit.compile:
         backbone.network.compile()
-    return Experiment(data, network, strategy, fit, seed)
+    return Experiment(data, network, strategy, fit, features, seed)
 
 
 def make_data(config: DictConfig) -> DataModule:

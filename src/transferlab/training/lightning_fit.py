@@ -17,6 +17,7 @@ from transferlab.training.distributed import launched_by_file
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
 from transferlab.training.outcome import Outcome, evaluated_parts
+from transferlab.training.prefix_policy import never_opens
 from transferlab.training.record import write_history
 from transferlab.training.recording import Recording
 from transferlab.training.stopping import is_over
@@ -39,12 +40,19 @@ def fit_by_lightning(
     """
     config, run = recording.config, recording.run
     module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed)
-    loaders = Loaders(experiment.data)
+    prefix = None
+    if experiment.features.cache != "off":
+        from transferlab.training.prefix import make_prefix
+
+        prefix = make_prefix(recording, experiment)
+    loaders = Loaders(experiment.data, prefix)
     try:
-        trainer = make_trainer(config, run, module, recording.told)
+        trainer = make_trainer(config, run, module, recording.told, reload=prefix is not None)
         with launched_by_file(run, config.get("allow") or []):
             earlier = _fit(trainer, module, loaders, checkpoint)
             write_history(module.history, run)
+            if prefix is not None and not never_opens(experiment):
+                prefix.release()
             _load_selected_weights(module, run)
             seconds = earlier + time.perf_counter() - started
             predictions = {

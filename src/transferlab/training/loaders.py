@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.module import DataModule
+from transferlab.training.module import TransferModule
+
+if TYPE_CHECKING:
+    from transferlab.training.prefix import FrozenPrefix
 
 
 class Loaders(pl.LightningDataModule):
-    """Batches of a `DataModule`, shared among the trainer's processes, from the trainer's position on."""
+    """Batches of a `DataModule`, shared among the trainer's processes, from the trainer's position on.
 
-    def __init__(self, data: DataModule) -> None:
+    Args:
+        data: loaded and bound.
+        prefix: arranged for each epoch before its batches are asked for (with the trainer's
+            `reload_dataloaders_every_n_epochs=1`); None: images throughout.
+    """
+
+    def __init__(self, data: DataModule, prefix: FrozenPrefix | None = None) -> None:
         super().__init__()
         self.data = data
+        self.prefix = prefix
         self.test_part = "test"  # what `Trainer.test` goes through
 
     def train_dataloader(self) -> DataLoader[Any]:
+        if self.prefix is not None:
+            assert self.trainer is not None
+            module = self.trainer.lightning_module
+            assert isinstance(module, TransferModule)
+            self.prefix.arrange(module.current_epoch, module.history, device=module.device, share=self._share)
         return self.data.train_dataloader(self._share)
 
     def val_dataloader(self) -> DataLoader[Any]:

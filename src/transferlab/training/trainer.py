@@ -14,14 +14,20 @@ from transferlab.training.module import TransferModule
 from transferlab.training.progress import HistoryFile, progress_callbacks, shows_bars
 
 
-def make_trainer(config: DictConfig, run: Run, module: TransferModule, told: list[Logger]) -> pl.Trainer:
+def make_trainer(
+    config: DictConfig, run: Run, module: TransferModule, told: list[Logger], *, reload: bool
+) -> pl.Trainer:
     """The Trainer with the callbacks of a run, telling these loggers.
+
+    With `reload` it asks for loaders anew in each epoch.
 
     Raises:
         UserError: a device, precision or flag that Lightning does not have here.
     """
+    every = config.trainer.reload_dataloaders_every_n_epochs
     return make(
         config.trainer,
+        reload_dataloaders_every_n_epochs=1 if reload else every,
         logger=told,
         callbacks=_callbacks(config, run, module),
         enable_checkpointing=True,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from transferlab.data.errors import DataError
 from transferlab.data.preprocessing import ImageTransform, Preprocessing
+from transferlab.data.reader import content_hash
 
 
 class AlbumentationsFile:
@@ -28,6 +29,12 @@ class AlbumentationsFile:
 
     def __init__(self, file: str) -> None:
         self.file = file
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells it apart from every other augmentation, as JSON has it."""
+        path = Path(self.file).expanduser()
+        return {"albumentations": content_hash(path.read_bytes()) if path.is_file() else self.file}
 
     def build(self, preprocessing: Preprocessing) -> ImageTransform:
         """The transform for images of training; draws from torch's global generator, by way of a seed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import torch
@@ -70,6 +70,11 @@ class Augmentation:
     def is_random(self) -> bool:
         changes = (self.min_crop_area < 1, self.horizontal_flip, self.vertical_flip, self.rotation_degrees)
         return any(changes) or any(self.colour) or self.policy is not None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What tells it apart from every other augmentation, as JSON has it."""
+        return {"pipeline": 1, **vars(self)}
 
     def build(self, preprocessing: Preprocessing) -> ImageTransform:
         """The transform for images of training; draws from torch's global generator."""

@@ -1,0 +1,37 @@
+"""What is kept of frozen layers, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from transferlab.run.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSettings:
+    """The `features` section of a config: the outputs of frozen layers, computed once for all runs.
+
+    Attributes:
+        cache: `auto` keeps them where layers are frozen and training images come again unchanged; `off` runs
+            every layer each time.
+        views: augmented versions of each training image, the same in every run and shown in turn; None: ever
+            new ones, so that nothing can be kept where images are augmented.
+        precision: of the frozen layers' arithmetic; `auto`: bfloat16 where the processor has it.
+        storage: how outputs are kept; `float16` halves their size and rounds them.
+        cache_gib: GiB that all kept outputs together may take.
+    """
+
+    cache: Literal["auto", "off"] = "auto"
+    views: int | None = None
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    storage: Literal["float32", "float16"] = "float32"
+    cache_gib: float = 20.0
+
+    def __post_init__(self) -> None:
+        if self.views is not None and self.views < 1:
+            raise UserError(f"features.views={self.views}: must be at least 1, or null.")
+        if self.cache_gib <= 0:
+            raise UserError(
+                f"features.cache_gib={self.cache_gib}: must be above 0; features.cache=off keeps nothing."
+            )

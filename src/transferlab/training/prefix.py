@@ -1,0 +1,203 @@
+"""The frozen first stages of an experiment: run once, kept in the feature store, then left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from transferlab.backbone.boundary import Boundary, NoBoundary, differs, find_boundary
+from transferlab.backbone.fingerprint import weights_fingerprint
+from transferlab.backbone.network import Backbone
+from transferlab.data.loading.dataset import Stored
+from transferlab.data.loading.sampler import ALONE, Share
+from transferlab.data.views import Views
+from transferlab.feature.extraction import extracted
+from transferlab.feature.precision import compute_dtype
+from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
+from transferlab.run.environment import versions
+from transferlab.strategy.parts import History
+from transferlab.training.build import Experiment
+from transferlab.training.outcome import evaluated_parts
+from transferlab.training.prefix_policy import (
+    epochs_at_this_depth,
+    freezes_something,
+    never_opens,
+    why_not_kept,
+    why_not_worth_it,
+)
+from transferlab.training.recording import Recording
+from transferlab.training.terminal import say
+
+_VERSION = 1  # of what is kept; another number, and earlier activations are not used any more
+_COMPARED_IMAGES = 2
+_COMPUTE_WITH = ("torch", "torchvision", "timm", "pillow", "opencv-python-headless")
+
+
+def make_prefix(recording: Recording, experiment: Experiment) -> FrozenPrefix | None:
+    """The frozen prefix of an experiment; None where nothing is frozen or kept, with a note why not."""
+    settings, config = experiment.features, recording.config
+    if settings.cache == "off" or not freezes_something(experiment):
+        return None
+    if reason := why_not_kept(experiment, config):
+        recording.note(reason)
+        return None
+    return FrozenPrefix(
+        experiment,
+        precision=str(config.trainer.precision),
+        max_epochs=config.trainer.max_epochs,
+        note=recording.note,
+    )
+
+
+class FrozenPrefix:
+    """Lets the frozen stages of an experiment run once and feeds what they made to the rest.
+
+    Args:
+        experiment: its backbone is cut and its data replaced.
+        precision: the trainer's.
+        max_epochs: of the training; None or below 0: no end is known.
+        note: tells the user.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        precision: str,
+        max_epochs: int | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self.experiment = experiment
+        self.settings = experiment.features
+        self.precision = precision
+        self.max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else 1000
+        self.note = note
+        self._store = FeatureStore(most_gib=self.settings.cache_gib)
+        self._arranged: int | None = None
+
+    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> None:
+        """Cut the backbone as the epoch needs it and put activations in the images' place, or neither.
+
+        Args:
+            epoch: from 0.
+            history: of the epochs before it.
+            device: where the backbone is.
+            share: in several processes, all call this at the same time.
+        """
+        frozen_stages = self._num_stages - self._depth(epoch, history)
+        if frozen_stages == self._arranged:
+            return
+        self.release()
+        self._arranged = frozen_stages
+        if frozen_stages == 0:
+            return
+        try:
+            boundary = find_boundary(self._backbone, frozen_stages)
+            reason = self._why_not(boundary, epoch, history, device)
+        except NoBoundary as error:
+            reason = str(error)
+        if reason is None:
+            try:
+                stored = {part: self._stored(boundary, part, device, share) for part in self._parts}
+            except (StoreFull, StoreUnusable) as error:
+                reason = str(error)
+        if reason is not None:
+            which = (
+                "the backbone" if frozen_stages == self._num_stages else f"its first {frozen_stages} stages"
+            )
+            self.note(f"outputs of {which} are not kept: {reason}")
+            return
+        self._backbone.start_at(boundary)
+        self.experiment.data.replaced(stored)
+
+    def release(self) -> None:
+        """The whole network runs on images again."""
+        self._backbone.start_at(None)
+        self.experiment.data.replaced({})
+        self._arranged = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether activations take the place of images now."""
+        return self._backbone.starts_at is not None
+
+    @property
+    def _backbone(self) -> Backbone:
+        return self.experiment.network.backbone
+
+    @property
+    def _num_stages(self) -> int:
+        return len(self._backbone.stages)
+
+    def _depth(self, epoch: int, history: History) -> int:
+        return self.experiment.strategy.unfreezing.trainable_stages(epoch, history, self._num_stages)
+
+    @property
+    def _parts(self) -> list[str]:
+        """What each epoch goes through, and where nothing ever opens, what is evaluated in the end."""
+        parts = ["train", "target_train", "val"]
+        if never_opens(self.experiment):
+            parts += evaluated_parts(self.experiment.data)
+        return [part for part in dict.fromkeys(parts) if self.experiment.data.parts.get(part)]
+
+    def _why_not(self, boundary: Boundary, epoch: int, history: History, device: torch.device) -> str | None:
+        """Why this boundary is not used; None where it is. Features serve other runs, too: always kept."""
+        data, num_stages = self.experiment.data, self._num_stages
+        if boundary.frozen_stages < num_stages:
+            epochs = epochs_at_this_depth(
+                self.experiment.strategy.unfreezing,
+                epoch,
+                history,
+                num_stages=num_stages,
+                max_epochs=self.max_epochs,
+            )
+            images = sum(len(Views(data, part)) for part in self._parts)
+            if reason := why_not_worth_it(
+                boundary, self.settings, epochs=epochs, images=images, device_type=device.type
+            ):
+                return reason
+        views = Views(data, "train")
+        some = views[list(range(min(_COMPARED_IMAGES, len(views))))]
+        image = data.prepared({"image": some["image"].to(device)})["image"]
+        return differs(self._backbone, boundary, image)
+
+    def _stored(self, boundary: Boundary, part: str, device: torch.device, share: Share) -> Stored:
+        views = Views(self.experiment.data, part)
+        compute = compute_dtype(self.settings.precision, self.precision, device)
+        storage = getattr(torch, self.settings.storage)
+        about = {
+            "network": self._backbone.name,
+            "kwargs": self._backbone.kwargs,
+            "weights": weights_fingerprint(self._backbone, boundary.frozen_stages),
+            "boundary": boundary.module or "features",
+            "image_size": self.experiment.data.preprocessing.image_size,
+            "precision": str(compute).removeprefix("torch."),
+            "storage": self.settings.storage,
+            "pixels": views.depends_on,
+            "computed_with": versions(*_COMPUTE_WITH),
+            "version": _VERSION,
+        }
+
+        def computed(positions: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
+            say(f"running {boundary.frozen_stages} frozen stages once on {len(positions)} images ({part})")
+            return extracted(
+                self._backbone,
+                boundary,
+                self.experiment.data,
+                views,
+                positions,
+                device=device,
+                compute=compute,
+                storage=storage,
+            )
+
+        space = self._store.space(about)
+        if share.rank > 0:
+            torch.distributed.barrier()  # the first process computes
+        rows = space.rows(views.keys, computed)
+        if share.rank == 0 and share.world_size > 1:
+            torch.distributed.barrier()
+        for text in rows.notices:
+            self.note(text)
+        return rows
