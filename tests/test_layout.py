@@ -62,9 +62,12 @@ def test_imports_go_down(file):
         assert other == own or FLOORS[other] < FLOORS[own], f"{own} imports {other}"
 
 
-def test_the_hook_for_hydra_knows_the_configs_alone():
-    for file in (ROOT / "src" / "hydra_plugins").rglob("*.py"):
-        assert set(imported(file)) <= {"config"}
+def test_the_hooks_for_hydra_are_thin():
+    hooks = {"transferlab_searchpath": {"config"}, "transferlab_launcher": {"sweep"}}
+    folder = ROOT / "src" / "hydra_plugins"
+    assert {path.name for path in folder.iterdir() if not path.name.startswith("__")} == set(hooks)
+    for name, known in hooks.items():
+        assert set(imported(folder / name / "__init__.py")) == known
 
 
 def folders(root: Path) -> set[str]:

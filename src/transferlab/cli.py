@@ -29,7 +29,8 @@ VERBS = {
     "features": "features:run",
     "completion": "completion:run",
 }
-HIDDEN = {"join": "resume:join"}  # not for people: Lightning starts it for each further process of a run
+# Not for people: started for each further process of a run, and for the jobs of a sweep
+HIDDEN = {"join": "resume:join", "job": "job:run"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

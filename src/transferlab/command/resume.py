@@ -14,6 +14,7 @@ transferlab resume RUN [allow=[module,...]]
 
 Go on with a run that was killed, interrupted or failed, from its last checkpoint. The outcome is that of a
 run left alone, bit for bit on the same machine. `allow` names your own modules, as when you trained.
+Runs of a sweep that train together (group.json names them) are run again together, from the start.
 """
 
 
@@ -26,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
     if Run(path).status == "finished":
         sys.stdout.write("this run has finished already\n")
     else:
-        from transferlab.training.api import resume
+        from transferlab.sweep.resume import resume
 
         resume(path, allow=allow)
     sys.stdout.write(f"{path}\n")

@@ -30,7 +30,8 @@ transferlab train [group=option ...] [key=value ...]
   --info defaults-tree    which file brings what (Hydra's other words for --info work too)
   --config-dir DIR        a folder with configs of yours, besides ./conf
   --config-name NAME      another primary config than train
-  hydra.run.dir=DIR       where the run goes (hydra.sweep.dir=DIR with -m)
+  hydra.run.dir=DIR       where the run goes (hydra.sweep.dir=DIR with -m: repeated, it does what is left)
+  hydra.launcher.jobs_at_once=N   with -m: processes beside each other; auto unless said
 
 Groups: backbone, data, strategy (with /unfreezing /objective /penalty /learning_rates), trainer, logger,
 experiment; `transferlab list GROUP` shows the options, `transferlab train --cfg job` every key.
@@ -120,24 +121,25 @@ def _sweep(given: _Arguments) -> int:
     sweep = check_sweep(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
     for text in sweep.warnings:
         sys.stdout.write(f"note: {text}\n")
-    jobs: list[Run] = []
+    from transferlab.sweep.task import Task
 
-    def task(config: DictConfig) -> None:
-        from transferlab.sweep.job import run_job
-
-        jobs.append(run_job(config))
-
+    task = Task()
     further = [] if given.config_dir is None else [f"--config-dir={given.config_dir}"]
     into = [f"hydra.sweep.dir='{sweep.folder}'"]
-    _hydra(["--multirun", *further, *sweep.overrides, *into], config_name=given.config_name, task=task)
-    if not jobs:
+    try:
+        _hydra(["--multirun", *further, *sweep.overrides, *into], config_name=given.config_name, task=task)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"To go on, repeat the command with hydra.sweep.dir={sweep.folder}\n")
+        raise
+    # a launcher of others may have run the jobs elsewhere: then the folder tells
+    runs = task.runs or [Run(result.parent) for result in sweep.folder.glob("*/result.json")]
+    if not runs:
         return 0
     from transferlab.sweep.comparison import compare_sweep
 
-    folder = jobs[0].path.parent
-    compare_sweep(folder)
-    sys.stdout.write(f"{folder}\n")
-    return 0 if all(job.status == "finished" for job in jobs) else 1
+    compare_sweep(sweep.folder)
+    sys.stdout.write(f"{sweep.folder}\n")
+    return 0 if all(run.status == "finished" for run in runs) else 1
 
 
 def _hydra(arguments: Sequence[str], *, config_name: str, task: Callable[[DictConfig], None] | None) -> None:

@@ -1,10 +1,15 @@
-"""One job of a sweep: a run in its own folder; its failure is recorded and the sweep goes on."""
+"""A job of a sweep: a checked config and the folder of its run; what went wrong is recorded there."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -13,43 +18,102 @@ from transferlab.config.check import ConfigError, check
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run, RunFolderError
-from transferlab.training.api import run_in
+from transferlab.training.api import recorded_config
 
 
-def run_job(config: DictConfig) -> Run:
-    """Run what Hydra has composed for this job; one that has finished before is left as it is."""
+@dataclass(frozen=True)
+class Job:
+    """A run that a sweep asks for.
+
+    Attributes:
+        config: checked and resolved.
+        run: its folder.
+        choices: the options of the config groups, for the record.
+        warnings: settings without effect.
+    """
+
+    config: DictConfig
+    run: Run
+    choices: Mapping[str, str | None]
+    warnings: Sequence[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """What a process of its own needs to run it."""
+        return {
+            "config": OmegaConf.to_container(self.config),
+            "run": str(self.run.path),
+            "choices": dict(self.choices),
+            "warnings": list(self.warnings),
+        }
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Job:
+        """The job that `as_json` describes."""
+        config = OmegaConf.create(content["config"])
+        assert isinstance(config, DictConfig)
+        return Job(config, Run(content["run"]), content["choices"], content["warnings"])
+
+
+def composed_job(config: DictConfig) -> Job | Run:
+    """The job that Hydra has composed; if its config is wrong, the run alone, recorded as failed."""
     hydra = HydraConfig.get()
     run = Run(Path(hydra.runtime.output_dir))
     given = {text.lstrip("+").partition("=")[0]: text for text in hydra.overrides.task}
-    sys.stdout.write(f"\n{run.path.name}\n")
-    if run.status == "finished":
-        sys.stdout.write("finished before, not run again\n")
-        return run
-    try:
-        OmegaConf.set_struct(config, False)
+    OmegaConf.set_struct(config, False)
+    with failure_recorded([run]):
         problems = check(config, given=given, files=[])
         if problems:
             raise ConfigError(problems)
         OmegaConf.resolve(config)
-        begun = run.config_file.is_file()
-        if not begun:
-            run.create()
-        run_in(
-            config, run, choices=dict(hydra.runtime.choices), warnings=warnings_about(config), resume=begun
-        )
-    except RunFolderError as error:  # in use by another process, whose record it is
-        sys.stderr.write(f"{error}\n")
-    except UserError as error:
-        _record_failure(run, error)
-        sys.stderr.write(f"{error}\n")
-    except Exception as error:  # a fault in one job must not end the others; its trace is kept
-        _record_failure(run, error)
-        (run.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        sys.stderr.write(f"{type(error).__name__}: {error}\nThe trace is in {run.path / 'error.txt'}\n")
+        return Job(config, run, dict(hydra.runtime.choices), warnings_about(config))
     return run
 
 
-def _record_failure(run: Run, error: Exception) -> None:
-    """Say in result.json that the job failed, where the run itself did not get that far."""
-    if run.status in ("missing", "running"):
-        run.write_json("result.json", {**run.result, "status": "failed", "error": str(error)})
+def recorded_job(run: Run, allow: Sequence[str] = ()) -> Job:
+    """The job that a run folder records.
+
+    Raises:
+        UserError: it has no config, or one that does not fit this version.
+    """
+    config = recorded_config(run, allow)
+    return Job(config, run, environment_of(run).get("choices", {}), warnings_about(config))
+
+
+def environment_of(run: Run) -> dict[str, Any]:
+    """What environment.json says; empty before the run has begun."""
+    file = run.path / "environment.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+@contextlib.contextmanager
+def failure_recorded(runs: Sequence[Run]) -> Iterator[None]:
+    """Within this, an error is recorded with these runs instead of ending the sweep.
+
+    A run that meanwhile records an end of its own keeps it.
+
+    Raises:
+        RunFolderError: another process works in a folder, and the record there is its.
+    """
+    before = [run.result for run in runs]
+    try:
+        yield
+    except RunFolderError:
+        raise
+    except Exception as error:
+        told = str(error) or type(error).__name__
+        changed = [run for run, earlier in zip(runs, before, strict=True) if run.result != earlier]
+        runs = [run for run in runs if run.status not in ("finished", "failed") or run not in changed]
+        record_end(runs, "failed", told)
+        if isinstance(error, UserError):
+            sys.stderr.write(f"{told}\n")
+        else:  # a fault of the program, whose trace is kept
+            for run in runs:
+                (run.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+
+
+def record_end(runs: Sequence[Run], status: str, reason: str | None = None) -> None:
+    """Say in result.json how runs ended that did not get to say it themselves."""
+    error = {} if reason is None else {"error": reason}
+    for run in runs:
+        run.write_json("result.json", {**run.result, "status": status, **error})

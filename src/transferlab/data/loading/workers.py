@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 MOST = 8
+SHARE = "TRANSFERLAB_CORES"  # set in the jobs of a sweep that run beside others
 
 
 def choose_workers(asked: int | str, *, in_memory: bool) -> int:
@@ -21,7 +22,13 @@ def choose_workers(asked: int | str, *, in_memory: bool) -> int:
 
 
 def usable_cores() -> int:
-    """The cores that this process may use, not those that the machine has."""
+    """The cores that this process may use, not those that the machine has; beside other jobs, its share."""
+    share = os.environ.get(SHARE)
+    return int(share) if share else all_cores()
+
+
+def all_cores() -> int:
+    """The cores that this process and those beside it may use together."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,0 +1,22 @@
+"""How a fresh process of a sweep runs its part: `transferlab job`, with JSON on its standard input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from transferlab.sweep.children import run_as_child
+from transferlab.sweep.job import Job
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the jobs that standard input describes: one, or several that train together."""
+    jobs = [Job.from_json(content) for content in json.load(sys.stdin)["jobs"]]
+
+    def action() -> bool:
+        from transferlab.sweep.work import work
+
+        return work(jobs)
+
+    return run_as_child(action)

@@ -1,0 +1,75 @@
+"""What a person sees of a sweep while it runs: what goes on, what has ended."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+
+from transferlab.sweep.job import Job
+
+
+class Progress:
+    """Tells of units that begin and end; on a terminal also, in one line, of those that run.
+
+    Args:
+        total: how many jobs there are.
+        done: how many of them had finished before.
+        live: whether the terminal is ours alone; else the output of a job comes in between.
+    """
+
+    def __init__(self, total: int, done: int, *, live: bool) -> None:
+        self.total, self.done, self.live = total, done, live
+        self._running: dict[str, float] = {}  # name: when it began
+        self._drawn = False
+
+    def begin(self, jobs: Sequence[Job]) -> None:
+        """A unit begins."""
+        name = name_of(jobs)
+        self._running[name] = time.monotonic()
+        if self.live:
+            self._draw()
+        else:
+            self.say(f"\n{name}")
+
+    def end(self, jobs: Sequence[Job]) -> None:
+        """A unit has ended, as its folders say."""
+        seconds = time.monotonic() - self._running.pop(name_of(jobs))
+        self.done += len(jobs)
+        statuses = [job.run.status for job in jobs]
+        counts = {status: statuses.count(status) for status in dict.fromkeys(statuses)}
+        ended = ", ".join(
+            status if len(jobs) == 1 else f"{count} {status}" for status, count in counts.items()
+        )
+        if self.live or statuses != ["finished"] * len(jobs):
+            self.say(f"{ended}: {name_of(jobs)}  {seconds:.1f} s  ({self.done} of {self.total})")
+        self._draw()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self.clear()
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def clear(self) -> None:
+        """Take the line of what runs away."""
+        if self._drawn:
+            sys.stdout.write("\r\x1b[2K")
+            sys.stdout.flush()
+            self._drawn = False
+
+    def _draw(self) -> None:
+        if not (self.live and self._running and sys.stdout.isatty()):
+            return
+        width = shutil.get_terminal_size().columns
+        text = f"{self.done} of {self.total} ended; running: {', '.join(self._running)}"
+        sys.stdout.write(f"\r\x1b[2K{text if len(text) < width else text[: width - 4] + '...'}")
+        sys.stdout.flush()
+        self._drawn = True
+
+
+def name_of(jobs: Sequence[Job]) -> str:
+    """A unit's name: its job's, or its first job's and how many train with it."""
+    first = jobs[0].run.path.name
+    return first if len(jobs) == 1 else f"{first} and {len(jobs) - 1} more together"

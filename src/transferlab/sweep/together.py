@@ -1,0 +1,81 @@
+"""A group of jobs that train together: what its members record of it, and running it from the start.
+
+The last bits of a head's weights may depend on what was trained beside it. So a group is run as a whole: if
+it was cut short, all of its members are run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.run.folder import Run, write_atomically
+from transferlab.sweep.job import Job, environment_of, failure_recorded
+from transferlab.training.api import run_in
+
+FILE = "group.json"
+# What stays of a run when it begins anew: what it is, who holds it, and what its processes have said
+_STAYS = frozenset({FILE, "config.yaml", "environment.json", "log.txt", ".lock"})
+
+
+def members_of(run: Run) -> list[Run]:
+    """The runs that trained together with this one, itself included; none if it is on its own.
+
+    Those whose folders have been deleted are left out.
+    """
+    file = run.path / FILE
+    if not file.is_file():
+        return []
+    names = json.loads(file.read_text(encoding="utf-8"))["members"]
+    return [Run(run.path.parent / name) for name in names if (run.path.parent / name).is_dir()]
+
+
+def run_group(jobs: Sequence[Job]) -> None:
+    """Run a group from the start, in this process; earlier results of its members are deleted first.
+
+    Raises:
+        RunFolderError: another process works in one of the folders.
+    """
+    with contextlib.ExitStack() as locks:
+        for job in jobs:
+            locks.enter_context(job.run.locked())
+        for job in jobs:
+            start_anew(job.run)
+        # whatever happens from here on, each member tells the others, and what it was
+        for job in jobs:
+            job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})
+        for job in jobs:
+            _describe(job)
+        # POSIX locks belong to the process: taking them once more within is no conflict
+        run_together([(job.config, job.run, job.choices, job.warnings) for job in jobs])
+
+
+def start_anew(run: Run) -> None:
+    """Delete what an earlier attempt has left; the result goes first, so that nothing half-deleted counts."""
+    (run.path / "result.json").unlink(missing_ok=True)
+    for file in sorted(run.path.iterdir()):
+        if file.is_dir():
+            shutil.rmtree(file)
+        elif file.name not in _STAYS:
+            file.unlink()
+
+
+def _describe(job: Job) -> None:
+    """Write what a restart of the group needs of a member, before any of them has begun."""
+    shown = OmegaConf.masked_copy(job.config, [str(key) for key in job.config if key != "allow"])
+    write_atomically(job.run.config_file, OmegaConf.to_yaml(shown, sort_keys=False))
+    if not environment_of(job.run):  # else it knows already, and with how many threads the group began
+        folder = {"folder": str(Path.cwd()), "choices": dict(job.choices)}
+        job.run.write_json("environment.json", folder)
+
+
+def run_together(jobs: Sequence[tuple[DictConfig, Run, Mapping[str, str | None], Sequence[str]]]) -> None:
+    """Train one after another what could be trained as one problem; a failing member is recorded."""
+    for config, run, choices, warnings in jobs:
+        with failure_recorded([run]):
+            run_in(config, run, choices=choices, warnings=warnings)
