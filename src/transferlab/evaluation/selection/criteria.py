@@ -1,0 +1,142 @@
+"""By what an epoch is selected: one registry, and which way is better.
+
+All but the oracle do without target labels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transferlab.evaluation.selection.confidence import mean_entropy, mutual_information
+from transferlab.evaluation.selection.deep_embedded_validation import deep_embedded_validation
+from transferlab.evaluation.selection.soft_neighbourhood_density import soft_neighbourhood_density
+from transferlab.evaluation.selection.source_risk import source_risk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What is known of an epoch's model; only what the criteria in use need must be given.
+
+    Attributes:
+        epoch: its number.
+        target_probabilities_MC: predictions for unlabelled target samples, rows sum to one.
+        target_features_MD: features of unlabelled target samples, these or others.
+        source_probabilities_NC: predictions for the source's validation samples.
+        source_features_ND: features of the same samples, in the same order.
+        source_labels_N: their class codes.
+        target_labels_M: class codes of the predicted target samples, -1 where unknown; the oracle's alone.
+    """
+
+    epoch: int
+    target_probabilities_MC: np.ndarray | None = None
+    target_features_MD: np.ndarray | None = None
+    source_probabilities_NC: np.ndarray | None = None
+    source_features_ND: np.ndarray | None = None
+    source_labels_N: np.ndarray | None = None
+    target_labels_M: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One way to score an epoch.
+
+    Attributes:
+        name: as in the config.
+        higher_is_better: which way.
+        function: score of the fields of `Evidence` that `needs` names, in this order.
+        needs: fields of `Evidence` that must be given.
+        meaning: a line for people, with the source.
+    """
+
+    name: str
+    higher_is_better: bool
+    function: Callable[..., float]
+    needs: tuple[str, ...]
+    meaning: str
+
+    @property
+    def uses_target_labels(self) -> bool:
+        """Whether it looks at what an adaptation must not know."""
+        return "target_labels_M" in self.needs
+
+    def score(self, evidence: Evidence) -> float:
+        """The epoch's score; NaN where predictions or features are not finite, as after a divergence.
+
+        Raises:
+            ValueError: where a field that the criterion needs is not given.
+        """
+        given = {field: getattr(evidence, field) for field in self.needs}
+        missing = [field for field, value in given.items() if value is None]
+        if missing:
+            raise ValueError(f"selection={self.name} needs {', '.join(missing)}.")
+        if not all(np.isfinite(value).all() for value in given.values()):
+            return math.nan
+        return self.function(*given.values())
+
+    def best(self, scores: Sequence[float]) -> int:
+        """Place of the best score, the first of equals; NaN is never best.
+
+        Raises:
+            ValueError: where there is no score but NaN.
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        if np.isnan(values).all():
+            raise ValueError(f"selection={self.name}: none of {len(values)} epochs has a finite score.")
+        return int(np.nanargmax(values) if self.higher_is_better else np.nanargmin(values))
+
+
+def target_accuracy(probabilities_MC: np.ndarray, labels_M: np.ndarray) -> float:
+    """Part of the samples of known class, code ≥ 0, whose most probable class is the true one; NaN without
+    any.
+    """
+    known = labels_M >= 0
+    if not known.any():
+        return math.nan
+    return float((probabilities_MC[known].argmax(1) == labels_M[known]).mean())
+
+
+SOURCE = ("source_probabilities_NC", "source_labels_N")
+SOURCE_AND_FEATURES = (*SOURCE, "source_features_ND", "target_features_MD")
+TARGET = ("target_probabilities_MC",)
+TARGET_AND_LABELS = (*TARGET, "target_labels_M")
+
+CRITERIA = {
+    name: Criterion(name, higher_is_better, function, needs, meaning)
+    for name, higher_is_better, function, needs, meaning in (
+        ("last", True, float, ("epoch",), "the last epoch"),
+        ("source_val", False, source_risk, SOURCE, "loss on the source's validation samples"),
+        (
+            "entropy",
+            False,
+            mean_entropy,
+            TARGET,
+            "mean entropy of the target's predictions (Morerio et al. 2018)",
+        ),
+        (
+            "information_maximisation",
+            True,
+            mutual_information,
+            TARGET,
+            "mutual information of target samples and predicted classes (Shi & Sha 2012)",
+        ),
+        ("snd", True, soft_neighbourhood_density, TARGET, "soft neighbourhood density (Saito et al. 2021)"),
+        (
+            "dev",
+            False,
+            deep_embedded_validation,
+            SOURCE_AND_FEATURES,
+            "deep embedded validation: source loss, weighted by likeness to the target (You et al. 2019)",
+        ),
+        (
+            "oracle",
+            True,
+            target_accuracy,
+            TARGET_AND_LABELS,
+            "accuracy on the target's labels: not to be had in practice, for comparison",
+        ),
+    )
+}
