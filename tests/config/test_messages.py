@@ -7,8 +7,8 @@ import pytest
 from transferlab.config.compose import ConfigError, compose_checked
 
 STRATEGIES = (
-    "dann, feature_extraction, fine_tune, from_scratch, partial, progressive_unfreezing, "
-    "progressive_unfreezing_validated, source_only"
+    "cdan, cdan_e, dan, dann, deep_coral, feature_extraction, fine_tune, from_scratch, mcc, mdd, partial, "
+    "progressive_unfreezing, progressive_unfreezing_validated, self_training, source_only"
 )
 
 # Mistakes that do not get into each other's way: all are told at once
@@ -30,7 +30,9 @@ TOGETHER = {
     "data.sampling=balancd": ("data.sampling=balancd: must be uniform or balanced. Did you mean balanced?"),
     "data.num_workers=autoo": ("data.num_workers=autoo: must be a whole number or auto. Did you mean auto?"),
     "data.root.x=3": ("data.root={x: 3}: must be text or null, not a mapping."),
-    "strategy=dan": (f"strategy=dan: there is no such option. Did you mean dann? Options: {STRATEGIES}."),
+    "strategy=partail": (
+        f"strategy=partail: there is no such option. Did you mean partial? Options: {STRATEGIES}."
+    ),
     "strategy/penalty=[l1,l2sp]": (
         "strategy/penalty=l2sp: there is no such option. Did you mean l2_sp? Options: l1, l2_sp."
     ),

@@ -15,7 +15,9 @@ from transferlab.training import api
 from transferlab.training.checkpoints import Checkpoints
 from transferlab.training.module import TransferModule
 
-STRATEGIES = sorted(file.stem for file in (places.shipped() / "strategy").glob("*.yaml"))
+FILES = {file.stem: file.read_text() for file in (places.shipped() / "strategy").glob("*.yaml")}
+STRATEGIES = sorted(FILES)
+TWO_DOMAINS = {"source_only", *(name for name, text in FILES.items() if "defaults: [source_only" in text)}
 TINY = [
     "data.shots_per_class=4",
     "data.batch_size=8",
@@ -30,7 +32,7 @@ STEPS_AN_EPOCH = 5
 
 
 def overrides(strategy: str = "fine_tune", backbone: str = "test_resnet", *further: str) -> list[str]:
-    data = "digits_domains" if strategy in ("dann", "source_only") else "digits"
+    data = "digits_domains" if strategy in TWO_DOMAINS else "digits"
     return [*TINY, f"strategy={strategy}", f"backbone.name={backbone}", f"data={data}", *further]
 
 

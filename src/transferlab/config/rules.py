@@ -12,7 +12,17 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 # Objectives that learn from unlabelled target samples; a test holds this equal to their `uses_target`
-NEEDS_TARGET = frozenset({"transferlab.strategy.objective.dann.DANN"})
+NEEDS_TARGET = frozenset(
+    {
+        "transferlab.strategy.objective.cdan.CDAN",
+        "transferlab.strategy.objective.dan.DAN",
+        "transferlab.strategy.objective.dann.DANN",
+        "transferlab.strategy.objective.deep_coral.DeepCORAL",
+        "transferlab.strategy.objective.mcc.MCC",
+        "transferlab.strategy.objective.mdd.MDD",
+        "transferlab.strategy.objective.self_training.SelfTraining",
+    }
+)
 _WEIGHTS = ("hub", "random", "shipped")
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.strategy.objective.domains import Domains
 
 # image (N,3,H,W), label (N,), and with a target domain target_image (M,3,H,W)
 Batch = Mapping[str, torch.Tensor]
@@ -68,8 +69,18 @@ class Objective(nn.Module, ABC):
     uses_target: ClassVar[bool] = False  # whether it learns from unlabelled samples of a target domain
     notices: Sequence[str] = ()  # what `build` has decided and the user should know
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.domains = Domains()  # how batch norm sees source and target; replaced where it is not `mixed`
+
     def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
         """Create modules whose shape depends on the network and the classes; called once, before training."""
+
+    def remember(self, network: Classifier) -> None:
+        """Copy what is needed of the network; called once, after `build` and before a checkpoint loads."""
+
+    def after_step(self, network: Classifier, step: int) -> None:
+        """Follow the network; called once after each step of the optimizer, `step` counting them from 1."""
 
     @abstractmethod
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:

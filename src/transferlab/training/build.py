@@ -62,6 +62,7 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     balanced = data.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(data.class_counts) if balanced else data.class_counts
     strategy.objective.build(backbone.num_features, torch.as_tensor(counts_C))
+    strategy.objective.remember(network)
     for penalty in strategy.penalty.values():
         penalty.remember(network)
     features: FeatureSettings = make(config.features)

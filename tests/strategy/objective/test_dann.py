@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch.nn import functional
 
-from tests.strategy.tiny import tiny_classifier
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
-from transferlab.strategy.objective.dann import DANN, domain_loss
-from transferlab.strategy.objective.gradient_reversal import reversal_factor
-
-
-@pytest.fixture
-def batch() -> dict[str, torch.Tensor]:
-    """Six labelled source images, ten target images: sizes differ, and there are no target labels."""
-    generator = torch.Generator().manual_seed(2)
-    return {
-        "image": torch.randn(6, 3, 32, 32, generator=generator),
-        "label": torch.arange(6) % 3,
-        "target_image": torch.randn(10, 3, 32, 32, generator=generator) + 1,
-    }
-
-
-@pytest.fixture
-def network() -> Classifier:
-    return tiny_classifier()
+from transferlab.strategy.objective.critic import domain_loss
+from transferlab.strategy.objective.dann import DANN
 
 
 def make(network: Classifier, **arguments) -> DANN:
@@ -57,7 +37,7 @@ def test_reversed_gradient_is_minus_lambda_times_the_plain_one(network, batch, w
     plain = gradients(network.backbone, plain_loss)
 
     torch.testing.assert_close(losses.terms["critic_loss"], plain_loss)
-    factor = reversal_factor(progress, weight=weight, steepness=10.0, horizon=1.0)
+    factor = objective.adaptation.at(progress)
     assert losses.observed["lambda"].item() == pytest.approx(factor)
     for backwards, forwards in zip(reversed_, plain, strict=True):
         torch.testing.assert_close(backwards, -factor * forwards, rtol=1e-4, atol=1e-7)
@@ -128,25 +108,6 @@ def test_the_critic_learns_to_tell_domains_apart(network, batch):
     assert losses.observed["critic_accuracy_target"] == 1
 
 
-def test_each_domain_weighs_one_half():
-    """Source logits 0 and 2, target logits -1, 1 and 3: softplus by hand, averaged within each domain."""
-    source = (math.log(2) + math.log(1 + math.exp(-2))) / 2
-    target = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(1)) + math.log(1 + math.exp(3))) / 3
-    found = domain_loss(torch.tensor([0.0, 2.0]), torch.tensor([-1.0, 1.0, 3.0]))
-    assert found.item() == pytest.approx((source + target) / 2, rel=1e-6)
-    labels = torch.tensor([1.0] * 3 + [0.0] * 3)
-    scores = torch.randn(6)
-    torch.testing.assert_close(  # of equal sizes: the ordinary mean
-        domain_loss(scores[:3], scores[3:]), functional.binary_cross_entropy_with_logits(scores, labels)
-    )
-
-
-def test_extreme_scores_stay_finite_in_half_precision():
-    scores = torch.tensor([-1000.0, 1000.0], dtype=torch.float16)
-    assert domain_loss(scores[:1], scores[1:]).item() == 1000.0
-    assert domain_loss(scores[:1], scores[1:]).dtype == torch.float32
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_fp32_under_autocast(network, batch, dtype):
     objective = make(network)
@@ -159,21 +120,3 @@ def test_fp32_under_autocast(network, batch, dtype):
     assert kinds == [(torch.float32, torch.float32)]
     assert {term.dtype for term in losses.terms.values()} == {torch.float32}
     assert all(torch.isfinite(term) for term in losses.terms.values())
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_whole_module_in_another_precision(network, batch, dtype):
-    """As under trainer.precision=bf16-true and 64-true."""
-    objective = make(network).to(dtype)
-    batch = {name: t.to(dtype) if t.is_floating_point() else t for name, t in batch.items()}
-    losses = objective.losses(network.to(dtype), batch, 0.5)
-    sum(losses.terms.values()).backward()
-    assert all(torch.isfinite(p.grad).all() for p in objective.parameters())
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"hidden_units": 0}, {"weight": -1.0}, {"horizon": 1.5}], ids=lambda a: next(iter(a))
-)
-def test_wrong_numbers(arguments):
-    with pytest.raises(UserError, match=f"strategy.objective.{next(iter(arguments))}="):
-        DANN(**arguments)

@@ -10,21 +10,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import nn
-from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
+from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.strategy.objective.critic import (
+    behind_reversal,
+    critic_figures,
+    domain_loss,
+    make_critic,
+    refuse_wrong_sizes,
+)
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
-from transferlab.strategy.objective.gradient_reversal import reversal_factor, reverse_gradient
 from transferlab.strategy.parts import Batch, Losses, Objective
-
-
-def domain_loss(scores_source_N: torch.Tensor, scores_target_M: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of the critic's logits (source 1, target 0), each domain weighing one half."""
-    source = functional.softplus(-scores_source_N.float()).mean()
-    target = functional.softplus(scores_target_M.float()).mean()
-    return (source + target) / 2
 
 
 class DANN(Objective):
@@ -43,44 +40,31 @@ class DANN(Objective):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        if hidden_units < 1:
-            raise UserError(f"strategy.objective.hidden_units={hidden_units}: must be at least 1.")
-        if weight < 0:
-            raise UserError(f"strategy.objective.weight={weight}: must not be below 0.")
-        if not 0 <= horizon <= 1:
-            raise UserError(f"strategy.objective.horizon={horizon}: must lie between 0 and 1.")
-        self.weight, self.steepness, self.horizon = weight, steepness, horizon
+        refuse_wrong_sizes(hidden_units=hidden_units, hidden_layers=hidden_layers)
+        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
         self.label_smoothing = label_smoothing
 
     def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
         """See `Objective`."""
-        layers: list[nn.Module] = []
-        width = num_features
-        for _ in range(self.hidden_layers):
-            layers += [nn.Linear(width, self.hidden_units), nn.ReLU()]
-            width = self.hidden_units
-        self.critic = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.critic = make_critic(
+            num_features, hidden_units=self.hidden_units, hidden_layers=self.hidden_layers
+        )
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
-        images = batch["image"]
-        num_source = len(images)
-        features_ND = network.features(torch.cat([images, batch["target_image"]]))
-        logits_NC = network.classify(features_ND[:num_source])
-        factor = reversal_factor(progress, weight=self.weight, steepness=self.steepness, horizon=self.horizon)
-        with torch.autocast(features_ND.device.type, enabled=False):
-            own_type = next(
-                self.critic.parameters()
-            ).dtype  # fp32, unless the whole module was made bf16 or fp64
-            scores = self.critic(reverse_gradient(features_ND.to(own_type), factor)).squeeze(1)
-            critic_loss = domain_loss(scores[:num_source], scores[num_source:])
-            class_loss = labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing)
-        hits = torch.cat([scores[:num_source] > 0, scores[num_source:] <= 0]).float()
+        source_ND, target_MD = self.domains.features(network, batch)
+        logits_NC = network.classify(source_ND)
+        factor = self.adaptation.at(progress)
+        scores = behind_reversal(self.critic, torch.cat([source_ND, target_MD]), factor).squeeze(1)
+        scores_source, scores_target = scores[: len(source_ND)], scores[len(source_ND) :]
+        terms = {
+            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
+            "critic_loss": domain_loss(scores_source, scores_target),
+        }
         observed = {
             "accuracy": accuracy(logits_NC, batch),
-            "lambda": scores.new_tensor(factor),
-            "critic_accuracy_source": hits[:num_source].mean(),
-            "critic_accuracy_target": hits[num_source:].mean(),
+            "lambda": as_scalar(factor, scores),
+            **critic_figures(scores_source, scores_target),
         }
-        return Losses({"class_loss": class_loss, "critic_loss": critic_loss}, observed)
+        return Losses(terms, observed)

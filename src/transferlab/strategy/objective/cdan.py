@@ -1,0 +1,140 @@
+"""CDAN: a critic that sees features together with the class they are predicted to be of.
+
+Long et al., Conditional adversarial domain adaptation, NeurIPS 2018. The critic's input is the multilinear
+map of features and predictions, randomised where that would be too large; with entropy conditioning (CDAN+E)
+sure predictions count more.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.run.errors import UserError
+from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.strategy.objective.certainty import certainty_weights, entropy
+from transferlab.strategy.objective.critic import (
+    behind_reversal,
+    critic_figures,
+    domain_loss,
+    make_critic,
+    refuse_wrong_sizes,
+)
+from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.domains import full_precision
+from transferlab.strategy.parts import Batch, Losses, Objective
+
+
+def multilinear_map(features_ND: torch.Tensor, probabilities_NC: torch.Tensor) -> torch.Tensor:
+    """Every feature times every class's probability: `(N, C D)`, class by class.
+
+    >>> multilinear_map(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.25, 0.75]])).tolist()
+    [[0.25, 0.5, 0.75, 1.5]]
+    """
+    return (probabilities_NC.unsqueeze(2) * features_ND.unsqueeze(1)).flatten(1)
+
+
+class RandomMultilinearMap(nn.Module):
+    """Products of random projections, `(R_f f) * (R_g g) / sqrt(num_outputs)`: `(N, num_outputs)`.
+
+    Its inner products are, on average, those of the whole map. The matrices are drawn once, from a standard
+    normal (the paper also allows a uniform distribution; TLlib has the normal one); they travel in the
+    checkpoint and are not trained.
+    """
+
+    def __init__(self, num_features: int, num_classes: int, num_outputs: int) -> None:
+        super().__init__()
+        self.of_features: torch.Tensor
+        self.of_classes: torch.Tensor
+        self.register_buffer("of_features", torch.randn(num_features, num_outputs))
+        self.register_buffer("of_classes", torch.randn(num_classes, num_outputs))
+
+    def forward(self, features_ND: torch.Tensor, probabilities_NC: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        num_outputs = self.of_features.shape[1]
+        projected = features_ND.to(self.of_features.dtype) @ self.of_features
+        classes = probabilities_NC.to(self.of_classes.dtype) @ self.of_classes
+        return projected * classes / num_outputs**0.5
+
+
+class CDAN(Objective):
+    """Source cross-entropy plus the reversed loss of a critic of features and predictions."""
+
+    uses_target: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        entropy_conditioning: bool = False,
+        weight: float = 1.0,
+        steepness: float = 10.0,
+        horizon: float = 1.0,
+        hidden_units: int = 128,
+        hidden_layers: int = 1,
+        largest_map: int = 4096,
+        random_units: int = 1024,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        refuse_wrong_sizes(hidden_units=hidden_units, hidden_layers=hidden_layers)
+        if random_units < 1:
+            raise UserError(f"strategy.objective.random_units={random_units}: must be at least 1.")
+        self.entropy_conditioning = entropy_conditioning
+        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
+        self.largest_map, self.random_units = largest_map, random_units
+        self.label_smoothing = label_smoothing
+
+    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
+        """See `Objective`."""
+        num_classes = len(class_counts_C)
+        whole = num_features * num_classes
+        self.random_map = (
+            RandomMultilinearMap(num_features, num_classes, self.random_units)
+            if whole > self.largest_map
+            else None
+        )
+        self.critic = make_critic(
+            whole if self.random_map is None else self.random_units,
+            hidden_units=self.hidden_units,
+            hidden_layers=self.hidden_layers,
+        )
+
+    def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
+        """See `Objective`."""
+        source_ND, target_MD = self.domains.features(network, batch)
+        logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
+        factor = self.adaptation.at(progress)
+        inputs = torch.cat([self._joined(source_ND, logits_NC), self._joined(target_MD, logits_MC)])
+        scores = behind_reversal(self.critic, inputs, factor).squeeze(1)
+        scores_source, scores_target = scores[: len(source_ND)], scores[len(source_ND) :]
+        entropy_N, entropy_M = entropy(logits_NC.detach()), entropy(logits_MC.detach())
+        # Weights add up to one within each domain, as in the authors' code (TLlib: over both together), so
+        # that the domains stay balanced however much surer the source's predictions are.
+        weights = (
+            (certainty_weights(entropy_N), certainty_weights(entropy_M)) if self.entropy_conditioning else ()
+        )
+        terms = {
+            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
+            "critic_loss": domain_loss(scores_source, scores_target, *weights),
+        }
+        observed = {
+            "accuracy": accuracy(logits_NC, batch),
+            "lambda": as_scalar(factor, scores),
+            **critic_figures(scores_source, scores_target),
+            "entropy_source": entropy_N.mean(),
+            "entropy_target": entropy_M.mean(),
+        }
+        return Losses(terms, observed)
+
+    def _joined(self, features_ND: torch.Tensor, logits_NC: torch.Tensor) -> torch.Tensor:
+        """What the critic sees. Predictions are constants to it, as in the authors' code and in TLlib."""
+        with full_precision(features_ND):
+            features_ND = features_ND.float()
+            probabilities_NC = logits_NC.detach().float().softmax(1)
+            if self.random_map is None:
+                return multilinear_map(features_ND, probabilities_NC)
+            return self.random_map(features_ND, probabilities_NC)

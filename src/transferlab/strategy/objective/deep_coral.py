@@ -1,0 +1,72 @@
+"""Deep CORAL: features whose covariances are the same on both domains.
+
+Sun & Saenko, Deep CORAL: correlation alignment for deep domain adaptation, ECCV 2016 workshops.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.domains import full_precision, refuse_single
+from transferlab.strategy.parts import Batch, Losses, Objective
+
+
+def covariance(features_ND: torch.Tensor) -> torch.Tensor:
+    """The unbiased sample covariance `(D, D)`. Equations 2 and 3."""
+    centred = features_ND - features_ND.mean(0)
+    return centred.T @ centred / (len(features_ND) - 1)
+
+
+def coral_loss(source_ND: torch.Tensor, target_MD: torch.Tensor) -> torch.Tensor:
+    """The squared Frobenius distance of the covariances, divided by 4 D^2. Equation 1.
+
+    Means do not matter: TLlib adds their distance, which is not in the paper.
+    """
+    difference_DD = covariance(source_ND) - covariance(target_MD)
+    return difference_DD.square().sum() / (4 * source_ND.shape[1] ** 2)
+
+
+class DeepCORAL(Objective):
+    """Source cross-entropy plus lambda times the CORAL loss of the features.
+
+    Of the features, as in TLlib, and not of the class scores as in the paper's experiments: a head whose
+    scores merely shrink would bring the latter down.
+    """
+
+    uses_target: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        steepness: float = 10.0,
+        horizon: float = 1.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.label_smoothing = label_smoothing
+
+    def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
+        """See `Objective`."""
+        source_ND, target_MD = self.domains.features(network, batch)
+        refuse_single(source_ND, target_MD, "a covariance")
+        logits_NC = network.classify(source_ND)
+        factor = self.adaptation.at(progress)
+        with full_precision(source_ND):
+            coral = coral_loss(source_ND.float(), target_MD.float())
+        terms = {
+            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
+            "coral_loss": factor * coral,
+        }
+        observed = {
+            "accuracy": accuracy(logits_NC, batch),
+            "lambda": as_scalar(factor, coral),
+            "coral": coral,
+        }
+        return Losses(terms, observed)

@@ -1,0 +1,92 @@
+"""How the network sees two domains in one step: the one place where domains meet batch norm.
+
+| bn | passes | batch norms normalise by | evaluation uses |
+|---|---|---|---|
+| `mixed` | one, over both | the statistics of source and target together | their running average |
+| `separate` | one each | each domain's own statistics | one running average, fed by both in turn |
+| `domain_specific` | one each | each domain's own statistics | that of the domain it evaluates |
+| `frozen` | one, over both | the statistics of the pretraining | the same |
+
+`separate`: French et al., Self-ensembling for visual domain adaptation, ICLR 2018. The source
+comes first, so with torch's momentum of 0.1 the target's statistics weigh 0.53 and the source's 0.47 in the
+long run; neither domain is evaluated with quite what it was trained with. `domain_specific` mends that:
+Li et al., Adaptive batch normalization, Pattern Recognition 80 (2018); Chang et al., Domain-specific batch
+normalization, CVPR 2019 (here the domains share scale and shift, as the former do).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+from torch import nn
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.run.errors import UserError
+from transferlab.strategy.objective.source_statistics import SourceStatistics
+
+BatchNorm = Literal["mixed", "separate", "domain_specific", "frozen"]
+
+
+class Domains(nn.Module):
+    """Passes over source and target as a kind of batch norm wants them.
+
+    Args:
+        network: whose norms; only `domain_specific` looks at it, and keeps the source's statistics for it.
+        bn: see the table above.
+    """
+
+    def __init__(self, network: nn.Module | None = None, *, bn: BatchNorm = "mixed") -> None:
+        super().__init__()
+        self.bn = bn
+        self.source_statistics: SourceStatistics | None = None
+        if bn == "domain_specific":
+            assert network is not None
+            self.source_statistics = SourceStatistics(network)
+
+    def features(
+        self, network: Classifier, batch: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features of `image` (N, D) and of `target_image` (M, D)."""
+        return self._of_both(network, network.features, batch["image"], batch["target_image"])
+
+    def scores(
+        self, network: Classifier, source_ND: torch.Tensor, target_MD: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Class scores (N, C) and (M, C) of the domains' features."""
+        return self._of_both(network, network.classify, source_ND, target_MD)
+
+    def on_source(self, network: Classifier) -> AbstractContextManager[None]:
+        """Within this, the network's norms hold the source's running statistics, if those have their own.
+
+        Outside, and in an exported model, they are the target's.
+        """
+        return nullcontext() if self.source_statistics is None else self.source_statistics.in_use(network)
+
+    def _of_both(
+        self,
+        network: Classifier,
+        function: Callable[[torch.Tensor], torch.Tensor],
+        source: torch.Tensor,
+        target: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.bn in ("mixed", "frozen"):
+            both = function(torch.cat([source, target]))
+            return both[: len(source)], both[len(source) :]
+        with self.on_source(network):
+            of_source = function(source)
+        return of_source, function(target)
+
+
+def full_precision(tensor: torch.Tensor) -> torch.autocast:
+    """Within this, matrix products stay in the precision of what goes in, whatever the trainer's is."""
+    return torch.autocast(tensor.device.type, enabled=False)
+
+
+def refuse_single(source_ND: torch.Tensor, target_MD: torch.Tensor, what: str) -> None:
+    """Raise `UserError` where a batch has too few samples of a domain for `what`."""
+    for key, size in (("batch_size", len(source_ND)), ("target_batch_size", len(target_MD))):
+        if size < 2:
+            raise UserError(f"data.{key}={size}: {what} needs at least 2 samples of each domain in a batch.")

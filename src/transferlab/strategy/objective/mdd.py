@@ -1,0 +1,118 @@
+"""MDD: an adversarial classifier that agrees with the head on the source and disagrees on the target.
+
+Zhang et al., Bridging theory and algorithm for domain adaptation, ICML 2019: the margin disparity
+discrepancy, with features that bring it down through a gradient reversal (section 4).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.run.errors import UserError
+from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.strategy.objective.certainty import entropy
+from transferlab.strategy.objective.critic import behind_reversal, refuse_wrong_sizes
+from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.parts import Batch, Losses, Objective
+
+
+def disagreement(logits_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
+    """Mean of -log(1 - p_label): 0 where the label has no probability. Fp32, finite for finite logits.
+
+    log(1 - p_label) is the difference of two sums of exponentials, over the other classes and over all; the
+    authors and TLlib take the logarithm of a clamped probability, which has no gradient where it matters.
+    """
+    scores = logits_NC.float()
+    others = scores.scatter(1, labels_N.unsqueeze(1), -torch.inf)
+    return (scores.logsumexp(1) - others.logsumexp(1)).mean()
+
+
+def adversary_loss(
+    logits_NC: torch.Tensor,
+    logits_MC: torch.Tensor,
+    adversary_NC: torch.Tensor,
+    adversary_MC: torch.Tensor,
+    *,
+    margin: float,
+) -> torch.Tensor:
+    """What the adversary minimises: minus the margin disparity discrepancy.
+
+    Args:
+        logits_NC: the head's, on the source. Only its choice of a class matters; no gradient reaches it.
+        logits_MC: the same on the target.
+        adversary_NC: the adversary's logits on the source.
+        adversary_MC: the adversary's logits on the target.
+        margin: gamma = exp(rho), the weight of the source.
+    """
+    agreement = functional.cross_entropy(adversary_NC.float(), logits_NC.argmax(1))
+    return margin * agreement + disagreement(adversary_MC, logits_MC.argmax(1))
+
+
+class MDD(Objective):
+    """Source cross-entropy plus the reversed loss of an adversarial classifier.
+
+    `weight` is 0.1 by default, as in the authors' code: the reversal's factor, which keeps the features from
+    following an adversary whose loss weighs `margin` times that of the head.
+    """
+
+    uses_target: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        margin: float = 4.0,
+        weight: float = 0.1,
+        steepness: float = 10.0,
+        horizon: float = 1.0,
+        hidden_units: int = 256,
+        hidden_layers: int = 1,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        refuse_wrong_sizes(hidden_units=hidden_units, hidden_layers=hidden_layers)
+        if margin <= 0:
+            raise UserError(f"strategy.objective.margin={margin}: must be above 0.")
+        self.margin = margin
+        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
+        self.label_smoothing = label_smoothing
+
+    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
+        """See `Objective`."""
+        layers: list[nn.Module] = []
+        width = num_features
+        for _ in range(self.hidden_layers):
+            layers += [nn.Linear(width, self.hidden_units), nn.ReLU()]
+            width = self.hidden_units
+        self.adversary = nn.Sequential(*layers, nn.Linear(width, len(class_counts_C)))
+
+    def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
+        """See `Objective`."""
+        source_ND, target_MD = self.domains.features(network, batch)
+        logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
+        factor = self.adaptation.at(progress)
+        adversary = behind_reversal(self.adversary, torch.cat([source_ND, target_MD]), factor)
+        adversary_NC, adversary_MC = adversary[: len(source_ND)], adversary[len(source_ND) :]
+        terms = {
+            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
+            "adversary_loss": adversary_loss(
+                logits_NC, logits_MC, adversary_NC, adversary_MC, margin=self.margin
+            ),
+        }
+        observed = {
+            "accuracy": accuracy(logits_NC, batch),
+            "lambda": as_scalar(factor, adversary),
+            "adversary_agreement_source": _agreement(logits_NC, adversary_NC),
+            "adversary_agreement_target": _agreement(logits_MC, adversary_MC),
+            "entropy_target": entropy(logits_MC.detach()).mean(),
+        }
+        return Losses(terms, observed)
+
+
+def _agreement(one_NC: torch.Tensor, other_NC: torch.Tensor) -> torch.Tensor:
+    return (one_NC.argmax(1) == other_NC.argmax(1)).float().mean()

@@ -1,0 +1,91 @@
+"""Self-training: the network learns its own sure predictions of the target as if they were labels.
+
+Lee, Pseudo-label, ICML 2013 workshops; with a teacher that is the moving average of the network, and only
+where it is sure: French et al., Self-ensembling for visual domain adaptation, ICLR 2018. The threshold's
+form, pseudo-labels that are hard and averaged over the whole batch: Sohn et al., FixMatch, NeurIPS 2020.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch.nn import functional
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.run.errors import UserError
+from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.strategy.objective.certainty import entropy
+from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.teacher import Teacher, average_decay
+from transferlab.strategy.parts import Batch, Losses, Objective
+
+
+def pseudo_labels(logits_MC: torch.Tensor, *, threshold: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The most probable classes (M,), and whether (M,) their probability is `threshold` or more."""
+    probabilities_M, labels_M = logits_MC.float().softmax(1).max(1)
+    return labels_M, probabilities_M >= threshold
+
+
+def pseudo_label_loss(logits_MC: torch.Tensor, labels_M: torch.Tensor, sure_M: torch.Tensor) -> torch.Tensor:
+    """Cross-entropies of the sure samples, divided by the number of all: few sure ones, little weight."""
+    losses_M = functional.cross_entropy(logits_MC.float(), labels_M, reduction="none")
+    return (losses_M * sure_M).mean()
+
+
+class SelfTraining(Objective):
+    """Source cross-entropy plus lambda times the cross-entropy of a teacher's sure predictions of the target.
+
+    Teacher and network see the same image, augmented once (French et al. and FixMatch augment it twice, the
+    network's more strongly); the teacher's dropout and batch norm are those of evaluation.
+    """
+
+    uses_target: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        threshold: float = 0.95,
+        decay: float = 0.99,
+        weight: float = 1.0,
+        steepness: float = 10.0,
+        horizon: float = 1.0,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not 0 <= threshold <= 1:
+            raise UserError(f"strategy.objective.threshold={threshold}: must lie between 0 and 1.")
+        if not 0 <= decay < 1:
+            raise UserError(f"strategy.objective.decay={decay}: must be at least 0 and below 1.")
+        self.threshold, self.decay = threshold, decay
+        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.label_smoothing = label_smoothing
+
+    def remember(self, network: Classifier) -> None:
+        """See `Objective`."""
+        self.teacher = Teacher(network)
+
+    def after_step(self, network: Classifier, step: int) -> None:
+        """See `Objective`."""
+        self.teacher.follow(network, average_decay(step, self.decay))
+
+    def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
+        """See `Objective`."""
+        source_ND, target_MD = self.domains.features(network, batch)
+        logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
+        teacher_MC = self.teacher.scores(network, batch["target_image"])
+        labels_M, sure_M = pseudo_labels(teacher_MC, threshold=self.threshold)
+        factor = self.adaptation.at(progress)
+        loss = pseudo_label_loss(logits_MC, labels_M, sure_M)
+        terms = {
+            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
+            "pseudo_label_loss": factor * loss,
+        }
+        observed = {
+            "accuracy": accuracy(logits_NC, batch),
+            "lambda": as_scalar(factor, loss),
+            "sure_share": sure_M.float().mean(),
+            "teacher_agreement": (logits_MC.argmax(1) == labels_M).float().mean(),
+            "entropy_target": entropy(teacher_MC).mean(),
+        }
+        return Losses(terms, observed)

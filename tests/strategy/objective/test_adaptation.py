@@ -1,0 +1,169 @@
+"""What holds for every objective that learns from an unlabelled target."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+import pytest
+import torch
+
+from tests.strategy.tiny import tiny_classifier
+from transferlab.backbone.freezing import freeze_all_but_last, set_modes
+from transferlab.config.rules import NEEDS_TARGET
+from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.objective.domains import Domains
+from transferlab.strategy.parts import Objective
+
+SMALL = {"hidden_units": 8, "threshold": 0.5}  # where the class takes it
+CASES = {
+    **{target: {} for target in sorted(NEEDS_TARGET)},
+    "transferlab.strategy.objective.cdan.CDAN+E": {"entropy_conditioning": True},
+    "transferlab.strategy.objective.cdan.CDAN+random": {"largest_map": 0, "random_units": 8},
+}
+ADVERSARIAL = {"critic_loss", "adversary_loss"}
+EVERY = pytest.mark.parametrize("case", list(CASES), ids=lambda case: case.rpartition(".")[2])
+
+
+def make(case: str, network) -> Objective:
+    module, _, name = case.partition("+")[0].rpartition(".")
+    kind = getattr(import_module(module), name)
+    small = {key: value for key, value in SMALL.items() if key in inspect.signature(kind).parameters}
+    torch.manual_seed(1)
+    objective = kind(**small, **CASES[case])
+    objective.build(network.backbone.num_features, torch.ones(3))
+    objective.remember(network)
+    return objective
+
+
+def adaptation_term(losses) -> tuple[str, torch.Tensor]:
+    (name,) = set(losses.terms) - {"class_loss"}
+    return name, losses.terms[name]
+
+
+@EVERY
+def test_source_is_learnt_from_labels_alone(case, network, batch):
+    losses = make(case, network).losses(network.eval(), batch, 0.5)
+    expected = torch.nn.functional.cross_entropy(network(batch["image"]), batch["label"])
+    torch.testing.assert_close(losses.terms["class_loss"], expected)
+    assert "target_label" not in batch
+    assert not any(figure.requires_grad for name, figure in losses.observed.items() if name == "accuracy")
+
+
+@EVERY
+def test_one_pass_over_both_domains(case, network, batch):
+    """Of sizes that differ; the self-training's teacher goes over the target once more."""
+    objective = make(case, network).train()
+    seen = []
+    network.train().backbone.register_forward_hook(lambda m, inputs, output: seen.append(len(inputs[0])))
+    objective.losses(network, batch, 0.5)
+    assert seen == ([16, 10] if "self_training" in case else [16])
+    assert network.backbone.network.conv1[1].num_batches_tracked == 1
+
+
+@EVERY
+@pytest.mark.parametrize("bn", ["separate", "domain_specific"])
+def test_a_pass_for_each_domain(case, network, batch, bn):
+    objective = make(case, network)
+    objective.domains = Domains(network, bn=bn)
+    losses = objective.losses(network.train(), batch, 0.5)
+    torch.stack(list(losses.terms.values())).sum().backward()
+    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+    assert network.backbone.network.conv1[1].num_batches_tracked == (2 if bn == "separate" else 1)
+
+
+@EVERY
+@pytest.mark.parametrize("backbone", ["resnet10t", "test_vit"])
+def test_one_step_moves_every_module(case, batch, backbone):
+    network = tiny_classifier(name=backbone)
+    objective = make(case, network)
+    groups = parameter_groups(network, objective, 0.0)
+    optimizer = LearningRates(optimizer="sgd").make_optimizer(groups)
+    modules = (network.backbone, network.head, objective)
+    before = [[p.detach().clone() for p in module.parameters()] for module in modules]
+    losses = objective.losses(network.train(), batch, 0.5)
+    torch.stack(list(losses.terms.values())).sum().backward()
+    assert all(p.grad.abs().sum() > 0 for module in modules for p in module.parameters())
+    optimizer.step()
+    for module, olds in zip(modules, before, strict=True):
+        assert not any(torch.equal(old, new) for old, new in zip(olds, module.parameters(), strict=True))
+
+
+@EVERY
+def test_signs(case, settled, batch):
+    """An adversary's loss falls by its own step and rises by the features'; others fall by the latter."""
+    objective = make(case, settled)
+    for module in (objective, settled.backbone):
+        parameters = list(module.parameters())
+        name, before = adaptation_term(objective.losses(settled, batch, 0.5))
+        gradients = torch.autograd.grad(before, parameters) if parameters else ()
+        size = sum(gradient.square().sum().item() for gradient in gradients)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.sub_(1e-3 * before.abs() / size * gradient)
+        _, after = adaptation_term(objective.losses(settled, batch, 0.5))
+        if not parameters:
+            assert name not in ADVERSARIAL
+        elif module is settled.backbone and name in ADVERSARIAL:
+            assert after > before
+        else:
+            assert after < before
+
+
+@EVERY
+def test_at_the_start_the_backbone_learns_from_the_source_alone(case, network, batch):
+    objective = make(case, network)
+    losses = objective.losses(network.eval(), batch, 0.0)
+    _, term = adaptation_term(losses)
+    assert losses.observed["lambda"] == 0
+    gradients = torch.autograd.grad(term, list(network.backbone.parameters()))
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
+@EVERY
+def test_frozen_backbone(case, network, batch):
+    objective = make(case, network)
+    network.train()
+    freeze_all_but_last(network.backbone, 0)
+    set_modes(network.backbone, 0, freeze_bn=False)
+    losses = objective.losses(network, batch, 0.5)
+    torch.stack(list(losses.terms.values())).sum().backward()
+    assert all(p.grad is None for p in network.backbone.parameters())
+    learning = [*network.head.parameters(), *objective.parameters()]
+    assert all(p.grad.abs().sum() > 0 for p in learning)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_losses_in_fp32_under_autocast(case, network, batch, dtype):
+    objective = make(case, network)
+    network.eval()
+    _, expected = adaptation_term(objective.losses(network, batch, 0.5))
+    with torch.autocast("cpu", dtype=dtype):
+        losses = objective.losses(network, batch, 0.5)
+    assert {term.dtype for term in losses.terms.values()} == {torch.float32}
+    _, term = adaptation_term(losses)
+    torch.testing.assert_close(term, expected, rtol=0.1, atol=0.02)  # the features are rounded, no more
+    torch.stack(list(losses.terms.values())).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_whole_module_in_another_precision(case, network, batch, dtype):
+    """As under trainer.precision=bf16-true and 64-true."""
+    objective = make(case, network).to(dtype)
+    batch = {name: t.to(dtype) if t.is_floating_point() else t for name, t in batch.items()}
+    losses = objective.losses(network.to(dtype), batch, 0.5)
+    torch.stack([term.float() for term in losses.terms.values()]).sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in [*network.parameters(), *objective.parameters()])
+
+
+@EVERY
+def test_label_smoothing(case, network, batch):
+    objective = make(case, network)
+    objective.label_smoothing = 0.2
+    found = objective.losses(network.eval(), batch, 0.5).terms["class_loss"]
+    expected = torch.nn.functional.cross_entropy(network(batch["image"]), batch["label"], label_smoothing=0.2)
+    torch.testing.assert_close(found, expected)
