@@ -16,8 +16,9 @@ SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path, monkeypatch):
-    """Each test works in an empty folder of its own."""
+    """Each test works in an empty folder of its own, and reads nothing from the user's cache."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRANSFERLAB_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")

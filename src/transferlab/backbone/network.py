@@ -10,6 +10,7 @@ import torch
 from timm.data import resolve_data_config
 from torch import nn
 
+from transferlab.backbone.boundary import Boundary, run_rest
 from transferlab.backbone.checkpointing import checkpoint_gradients
 from transferlab.backbone.hub import why_unreachable
 from transferlab.backbone.stages import Stage, ordered_stages
@@ -58,6 +59,8 @@ class Backbone(nn.Module):
         file = find_weights(weights)
         self.name, self.kwargs = _architecture(name, dict(kwargs or {}), file, weights)
         self.weights = weights
+        self.gradient_checkpointing = gradient_checkpointing
+        self.starts_at: Boundary | None = None  # where `forward` begins; None: with images
         image_size = image_size or (file.image_size if file else None)
         self.network = _create(
             self.name, self.kwargs, image_size, pretrained=load_weights and weights == "hub"
@@ -79,7 +82,12 @@ class Backbone(nn.Module):
         self.num_features = self._count_features()
 
     def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
-        """Pooled features `(N, num_features)` of normalised images `(N, 3, H, W)`."""
+        """Pooled features `(N, num_features)` of normalised images `(N, 3, H, W)`.
+
+        With `starts_at` it takes activations `(N, *starts_at.shape)` at that boundary instead of images.
+        """
+        if self.starts_at is not None:
+            return run_rest(self, self.starts_at, images_NCHW)
         return self.network(images_NCHW)
 
     def _checkpoint_gradients(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.backbone.network import Backbone
 from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
 from transferlab.feature.settings import FeatureSettings
@@ -56,6 +57,28 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     seed = int(config.seed)
     torch.manual_seed(derived_seed("initialisation", seed))
     backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
+    features: FeatureSettings = make(config.features)
+    data.bind(Preprocessing(**backbone.preprocessing), seed, views=features.views)
+    fit: FitSettings = make(config.fit)
+    if fit.compile:
+        backbone.network.compile()
+    network = _network(backbone, strategy, data, seed)
+    return Experiment(data, network, strategy, fit, features, seed)
+
+
+def build_like(first: Experiment, config: DictConfig) -> Experiment:
+    """An experiment on the same data and the same backbone, with a head and a strategy of its own.
+
+    Its config differs from the first one's in the strategy and the seed alone, and its backbone stays frozen.
+    """
+    strategy: Strategy = make(config.strategy)
+    seed = int(config.seed)
+    network = _network(first.network.backbone, strategy, first.data, seed)
+    return replace(first, network=network, strategy=strategy, seed=seed)
+
+
+def _network(backbone: Backbone, strategy: Strategy, data: DataModule, seed: int) -> Classifier:
+    """The backbone with a fresh head; the strategy's parts learn of both."""
     torch.manual_seed(derived_seed("head", seed))
     head = strategy.head.build(backbone.num_features, data.num_classes)
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout)
@@ -65,12 +88,7 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     strategy.objective.remember(network)
     for penalty in strategy.penalty.values():
         penalty.remember(network)
-    features: FeatureSettings = make(config.features)
-    data.bind(Preprocessing(**backbone.preprocessing), seed, views=features.views)
-    fit: FitSettings = make(config.fit)
-    if fit.compile:
-        backbone.network.compile()
-    return Experiment(data, network, strategy, fit, features, seed)
+    return network
 
 
 def make_data(config: DictConfig) -> DataModule:

@@ -17,6 +17,7 @@ from transferlab.training.distributed import launched_by_file
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
 from transferlab.training.outcome import Outcome, evaluated_parts
+from transferlab.training.prefix import make_prefix
 from transferlab.training.prefix_policy import never_opens
 from transferlab.training.record import write_history
 from transferlab.training.recording import Recording
@@ -40,11 +41,7 @@ def fit_by_lightning(
     """
     config, run = recording.config, recording.run
     module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed)
-    prefix = None
-    if experiment.features.cache != "off":
-        from transferlab.training.prefix import make_prefix
-
-        prefix = make_prefix(recording, experiment)
+    prefix = make_prefix(recording, experiment)
     loaders = Loaders(experiment.data, prefix)
     try:
         trainer = make_trainer(config, run, module, recording.told, reload=prefix is not None)

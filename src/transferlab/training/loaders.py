@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
@@ -10,9 +10,7 @@ from torch.utils.data import DataLoader
 from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.module import DataModule
 from transferlab.training.module import TransferModule
-
-if TYPE_CHECKING:
-    from transferlab.training.prefix import FrozenPrefix
+from transferlab.training.prefix import FrozenPrefix
 
 
 class Loaders(pl.LightningDataModule):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 
 from transferlab.backbone.boundary import Boundary, NoBoundary, differs, find_boundary
-from transferlab.backbone.fingerprint import weights_fingerprint
 from transferlab.backbone.network import Backbone
-from transferlab.data.loading.dataset import Stored
 from transferlab.data.loading.sampler import ALONE, Share
 from transferlab.data.views import Views
-from transferlab.feature.extraction import extracted
-from transferlab.feature.precision import compute_dtype
-from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
-from transferlab.run.environment import versions
+from transferlab.feature.kept import Source
+from transferlab.feature.store import StoreFull, StoreUnusable
 from transferlab.strategy.parts import History
 from transferlab.training.build import Experiment
 from transferlab.training.outcome import evaluated_parts
@@ -29,9 +25,7 @@ from transferlab.training.prefix_policy import (
 from transferlab.training.recording import Recording
 from transferlab.training.terminal import say
 
-_VERSION = 1  # of what is kept; another number, and earlier activations are not used any more
 _COMPARED_IMAGES = 2
-_COMPUTE_WITH = ("torch", "torchvision", "timm", "pillow", "opencv-python-headless")
 
 
 def make_prefix(recording: Recording, experiment: Experiment) -> FrozenPrefix | None:
@@ -73,7 +67,6 @@ class FrozenPrefix:
         self.precision = precision
         self.max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else 1000
         self.note = note
-        self._store = FeatureStore(most_gib=self.settings.cache_gib)
         self._arranged: int | None = None
 
     def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> None:
@@ -99,7 +92,8 @@ class FrozenPrefix:
             reason = str(error)
         if reason is None:
             try:
-                stored = {part: self._stored(boundary, part, device, share) for part in self._parts}
+                source = self._source(device)
+                stored = {part: source.activations(boundary, part, share) for part in self._parts}
             except (StoreFull, StoreUnusable) as error:
                 reason = str(error)
         if reason is not None:
@@ -108,12 +102,12 @@ class FrozenPrefix:
             )
             self.note(f"outputs of {which} are not kept: {reason}")
             return
-        self._backbone.start_at(boundary)
+        self._backbone.starts_at = boundary
         self.experiment.data.replaced(stored)
 
     def release(self) -> None:
         """The whole network runs on images again."""
-        self._backbone.start_at(None)
+        self._backbone.starts_at = None
         self.experiment.data.replaced({})
         self._arranged = None
 
@@ -162,42 +156,12 @@ class FrozenPrefix:
         image = data.prepared({"image": some["image"].to(device)})["image"]
         return differs(self._backbone, boundary, image)
 
-    def _stored(self, boundary: Boundary, part: str, device: torch.device, share: Share) -> Stored:
-        views = Views(self.experiment.data, part)
-        compute = compute_dtype(self.settings.precision, self.precision, device)
-        storage = getattr(torch, self.settings.storage)
-        about = {
-            "network": self._backbone.name,
-            "kwargs": self._backbone.kwargs,
-            "weights": weights_fingerprint(self._backbone, boundary.frozen_stages),
-            "boundary": boundary.module or "features",
-            "image_size": self.experiment.data.preprocessing.image_size,
-            "precision": str(compute).removeprefix("torch."),
-            "storage": self.settings.storage,
-            "pixels": views.depends_on,
-            "computed_with": versions(*_COMPUTE_WITH),
-            "version": _VERSION,
-        }
-
-        def computed(positions: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
-            say(f"running {boundary.frozen_stages} frozen stages once on {len(positions)} images ({part})")
-            return extracted(
-                self._backbone,
-                boundary,
-                self.experiment.data,
-                views,
-                positions,
-                device=device,
-                compute=compute,
-                storage=storage,
-            )
-
-        space = self._store.space(about)
-        if share.rank > 0:
-            torch.distributed.barrier()  # the first process computes
-        rows = space.rows(views.keys, computed)
-        if share.rank == 0 and share.world_size > 1:
-            torch.distributed.barrier()
-        for text in rows.notices:
-            self.note(text)
-        return rows
+    def _source(self, device: torch.device) -> Source:
+        return Source(
+            backbone=self._backbone,
+            data=self.experiment.data,
+            settings=self.settings,
+            trainer_precision=self.precision,
+            device=device,
+            tell=say,
+        )

@@ -27,17 +27,19 @@ class Recording:
         run: its folder.
         result: what result.json says at the end.
         told: the loggers that hear of it.
+        quiet: another run of the same group speaks on the terminal.
     """
 
     config: DictConfig
     run: Run
     result: dict[str, Any]
     told: list[Logger] = field(default_factory=list)
+    quiet: bool = False
 
     def note(self, *texts: str) -> None:
         """Tell the user, and keep it in result.json."""
         self.result["warnings"] = [*self.result["warnings"], *texts]
-        for text in texts:
+        for text in texts if not self.quiet else ():
             say(f"note: {text}")
 
     def open_loggers(self) -> None:
@@ -57,6 +59,7 @@ def recorded(
     choices: Mapping[str, str | None] | None = None,
     warnings: Sequence[str] = (),
     resume: bool = False,
+    quiet: bool = False,
 ) -> Iterator[Recording]:
     """Within this, a run goes on; its folder says so, and afterwards how it ended.
 
@@ -66,13 +69,14 @@ def recorded(
         choices: the options of the config groups, for the record.
         warnings: what to tell the user first; also recorded.
         resume: the folder has a config already.
+        quiet: say nothing on the terminal.
 
     Raises:
         UserError: data, weights or a training that can not be used; recorded as failed.
         KeyboardInterrupt: the user or the system ended it; recorded as interrupted.
     """
     result: dict[str, Any] = {"status": "running", "seed": config.seed, "warnings": []}
-    recording = Recording(config, run, result)
+    recording = Recording(config, run, result, quiet=quiet)
     leads = not is_worker()
     if not resume:
         write_atomically(run.config_file, OmegaConf.to_yaml(_shown(config), sort_keys=False))

@@ -54,8 +54,8 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", pattern)
 
 
-def epoch_line(entry: dict[str, float], max_epochs: int | None, num_stages: int) -> str:
-    """A finished epoch as a line."""
+def epoch_line(entry: Mapping[str, float], max_epochs: int | None, num_stages: int | None) -> str:
+    """A finished epoch as a line; without `num_stages` nothing is said of what is open."""
     total = f"/{max_epochs}" if max_epochs and max_epochs > 0 else ""
     parts = [f"epoch {int(entry['epoch']) + 1:>3}{total}", f"train loss {entry.get('train/loss', 0):.4f}"]
     if "val/loss" in entry:
@@ -63,7 +63,8 @@ def epoch_line(entry: dict[str, float], max_epochs: int | None, num_stages: int)
         parts.append(f"val accuracy {entry['val/accuracy']:.3f}")
     if "train/lambda" in entry:
         parts.append(f"lambda {entry['train/lambda']:.2f}")
-    parts.append(f"stages {int(entry['trainable_stages'])}/{num_stages}")
+    if num_stages is not None:
+        parts.append(f"stages {int(entry['trainable_stages'])}/{num_stages}")
     parts.append(f"{entry['seconds']:.1f} s")
     return "  ".join(parts)
 

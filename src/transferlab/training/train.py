@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.evaluation.metrics import metrics_in_order
+from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.training import record
-from transferlab.training.build import Experiment, build
+from transferlab.training.build import Experiment, build, build_like
 from transferlab.training.distributed import is_worker
-from transferlab.training.lightning_fit import fit_by_lightning
+from transferlab.training.head_fit import fit_heads_of, fits_head_alone
 from transferlab.training.outcome import Outcome
 from transferlab.training.recording import Recording, recorded
 from transferlab.training.terminal import quiet_libraries, say, show_result, summary_of
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of a group: its checked config, its folder, and what to record of how it came about."""
+
+    config: DictConfig
+    run: Run
+    choices: Mapping[str, str | None] | None = None
+    warnings: Sequence[str] = ()
 
 
 def run_experiment(
@@ -36,22 +49,69 @@ def run_experiment(
         started = time.perf_counter()
         checkpoint = run.last_checkpoint if resume and run.last_checkpoint.is_file() else None
         experiment = build(config, load_weights=checkpoint is None)
-        begin(recording, experiment)
-        outcome = fit_by_lightning(recording, experiment, checkpoint, started=started)
-        end(recording, experiment, outcome)
+        _begin(recording, experiment)
+        if checkpoint is None and fits_head_alone(config, experiment):
+            [outcome] = fit_heads_of([recording], [experiment], started=started)
+        else:
+            from transferlab.training.lightning_fit import fit_by_lightning
+
+            outcome = fit_by_lightning(recording, experiment, checkpoint, started=started)
+        if isinstance(outcome, UserError):
+            raise outcome
+        _end(recording, experiment, outcome)
     return recording.result
 
 
-def begin(recording: Recording, experiment: Experiment) -> None:
+def run_group(members: Sequence[Member]) -> None:
+    """Run experiments that train heads on one frozen backbone together, each in its folder.
+
+    Their configs differ in what the strategy and the seed say of the head alone. One that fails is recorded
+    as failed, and the others go on. A group always starts from its beginning: a head's last bits may depend
+    on which others it was trained with.
+
+    Raises:
+        UserError, KeyboardInterrupt: what ends all of them; recorded in each.
+    """
+    quiet_libraries()
+    with ExitStack() as stack:
+        started = time.perf_counter()
+        recordings = [
+            stack.enter_context(
+                recorded(
+                    member.config,
+                    member.run,
+                    choices=member.choices,
+                    warnings=member.warnings,
+                    quiet=place > 0,
+                )
+            )
+            for place, member in enumerate(members)
+        ]
+        first = build(members[0].config)
+        experiments = [first, *(build_like(first, member.config) for member in members[1:])]
+        for recording, experiment in zip(recordings, experiments, strict=True):
+            _begin(recording, experiment)
+        say(f"{len(members)} heads train together")
+        outcomes = fit_heads_of(recordings, experiments, started=started)
+        for recording, experiment, outcome in zip(recordings, experiments, outcomes, strict=True):
+            if isinstance(outcome, UserError):
+                recording.result |= {"status": "failed", "error": str(outcome)}
+                say(f"{recording.run.path.name}: {outcome}")
+            else:
+                _end(recording, experiment, outcome)
+
+
+def _begin(recording: Recording, experiment: Experiment) -> None:
     """Say what is about to be trained on what."""
     recording.note(*experiment.data.notices, *experiment.strategy.objective.notices)
-    say(summary_of(experiment))
+    if not recording.quiet:
+        say(summary_of(experiment))
     if not is_worker():
         record.describe_data(experiment.data, recording.run)
     recording.open_loggers()
 
 
-def end(recording: Recording, experiment: Experiment, outcome: Outcome) -> None:
+def _end(recording: Recording, experiment: Experiment, outcome: Outcome) -> None:
     """Record what came out."""
     network, data, run = experiment.network, experiment.data, recording.run
     figures = {
@@ -72,4 +132,5 @@ def end(recording: Recording, experiment: Experiment, outcome: Outcome) -> None:
         from transferlab.training import loggers
 
         loggers.log_result(recording.told, figures, outcome.predictions.get("test"))
-    show_result(figures)
+    if not recording.quiet:
+        show_result(figures)

@@ -1,0 +1,129 @@
+"""Activations of a part of the data: from the store, or computed now and kept there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transferlab.backbone.boundary import Boundary, find_boundary
+from transferlab.backbone.fingerprint import weights_fingerprint
+from transferlab.backbone.network import Backbone
+from transferlab.data.loading.sampler import ALONE, Share
+from transferlab.data.module import DataModule
+from transferlab.data.views import Views
+from transferlab.feature.extraction import extracted
+from transferlab.feature.precision import compute_dtype
+from transferlab.feature.rows import Rows
+from transferlab.feature.settings import FeatureSettings
+from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
+from transferlab.run.environment import versions
+
+_VERSION = 1  # of what is kept; another number, and what was kept earlier is not used any more
+_COMPUTED_WITH = ("torch", "torchvision", "timm", "pillow", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Activations (N, ...) that are kept nowhere else."""
+
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, positions: Tensor) -> Tensor:
+        """Those at these positions."""
+        return self.rows[positions]
+
+    def all(self) -> Tensor:
+        """All of them."""
+        return self.rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Everything that activations of a part depend on but the images.
+
+    Attributes:
+        backbone: on `device`.
+        data: bound to the backbone's preprocessing.
+        settings: precision, storage, size of the store.
+        trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
+        device: where to compute.
+        tell: is told what takes time and what was mended.
+    """
+
+    backbone: Backbone
+    data: DataModule
+    settings: FeatureSettings
+    trainer_precision: str
+    device: torch.device
+    tell: Callable[[str], None]
+
+    def activations(self, boundary: Boundary, part: str, share: Share = ALONE) -> Rows:
+        """The activations of a part of the data, in the order of its `Views`, from the store.
+
+        In several processes all call this at the same time; the first one computes what is not there.
+
+        Raises:
+            StoreFull, StoreUnusable: the store can not take them.
+        """
+        views = Views(self.data, part)
+        space = FeatureStore(most_gib=self.settings.cache_gib).space(self._about(boundary, views))
+        if share.rank > 0:
+            torch.distributed.barrier()
+        rows = space.rows(views.keys, lambda positions: self._computed(boundary, views, part, positions))
+        if share.rank == 0 and share.world_size > 1:
+            torch.distributed.barrier()
+        for text in rows.notices:
+            self.tell(text)
+        return rows
+
+    def features(self, part: str) -> Rows | InMemory:
+        """The pooled features (N, D) of a part; in memory where the store is off or can not take them."""
+        boundary = find_boundary(self.backbone, len(self.backbone.stages))
+        if self.settings.cache != "off":
+            try:
+                return self.activations(boundary, part)
+            except (StoreFull, StoreUnusable) as error:
+                self.tell(f"{error} They are kept for this run alone.")
+        views = Views(self.data, part)
+        parts = list(self._computed(boundary, views, part, range(len(views))))
+        return InMemory(torch.cat([made for _, made in parts]))
+
+    def _computed(
+        self, boundary: Boundary, views: Views, part: str, positions: Sequence[int]
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        self.tell(f"{part.replace('_', ' ')}: running the frozen layers once on {len(positions)} images")
+        return extracted(
+            self.backbone,
+            boundary,
+            self.data,
+            views,
+            positions,
+            device=self.device,
+            compute=self._compute,
+            storage=getattr(torch, self.settings.storage),
+        )
+
+    @property
+    def _compute(self) -> torch.dtype:
+        return compute_dtype(self.settings.precision, self.trainer_precision, self.device)
+
+    def _about(self, boundary: Boundary, views: Views) -> dict[str, object]:
+        return {
+            "network": self.backbone.name,
+            "kwargs": self.backbone.kwargs,
+            "weights": weights_fingerprint(self.backbone, boundary.frozen_stages),
+            "boundary": boundary.module or "features",
+            "image_size": self.data.preprocessing.image_size,
+            "precision": str(self._compute).removeprefix("torch."),
+            "storage": self.settings.storage,
+            "device": self.device.type,
+            "pixels": views.depends_on,
+            "computed_with": versions(*_COMPUTED_WITH),
+            "version": _VERSION,
+        }

@@ -1,0 +1,164 @@
+"""Fit heads behind a frozen backbone on features that were computed once, in a loop of their own.
+
+Lightning runs everything that runs a backbone; a step of a head alone takes less time than Lightning's own
+bookkeeping.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from transferlab.data.module import DataModule
+from transferlab.evaluation.predictions import Predictions
+from transferlab.feature.kept import InMemory, Source
+from transferlab.feature.rows import Rows
+from transferlab.run.errors import UserError
+from transferlab.training.build import Experiment
+from transferlab.training.head_fitting.job import HeadFit, HeadJob, LabelledFeatures
+from transferlab.training.head_fitting.loop import fit_heads
+from transferlab.training.needs_lightning import needs_no_lightning
+from transferlab.training.outcome import Outcome, evaluated_parts
+from transferlab.training.prefix_policy import never_opens, why_not_kept
+from transferlab.training.record import write_history
+from transferlab.training.recording import Recording
+from transferlab.training.terminal import epoch_line, say
+
+Kept = Mapping[str, Rows | InMemory]  # features by part of the data
+
+
+def fits_head_alone(config: DictConfig, experiment: Experiment) -> bool:
+    """Whether nothing but a head is fitted, in a way that needs no Lightning."""
+    if not never_opens(experiment) or experiment.strategy.objective.uses_target:
+        return False
+    if experiment.strategy.head.solver == "lbfgs":
+        return True
+    kept = experiment.features.cache != "off" and why_not_kept(experiment, config) is None
+    return kept and needs_no_lightning(config)
+
+
+def fit_heads_of(
+    recordings: Sequence[Recording], experiments: Sequence[Experiment], *, started: float
+) -> list[Outcome | UserError]:
+    """Fit the heads of experiments that share their data and their backbone.
+
+    Args:
+        recordings: of the runs.
+        experiments: what their configs build; they differ in the head's start, its rates and their seed.
+        started: `time.perf_counter()` when the first run began.
+
+    Returns:
+        What came out of each, or why it failed; the others go on.
+    """
+    first = experiments[0]
+    kept = _features(recordings[0], first)
+    train = _labelled(kept, first.data, "train")
+    val = _labelled(kept, first.data, "val") if "val" in kept else None
+    config = recordings[0].config
+
+    def on_epoch(job: int, entry: Mapping[str, float]) -> None:
+        _tell(recordings[job], entry, len(first.data.batches(first.seed)))
+
+    fits = fit_heads(
+        [_job(experiment) for experiment in experiments],
+        train,
+        val,
+        order=lambda seed, epoch: _order(first.data, seed, epoch),
+        max_epochs=config.trainer.max_epochs,
+        min_epochs=config.trainer.min_epochs,
+        fit=first.fit,
+        selection=first.strategy.selection,
+        on_epoch=on_epoch,
+    )
+    seconds = (time.perf_counter() - started) / len(fits)
+    return [
+        _outcome(recording, experiment, fit, kept, seconds)
+        for recording, experiment, fit in zip(recordings, experiments, fits, strict=True)
+    ]
+
+
+def _job(experiment: Experiment) -> HeadJob:
+    strategy = experiment.strategy
+    return HeadJob(
+        head=experiment.network.head,
+        objective=strategy.objective,
+        learning_rates=strategy.learning_rates,
+        seed=experiment.seed,
+        head_dropout=strategy.head_dropout,
+        penalties=strategy.penalty,
+    )
+
+
+def _features(recording: Recording, experiment: Experiment) -> Kept:
+    """The features of every part that is learned, validated on or reported."""
+    data = experiment.data
+    wants_gpu = recording.config.trainer.accelerator in ("auto", "gpu", "cuda")
+    device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
+    backbone = experiment.network.backbone.to(device)
+    source = Source(
+        backbone=backbone,
+        data=data,
+        settings=experiment.features,
+        trainer_precision=str(recording.config.trainer.precision),
+        device=device,
+        tell=say,
+    )
+    parts = [part for part in ("train", "val") if data.parts[part]] + evaluated_parts(data)
+    kept = {part: source.features(part) for part in dict.fromkeys(parts)}
+    backbone.cpu()
+    return kept
+
+
+def _labelled(kept: Kept, data: DataModule, part: str) -> LabelledFeatures:
+    """The features of a part; of all its views, one after the other, where it has several."""
+    features_ND = kept[part].all().float()
+    labels_N = torch.from_numpy(data.catalog(part).codes)
+    return LabelledFeatures(features_ND, labels_N.repeat(len(features_ND) // len(labels_N)))
+
+
+def _order(data: DataModule, seed: int, epoch: int) -> torch.Tensor:
+    """Rows of the kept training features, (batches, batch size), that an epoch goes through."""
+    visits = data.batches(seed).visits(epoch)
+    views = (epoch + visits[..., 1]) % (data.views or 1)
+    return torch.from_numpy(visits[..., 0] + views * data.parts["train"])
+
+
+def _tell(recording: Recording, entry: Mapping[str, float], steps_per_epoch: int) -> None:
+    """Tell the loggers of an epoch, and the terminal where this run may."""
+    config = recording.config
+    if config.trainer.enable_progress_bar and not recording.quiet:
+        say(epoch_line(entry, config.trainer.max_epochs, None))
+    figures = {name: value for name, value in entry.items() if "/" in name}
+    for logger in recording.told:
+        logger.log_metrics(
+            figures | {"epoch": entry["epoch"]}, step=int(entry["epoch"] + 1) * steps_per_epoch - 1
+        )
+
+
+def _outcome(
+    recording: Recording, experiment: Experiment, fit: HeadFit, kept: Kept, seconds: float
+) -> Outcome | UserError:
+    write_history(fit.history, recording.run)
+    if fit.error is not None:
+        return fit.error
+    if fit.state is not None:
+        experiment.network.head.load_state_dict(fit.state)
+    return Outcome(fit.history, predictions_from(kept, experiment), seconds)
+
+
+def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Predictions]:
+    """What the head says of each sample of each part that is reported."""
+    data, network = experiment.data, experiment.network.eval()
+    tables = {}
+    for part in evaluated_parts(data):
+        with torch.inference_mode():
+            scores_NC = network.classify(kept[part].all().float())
+        probabilities_NC: np.ndarray[Any, Any] = scores_NC.double().softmax(1).numpy()
+        codes = data.catalog(part).codes
+        tables[part] = Predictions(data.samples(part), codes, probabilities_NC, tuple(data.classes))
+    return tables

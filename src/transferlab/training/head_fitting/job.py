@@ -1,0 +1,94 @@
+"""What `fit_heads` takes and gives: features with labels, a head to fit on them, and the fitted head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import torch
+from torch import nn
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.backbone.network import Backbone
+from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.parts import Objective, Penalty
+from transferlab.training.errors import NotFiniteError
+
+Order = Callable[[int, int], torch.Tensor]  # (seed, epoch) -> rows of the samples, (batches, batch size)
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """What a frozen backbone makes of a part of the data.
+
+    Attributes:
+        features_ND: fp32, in memory or memory-mapped.
+        labels_N: class codes.
+    """
+
+    features_ND: torch.Tensor
+    labels_N: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadJob:
+    """One head to fit; nothing in it is changed.
+
+    Attributes:
+        head: with its initial weights.
+        objective: already built.
+        learning_rates: the head's, and those of the objective's own modules.
+        seed: of the order of the samples and of dropout.
+        head_dropout: share of the features dropped before the head, in training.
+        penalties: by name, as in a strategy.
+    """
+
+    head: nn.Module
+    objective: Objective
+    learning_rates: LearningRates
+    seed: int
+    head_dropout: float = 0.0
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)
+
+    def network(self, num_features: int) -> Classifier:
+        """The head as a classifier of features, which stand in for images."""
+        backbone = cast(Backbone, _CachedBackbone(num_features))
+        return Classifier(backbone, self.head, head_dropout=self.head_dropout)
+
+    def optimizer(self, num_features: int) -> torch.optim.Optimizer:
+        """The optimizer that a fit of the whole network would have, the backbone's groups left out."""
+        rates = self.learning_rates
+        groups = parameter_groups(self.network(num_features), self.objective, rates.weight_decay)
+        return rates.make_optimizer(groups)
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """A fitted head.
+
+    Attributes:
+        history: an entry for each finished epoch, with the keys of a fit by Lightning.
+        state: the head's state dict at the selected epoch; None if no epoch was finished.
+        epoch: the selected one.
+        error: why the fit ended early; history and state are then of the epochs before.
+    """
+
+    history: list[dict[str, float]]
+    state: dict[str, torch.Tensor] | None
+    epoch: int | None
+    error: NotFiniteError | None = None
+
+
+class _CachedBackbone(nn.Module):
+    """A backbone whose features are computed already: no stages, no parameters."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.network = nn.Identity()
+        self.stages: tuple[()] = ()
+
+    def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
+        return features_ND
