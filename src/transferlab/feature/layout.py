@@ -64,9 +64,11 @@ def shard_name(num_rows: int, checksum: int) -> str:
 
 def shard_files(space: Path) -> list[ShardFile]:
     """A space's shards in the order of their names; other files are none of ours."""
-    if not space.is_dir():
+    try:
+        paths = sorted(space.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    named = [(path, _SHARD.fullmatch(path.name)) for path in sorted(space.iterdir())]
+    named = [(path, _SHARD.fullmatch(path.name)) for path in paths]
     return [ShardFile(path, int(match[1]), int(match[2], 16)) for path, match in named if match is not None]
 
 

@@ -10,6 +10,7 @@ import os
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -45,6 +46,7 @@ class Shard:
         Raises:
             CorruptShard: it is cut short or not a shard.
             FileNotFoundError: it is gone.
+            OSError: it cannot be read.
         """
         self.file = file
         try:
@@ -55,6 +57,10 @@ class Shard:
                 raise ValueError(f"{len(self.features)} rows with {len(self.keys)} keys")
         except (SafetensorError, ValueError, TypeError, KeyError) as error:
             raise CorruptShard(f"{file.path} is no whole shard ({error})") from None
+        except RuntimeError as error:  # torch's mapping, which opens the file once more
+            if not file.path.exists():
+                raise FileNotFoundError(str(file.path)) from None
+            raise OSError(str(error)) from None
 
     @property
     def is_small(self) -> bool:
@@ -97,6 +103,13 @@ def write_shard(
     content = save({"features": features}, {"keys": json.dumps(list(keys))})
     checksum = zlib.crc32(content)
     file = ShardFile(space / shard_name(len(keys), checksum), len(keys), checksum)
+    for _ in range(2):
+        with suppress(FileNotFoundError):  # another process clears the store meanwhile
+            return _write(file, content, make_room)
+    return _write(file, content, make_room)
+
+
+def _write(file: ShardFile, content: bytes, make_room: Callable[[int], None]) -> Shard:
     make_room(len(content))
     write_whole(file.path, content)
     try:

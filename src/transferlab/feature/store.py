@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from transferlab.feature.layout import shard_files, space_key, spaces, write_about
-from transferlab.feature.rows import Rows
+from transferlab.feature.rows import Places, Rows
 from transferlab.feature.shard import CorruptShard, Shard, ShardWriter
 from transferlab.run.cache import GIB, alone, cache_folder, evict, mark_used
 from transferlab.run.errors import UserError
@@ -112,29 +112,28 @@ class FeatureSpace:
         wanted = set(keys)
         with self._usable():
             places = self._find(wanted)
-        if len(places) < len(wanted):
+        if len(places.row) < len(wanted):
             with ExitStack() as stack:
                 with self._usable():
                     stack.enter_context(alone(self.folder, waiting=WAITING))
                     places = self._find(wanted)
                 self._complete(keys, places, compute)
-                with self._usable():
+                with suppress(OSError):  # these rows are there already
                     self._join_small()
-        kinds = {(shard.features.shape[1:], shard.features.dtype) for shard, _ in places.values()}
+        kinds = {(shard.features.shape[1:], shard.features.dtype) for shard in places.shards}
         if len(kinds) > 1:
             raise ValueError(f"features of one space differ: {kinds}; `about` does not tell them apart")
         notices, self._notices = self._notices, []
-        return Rows([places[key] for key in keys], notices)
+        return Rows(keys, places, notices)
 
-    def _find(self, wanted: set[str]) -> dict[str, tuple[Shard, int]]:
+    def _find(self, wanted: set[str]) -> Places:
         """Where the rows are that are here and as they were written; other shards are deleted."""
-        places: dict[str, tuple[Shard, int]] = {}
+        places = Places()
         for shard in self._shards():
-            here = {key: (shard, row) for row, key in enumerate(shard.keys) if key in wanted}
-            if here.keys() <= places.keys() or not self._is_whole(shard):
-                continue
-            mark_used(shard.file.path)
-            places |= here
+            rows = places.in_shard(shard, wanted)
+            if not rows.keys() <= places.row.keys() and self._is_whole(shard):
+                mark_used(shard.file.path)
+                places.add(shard, rows)
         return places
 
     def _shards(self) -> Iterator[Shard]:
@@ -162,17 +161,17 @@ class FeatureSpace:
         path.unlink(missing_ok=True)
         self._notices.append(f"Stored features were damaged and are computed again: {error}.")
 
-    def _complete(self, keys: Sequence[str], places: dict[str, tuple[Shard, int]], compute: Compute) -> None:
+    def _complete(self, keys: Sequence[str], places: Places, compute: Compute) -> None:
         """Compute what is missing, and add it to `places` as it is written."""
         first: dict[str, int] = {}
         for position, key in enumerate(keys):
-            if key not in places:
+            if key not in places.row:
                 first.setdefault(key, position)
         if not first:
             return
         missing = set(first.values())
         writer = ShardWriter(self.folder, len(missing), lambda num_bytes: self._make_room(num_bytes, places))
-        num_rows = len(places) + len(missing)
+        num_rows = len(places.row) + len(missing)
         try:
             for positions, features in compute(list(first.values())):
                 if len(positions) != len(features) or len({*positions} & missing) != len(positions):
@@ -192,9 +191,8 @@ class FeatureSpace:
         with self._usable():
             _place(writer.flush(), places)
 
-    def _make_room(self, num_bytes: int, places: Mapping[str, tuple[Shard, int]]) -> None:
-        used = {shard.file.path for shard, _ in places.values()}
-        self._store.make_room(num_bytes, last=used)
+    def _make_room(self, num_bytes: int, places: Places) -> None:
+        self._store.make_room(num_bytes, last=[shard.file.path for shard in places.shards])
         write_about(self.folder, self._about)
 
     def _join_small(self) -> None:
@@ -222,6 +220,6 @@ class FeatureSpace:
             ) from error
 
 
-def _place(shards: Iterable[Shard], places: dict[str, tuple[Shard, int]]) -> None:
+def _place(shards: Iterable[Shard], places: Places) -> None:
     for shard in shards:
-        places.update({key: (shard, row) for row, key in enumerate(shard.keys)})
+        places.add(shard, places.in_shard(shard, set(shard.keys)))
