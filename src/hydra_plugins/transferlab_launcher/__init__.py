@@ -12,6 +12,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from hydra_plugins.transferlab_launcher.loader import SweepLoader
+
 
 class LocalLauncher(Launcher):
     """Composes the jobs and hands them to `transferlab.sweep.launch`, which is imported when it is needed."""
@@ -21,6 +23,7 @@ class LocalLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this once, before the first jobs."""
+        hydra_context.config_loader = SweepLoader(hydra_context.config_loader)  # for the sweeper too
         self.context, self.task, self.config = hydra_context, task_function, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
+from transferlab.sweep.together import members_of
 
 HELP = """\
 transferlab resume RUN [allow=[module,...]]
@@ -25,13 +26,15 @@ def run(arguments: Sequence[str]) -> int:
         return 0 if arguments else 2
     path, allow = _path_and_allow(arguments)
     if Run(path).status == "finished":
-        sys.stdout.write("this run has finished already\n")
+        left = [run.path for run in members_of(Run(path)) if run.status != "finished"]
+        mend = f"; one that trains with it has not: transferlab resume {left[0]}" if left else ""
+        sys.stdout.write(f"this run has finished already{mend}\n")
     else:
         from transferlab.sweep.resume import resume
 
         resume(path, allow=allow)
     sys.stdout.write(f"{path}\n")
-    return 0
+    return 0 if Run(path).status == "finished" else 1
 
 
 def join(arguments: Sequence[str]) -> int:

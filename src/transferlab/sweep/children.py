@@ -132,9 +132,9 @@ def _forked(jobs: Sequence[Job], log: Path | None, variables: Mapping[str, str],
     os.setsid()
     os.environ.update(variables)
     if log is not None:
-        with log.open("a") as output:
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
+        sys.stdout = sys.stderr = log.open("a", buffering=1)
+        for descriptor in (1, 2):  # of what is not written by Python
+            os.dup2(sys.stdout.fileno(), descriptor)
 
     def action() -> bool:
         from transferlab.sweep.work import work

@@ -18,6 +18,7 @@ from transferlab.config.rules import NEEDS_TARGET
 _MAY_DIFFER = ("name", "seed", "strategy.learning_rates.base", "strategy.learning_rates.weight_decay")
 # Heads that are learned by gradients; a test holds this equal to their `solver`
 GRADIENT_HEADS = frozenset({"transferlab.strategy.head.linear.Linear", "transferlab.strategy.head.mlp.MLP"})
+_KEPT_PRECISIONS = frozenset({"32-true", "32", "bf16-mixed", "16-mixed"})  # others change the features' type
 _CHANGES_NOTHING = {  # arguments of Augmentation with which every training image stays as it is
     "min_crop_area": 1,
     "horizontal_flip": 0,
@@ -52,18 +53,20 @@ def groups_of(configs: Sequence[DictConfig | Mapping[str, Any]]) -> list[list[in
 def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
     """Whether a job trains a head, by gradients, on features that no step of the training changes.
 
-    So the backbone is frozen throughout, each training image is the same in every epoch, the features may be
-    kept (`features.cache`), and one device does it.
+    So the backbone is frozen throughout, training images come again unchanged, their features may be kept
+    (`features.cache`), and one device does it.
     """
     strategy, data, trainer = config["strategy"], config["data"], config["trainer"]
-    head, objective = strategy.get("head"), strategy.get("objective") or {}
+    features, head = config.get("features") or {}, strategy.get("head") or {}
     return (
-        (config.get("features") or {}).get("cache", "off") != "off"
+        features.get("cache", "off") != "off"
         and _is_frozen(strategy.get("unfreezing") or {})
-        and (head is None or head.get("_target_") in GRADIENT_HEADS)
-        and objective.get("_target_") not in NEEDS_TARGET
-        and _stays_as_it_is(data.get("augmentation") or {})
+        and head.get("_target_") in GRADIENT_HEADS
+        and (strategy.get("objective") or {}).get("_target_") not in NEEDS_TARGET
+        and (features.get("views") is not None or _stays_as_it_is(data.get("augmentation") or {}))
         and not any((data.get("mixing") or {}).get(name) for name in ("mixup_alpha", "cutmix_alpha"))
+        and not config["fit"].get("compile")
+        and str(trainer.get("precision")) in _KEPT_PRECISIONS
         and on_one_device(trainer)
     )
 

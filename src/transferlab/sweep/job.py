@@ -101,15 +101,19 @@ def failure_recorded(runs: Sequence[Run]) -> Iterator[None]:
         raise
     except Exception as error:
         told = str(error) or type(error).__name__
-        changed = [run for run, earlier in zip(runs, before, strict=True) if run.result != earlier]
-        runs = [run for run in runs if run.status not in ("finished", "failed") or run not in changed]
-        record_end(runs, "failed", told)
+        affected = [
+            (run, earlier) for run, earlier in zip(runs, before, strict=True) if run.status != "finished"
+        ]
+        unsaid = [run for run, earlier in affected if run.status != "failed" or run.result == earlier]
+        record_end(unsaid, "failed", told)
         if isinstance(error, UserError):
             sys.stderr.write(f"{told}\n")
         else:  # a fault of the program, whose trace is kept
-            for run in runs:
+            for run, _ in affected:
                 (run.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
-            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            sys.stderr.write(
+                f"{type(error).__name__}: {error}\nThe trace is in error.txt of the run folder\n"
+            )
 
 
 def record_end(runs: Sequence[Run], status: str, reason: str | None = None) -> None:

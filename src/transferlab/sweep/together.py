@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -19,8 +19,7 @@ from transferlab.sweep.job import Job, environment_of, failure_recorded
 from transferlab.training.api import run_in
 
 FILE = "group.json"
-# What stays of a run when it begins anew: what it is, who holds it, and what its processes have said
-_STAYS = frozenset({FILE, "config.yaml", "environment.json", "log.txt", ".lock"})
+HELD = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
 
 
 def members_of(run: Run) -> list[Run]:
@@ -45,7 +44,7 @@ def run_group(jobs: Sequence[Job]) -> None:
         for job in jobs:
             locks.enter_context(job.run.locked())
         for job in jobs:
-            start_anew(job.run)
+            start_anew(job.run, stays=HELD | {FILE, "config.yaml", "environment.json"})
         # whatever happens from here on, each member tells the others, and what it was
         for job in jobs:
             job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})
@@ -55,13 +54,15 @@ def run_group(jobs: Sequence[Job]) -> None:
         run_together([(job.config, job.run, job.choices, job.warnings) for job in jobs])
 
 
-def start_anew(run: Run) -> None:
+def start_anew(run: Run, *, stays: Set[str]) -> None:
     """Delete what an earlier attempt has left; the result goes first, so that nothing half-deleted counts."""
     (run.path / "result.json").unlink(missing_ok=True)
     for file in sorted(run.path.iterdir()):
+        if file.name in stays:
+            continue
         if file.is_dir():
             shutil.rmtree(file)
-        elif file.name not in _STAYS:
+        else:
             file.unlink()
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from transferlab.run.folder import Run, RunFolderError
 from transferlab.sweep.job import Job, environment_of, failure_recorded
-from transferlab.sweep.together import FILE, run_group, start_anew
+from transferlab.sweep.together import FILE, HELD, run_group, start_anew
 from transferlab.training.api import run_in
 
-# What a run folder may hold before its run has begun: traces of an attempt that did not get that far
-_BEFORE = frozenset({FILE, "result.json", "error.txt", "log.txt", ".lock"})
+# What an attempt leaves that does not get as far as a config
+_TRACES = frozenset({"result.json", "error.txt"})
 
 
 def work(jobs: Sequence[Job]) -> bool:
@@ -52,13 +52,10 @@ def keep_threads(run: Run) -> None:
 def _run_alone(job: Job) -> None:
     run = job.run
     with run.locked():
-        if (run.path / FILE).is_file():  # its group is no more
-            start_anew(run)
-            run.config_file.unlink(missing_ok=True)
-            (run.path / FILE).unlink()
-        begun = run.config_file.is_file()
-        if not begun and all(file.name in _BEFORE for file in run.path.iterdir()):
-            start_anew(run)
+        grouped = (run.path / FILE).is_file()  # its group is no more, and it had no checkpoints of its own
+        begun = run.config_file.is_file() and not grouped
+        if grouped or {file.name for file in run.path.iterdir()} <= _TRACES | HELD:
+            start_anew(run, stays=HELD)
         elif not begun:
             run.create()  # says that the folder holds something else
         run_in(job.config, run, choices=job.choices, warnings=job.warnings, resume=begun)

@@ -1,0 +1,141 @@
+"""What Hydra sees of the launcher: its config, the composed jobs, what it is told of their ends."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf
+
+from hydra_plugins.transferlab_launcher import LocalLauncher
+from hydra_plugins.transferlab_launcher.loader import SweepLoader
+from transferlab.config import places
+from transferlab.config.compose import started
+from transferlab.sweep import launch as launching
+from transferlab.sweep.task import Task
+
+SHIPPED = places.shipped() / "hydra" / "launcher"
+
+
+@pytest.fixture
+def loader():
+    with started("train", None):
+        setup_globals()
+        yield GlobalHydra.instance().config_loader()
+
+
+def master(loader, *overrides: str):
+    return loader.load_configuration("train", ["hydra.sweep.dir=sweep", *overrides], RunMode.MULTIRUN)
+
+
+def test_hydra_finds_it():
+    found = [f"{each.__module__}.{each.__name__}" for each in Plugins.instance().discover(Launcher)]
+    assert "hydra_plugins.transferlab_launcher.LocalLauncher" in found
+
+
+def test_yaml_lists_what_it_takes():
+    content = yaml.safe_load((SHIPPED / "local.yaml").read_text())
+    target = content.pop("_target_")
+    assert target == f"{LocalLauncher.__module__}.{LocalLauncher.__name__}"
+    assert list(content) == list(inspect.signature(LocalLauncher).parameters)
+
+
+def test_it_is_the_default(loader):
+    assert master(loader).hydra.runtime.choices["hydra/launcher"] == "local"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["++seed=3"],
+        ["strategy=partial", "++strategy.unfreezing.num_stages=2", "++data.batch_size=8"],
+        ["++trainer={max_epochs: 3}", "strategy/penalty=[l1,l2_sp]"],
+        ["++backbone.kwargs.new=1", "++name='a b'"],
+        ["seed=3", "~logger"],
+    ],
+    ids=lambda overrides: " ".join(overrides),
+)
+def test_jobs_are_composed_as_by_hydra(loader, overrides):
+    config = master(loader)
+    quick = SweepLoader(loader)
+    quick.load_sweep_config(config, ["++seed=9", "++trainer.max_steps=3", "++data.batch_size=3"])
+    expected = loader.load_sweep_config(config, list(overrides))
+    for _ in range(2):
+        found = quick.load_sweep_config(config, list(overrides))
+        assert OmegaConf.to_container(found) == OmegaConf.to_container(expected)
+        assert OmegaConf.is_struct(found)
+
+
+@dataclass
+class _Launched:
+    launcher: LocalLauncher
+    returned: list[Any]
+    jobs: list[Any]
+
+
+@pytest.fixture
+def launched(loader, monkeypatch):
+    """What is launched and returned, where every job but that of seed 1 finishes."""
+
+    def go(*overrides: str, sweeper: str = "basic") -> _Launched:
+        asked: list[Any] = []
+
+        def launch(jobs, *, jobs_at_once) -> None:
+            asked.extend(jobs)
+            for job in jobs:
+                end = {"status": "failed", "error": "no"} if job.config.seed == 1 else {"status": "finished"}
+                job.run.write_json("result.json", end)
+
+        monkeypatch.setattr(launching, "launch", launch)
+        config = master(loader)
+        if sweeper != "basic":
+            config.hydra.sweeper = OmegaConf.create({"_target_": sweeper})
+        launcher = LocalLauncher(jobs_at_once=2)
+        context = HydraContext(config_loader=loader, callbacks=None)
+        launcher.setup(hydra_context=context, task_function=Task(), config=config)
+        returned = launcher.launch([[text] for text in overrides], 4)
+        return _Launched(launcher, list(returned), asked)
+
+    return go
+
+
+def test_jobs_have_their_own_folders_and_numbers(launched):
+    found = launched("++seed=0", "++seed=2")
+    assert [job.config.seed for job in found.jobs] == [0, 2]
+    folders = [job.run.path for job in found.jobs]
+    assert [folder.parent for folder in folders] == [Path("sweep").resolve()] * 2
+    assert [folder.name.partition("_")[0] for folder in folders] == ["seed=0", "seed=2"]
+    assert found.launcher.task.runs == [job.run for job in found.jobs]
+    assert "hydra" not in found.jobs[0].config
+    assert found.jobs[0].config.name == "fine_tune"
+    assert found.jobs[0].choices["strategy"] == "fine_tune"
+
+
+def test_hydras_own_sweeper_goes_on_after_a_failure(launched):
+    returned = launched("++seed=0", "++seed=1").returned
+    assert [each.status for each in returned] == [JobStatus.COMPLETED] * 2
+    assert [each.return_value for each in returned] == [None, None]
+
+
+def test_other_sweepers_are_told_of_a_failure(launched):
+    returned = launched("++seed=0", "++seed=1", sweeper="hydra_plugins.other.Sweeper").returned
+    assert [each.status for each in returned] == [JobStatus.COMPLETED, JobStatus.FAILED]
+    with pytest.raises(RuntimeError, match="no"):
+        _ = returned[1].return_value
+
+
+def test_a_job_with_a_wrong_config_is_recorded_and_not_launched(launched):
+    found = launched("++seed=0", "++data.batch_size=0")
+    assert len(found.jobs) == 1
+    assert [run.status for run in found.launcher.task.runs] == ["finished", "failed"]
+    assert "data.batch_size=0: must be above 0." in found.launcher.task.runs[1].result["error"]
