@@ -115,6 +115,14 @@ def test_many_small_requests_are_joined(monkeypatch):
     assert torch.equal(before.take([0]), true_features(keys_of([0])))
 
 
+def test_joining_loses_nothing_where_time_cuts_it_up(monkeypatch):
+    monkeypatch.setattr(store_module, "MOST_SMALL", 3)
+    monkeypatch.setattr(shard_module, "MOST_S", -1.0)  # a joined shard is what one of the small ones was
+    for image in range(8):
+        fill([image])
+    assert space().missing(keys_of(range(8))) == 0
+
+
 def test_full_shards_are_not_joined(small_shards, monkeypatch):
     monkeypatch.setattr(store_module, "MOST_SMALL", 1)
     fill(range(12))

@@ -20,6 +20,7 @@ from tests.feature.stored import (
     space,
     true_features,
 )
+from transferlab.feature.layout import clear, listed
 from transferlab.feature.store import FeatureStore, StoreUnusable
 from transferlab.run import cache
 
@@ -127,6 +128,20 @@ def test_a_full_disk(small_shards, monkeypatch):
     rest = Network(keys)
     assert torch.equal(space().rows(keys, rest).all(), true_features(keys))
     assert rest.computed == keys_of(range(8, 20))
+
+
+def test_a_store_that_is_cleared_meanwhile(small_shards):
+    keys = keys_of(range(20))
+
+    def cleared(positions):
+        for number, chunk in enumerate(Network(keys)(positions)):
+            if number == 3:
+                clear(FOLDER)
+            yield chunk
+
+    assert torch.equal(space().rows(keys, cleared).all(), true_features(keys))
+    assert space().missing(keys) == 12
+    assert [found.about for found in listed(FOLDER)] == [ABOUT]
 
 
 def test_an_error_of_compute_is_its_own_and_keeps_what_is_done():

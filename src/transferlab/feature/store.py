@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -202,11 +202,16 @@ class FeatureSpace:
             return
         whole = [shard for shard in small if self._is_whole(shard)]
         writer = ShardWriter(self.folder, sum(len(shard.keys) for shard in whole), lambda num_bytes: None)
-        joined = [written for shard in whole for written in writer.add(shard.keys, shard.features)]
-        kept = {shard.file.path for shard in (*joined, *writer.flush())}
+        joined, gathered = set[Path](), list[Shard]()
         for shard in whole:
-            if shard.file.path not in kept:
-                shard.file.path.unlink(missing_ok=True)
+            written = writer.add(shard.keys, shard.features)
+            if written:
+                joined |= {shard.file.path for shard in written}
+                _delete(gathered, joined)
+                gathered = []
+            gathered.append(shard)
+        joined |= {shard.file.path for shard in writer.flush()}
+        _delete(gathered, joined)
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
@@ -223,3 +228,9 @@ class FeatureSpace:
 def _place(shards: Iterable[Shard], places: Places) -> None:
     for shard in shards:
         places.add(shard, places.in_shard(shard, set(shard.keys)))
+
+
+def _delete(shards: Iterable[Shard], but: Set[Path]) -> None:
+    for shard in shards:
+        if shard.file.path not in but:
+            shard.file.path.unlink(missing_ok=True)
