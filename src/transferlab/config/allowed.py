@@ -24,6 +24,7 @@ ALLOWED = (
     "transferlab.data.module.DataModule",
     "transferlab.feature.settings.FeatureSettings",
     "transferlab.strategy.head.linear.Linear",
+    "transferlab.strategy.head.logistic.Logistic",
     "transferlab.strategy.head.mlp.MLP",
     "transferlab.strategy.learning_rates.schedule.LearningRates",
     "transferlab.strategy.objective.cdan.CDAN",

@@ -137,7 +137,7 @@ class Composer:
             raise ConfigError(problems)
         resolved = OmegaConf.create(OmegaConf.to_container(task, resolve=True))
         assert isinstance(resolved, DictConfig)
-        warnings = places.shadowed(self.folders) + warnings_about(resolved)
+        warnings = places.shadowed(self.folders) + warnings_about(resolved, [given.key for given in read])
         return Composed(resolved, task, hydra, choices, Path(hydra.run.dir), warnings)
 
     def _look_into(self, further: Sequence[str]) -> None:

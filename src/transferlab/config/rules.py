@@ -5,11 +5,13 @@ Each rule is a function on the plain, resolved config: no class is imported.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from transferlab.config.head_rules import idle_with_logistic, logistic_contradictions
 
 # Objectives that learn from unlabelled target samples; a test holds this equal to their `uses_target`
 NEEDS_TARGET = frozenset(
@@ -31,10 +33,14 @@ def contradictions(config: dict[str, Any]) -> list[str]:
     return [problem for rule in _RULES for problem in rule(config)]
 
 
-def warnings_about(config: DictConfig) -> list[str]:
-    """One sentence for each setting that has no effect, or an unlikely one."""
+def warnings_about(config: DictConfig, given: Collection[str] = ()) -> list[str]:
+    """One sentence for each setting that has no effect, or an unlikely one.
+
+    `given` are the keys and groups of the command line: some settings are worth a word only there.
+    """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    return [text for notice in _NOTICES for text in notice(plain)]
+    found = [text for notice in _NOTICES for text in notice(plain)]
+    return [*found, *idle_with_logistic(plain, given)]
 
 
 def _backbone_is_named(config: dict[str, Any]) -> Iterator[str]:
@@ -208,6 +214,7 @@ _RULES = (
     _epochs_are_bounded,
     _ranges,
     _has_a_name,
+    logistic_contradictions,
 )
 
 

@@ -1,0 +1,73 @@
+"""What does not go with the head `logistic`, which is fitted at once and not trained in epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+_LOGISTIC = "transferlab.strategy.head.logistic.Logistic"
+_CROSS_ENTROPY = "transferlab.strategy.objective.cross_entropy.CrossEntropy"
+_OF_EPOCHS = frozenset(
+    {
+        "trainer.max_epochs",
+        "trainer.min_epochs",
+        "fit.early_stopping_patience",
+        "fit.min_delta",
+        "fit.ema_decay",
+        "strategy.selection",
+    }
+)
+_OTHER_HEAD = "or choose a head that learns by gradients: strategy/head=linear."
+
+
+def logistic_contradictions(config: dict[str, Any]) -> Iterator[str]:
+    """What logistic regression on frozen features can not do."""
+    strategy = config["strategy"]
+    if not _is_logistic(config):
+        return
+    unfreezing = (strategy.get("unfreezing") or {}).get("_target_", "").rpartition(".")[2]
+    if unfreezing != "NoStage":
+        yield (
+            f"strategy.unfreezing: {unfreezing} trains the backbone, and strategy/head=logistic needs a "
+            "frozen one. Choose strategy/unfreezing=none (as strategy=feature_extraction does), "
+            f"{_OTHER_HEAD}"
+        )
+    objective = strategy.get("objective") or {}
+    if objective.get("_target_") != _CROSS_ENTROPY:
+        yield (
+            f"strategy.objective: strategy/head=logistic minimises cross-entropy, not "
+            f"{objective.get('_target_', '').rpartition('.')[2]}. "
+            f"Choose strategy/objective=cross_entropy, {_OTHER_HEAD}"
+        )
+    if strategy.get("penalty"):
+        yield (
+            f"strategy.penalty: strategy/head=logistic has its own L2 (strategy.head.strengths) and takes no "
+            f"{' or '.join(strategy['penalty'])} beside it. Set strategy/penalty=[], {_OTHER_HEAD}"
+        )
+    mixing = config["data"].get("mixing") or {}
+    if any(mixing.get(alpha) for alpha in ("mixup_alpha", "cutmix_alpha")):
+        yield (
+            "data.mixing: strategy/head=logistic is fitted on the features of whole images. "
+            f"Choose data/mixing=none, {_OTHER_HEAD}"
+        )
+    for path, value in (
+        ("strategy.objective.label_smoothing", objective.get("label_smoothing")),
+        ("strategy.head_dropout", strategy.get("head_dropout")),
+    ):
+        if value:
+            yield f"{path}={value}: strategy/head=logistic has none. Set {path}=0, {_OTHER_HEAD}"
+
+
+def idle_with_logistic(config: dict[str, Any], given: Collection[str]) -> Iterator[str]:
+    """Settings of the command line that only training in epochs has."""
+    if not _is_logistic(config):
+        return
+    for key in given:
+        if key == "strategy/learning_rates" or key.startswith("strategy.learning_rates."):
+            yield f"{key} has no effect: strategy/head=logistic is fitted by L-BFGS, without learning rates."
+        elif key in _OF_EPOCHS:
+            yield f"{key} has no effect: strategy/head=logistic is fitted at once, not in epochs."
+
+
+def _is_logistic(config: dict[str, Any]) -> bool:
+    return (config["strategy"].get("head") or {}).get("_target_") == _LOGISTIC

@@ -1,0 +1,86 @@
+"""What does not go with a head that is fitted at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from transferlab.config.compose import compose_checked
+
+CHOSEN = ("strategy=feature_extraction", "strategy/head=logistic")
+OTHER = "or choose a head that learns by gradients: strategy/head=linear."
+
+
+def test_with_a_frozen_backbone_it_may_run(problems):
+    assert problems(*CHOSEN) == []
+    assert problems("strategy/unfreezing=none", "strategy/head=logistic", "strategy.start_from=random") == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (
+            ["strategy/unfreezing=last"],
+            "strategy.unfreezing: Last trains the backbone, and strategy/head=logistic needs a frozen one. "
+            f"Choose strategy/unfreezing=none (as strategy=feature_extraction does), {OTHER}",
+        ),
+        (
+            ["strategy/objective=focal"],
+            "strategy.objective: strategy/head=logistic minimises cross-entropy, not Focal. "
+            f"Choose strategy/objective=cross_entropy, {OTHER}",
+        ),
+        (
+            ["strategy.objective.label_smoothing=0.1"],
+            "strategy.objective.label_smoothing=0.1: strategy/head=logistic has none. "
+            f"Set strategy.objective.label_smoothing=0, {OTHER}",
+        ),
+        (
+            ["strategy.head_dropout=0.5"],
+            "strategy.head_dropout=0.5: strategy/head=logistic has none. "
+            f"Set strategy.head_dropout=0, {OTHER}",
+        ),
+        (
+            ["strategy/penalty=[l1,l2_sp]"],
+            "strategy.penalty: strategy/head=logistic has its own L2 (strategy.head.strengths) and takes no "
+            f"l1 or l2_sp beside it. Set strategy/penalty=[], {OTHER}",
+        ),
+        (
+            ["data/mixing=mixup"],
+            "data.mixing: strategy/head=logistic is fitted on the features of whole images. "
+            f"Choose data/mixing=none, {OTHER}",
+        ),
+    ],
+)
+def test_refused(overrides, text, problems):
+    assert problems(*CHOSEN, *overrides) == [text]
+    assert problems("strategy=feature_extraction", *overrides) == []
+
+
+def test_everything_at_once(problems):
+    found = problems(
+        "strategy=fine_tune", "strategy/head=logistic", "strategy/penalty=[l1]", "data/mixing=cutmix"
+    )
+    assert [text.partition(":")[0] for text in found] == [
+        "strategy.unfreezing",
+        "strategy.penalty",
+        "data.mixing",
+    ]
+
+
+def test_settings_of_training_in_epochs_have_no_effect():
+    given = [
+        "strategy.learning_rates.base=0.1",
+        "strategy/learning_rates=scratch",
+        "trainer.max_epochs=20",
+        "fit.early_stopping_patience=3",
+        "seed=1",
+    ]
+    assert compose_checked([*CHOSEN, *given]).warnings == [
+        "strategy.learning_rates.base has no effect: strategy/head=logistic is fitted by L-BFGS, "
+        "without learning rates.",
+        "strategy/learning_rates has no effect: strategy/head=logistic is fitted by L-BFGS, "
+        "without learning rates.",
+        "trainer.max_epochs has no effect: strategy/head=logistic is fitted at once, not in epochs.",
+        "fit.early_stopping_patience has no effect: strategy/head=logistic is fitted at once, not in epochs.",
+    ]
+    assert compose_checked(["strategy=feature_extraction", *given]).warnings == []
+    assert compose_checked(CHOSEN).warnings == []
