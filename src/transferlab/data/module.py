@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -227,7 +228,7 @@ class DataModule:
         source = self._training_part("train")
         target = self._training_part("target_train") if self.has_target else None
         batches = self.batches(self._seed, share)
-        in_memory = all(self._in_memory(part) for part in ("train", "target_train") if part in self._catalogs)
+        in_memory = all(self._in_memory(part) for part in TRAINED_ON if part in self._catalogs)
         workers = choose_workers(self.num_workers, in_memory=in_memory)
         dataset = TrainingSet(source, target, seed=self._seed, mixes=self.mixing.is_active)
         return batch_loader(dataset, batches, num_workers=workers, collate=as_is)
@@ -259,8 +260,9 @@ class DataModule:
     def prepared(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Images to normalised floats; mixed ones get {"label_probabilities": float (N, num_classes)}."""
         for key in ("image", "target_image"):
-            if key in batch and not batch[key].is_floating_point():
-                batch[key] = self.preprocessing.normalised(batch[key])
+            if key in batch:
+                is_image = batch[key].dtype == torch.uint8
+                batch[key] = self.preprocessing.normalised(batch[key]) if is_image else batch[key].float()
         if "mixing_seed" in batch:
             batch["image"], batch["label_probabilities"] = self.mixing.mixed(
                 batch["image"],
@@ -280,11 +282,8 @@ class DataModule:
         """The samples of a part as they are, or as training sees them."""
         catalog = self._catalogs[part]
         random = augmented and self.augmentation.is_random
-        transform = (
-            self.augmentation.build(self.preprocessing)
-            if augmented
-            else self.preprocessing.evaluation_transform()
-        )
+        plain = self.preprocessing.evaluation_transform()
+        transform = self.augmentation.build(self.preprocessing) if augmented else plain
         prepared_bytes = len(catalog) * 3 * self.preprocessing.image_size**2
         keep = not random and catalog.reader.in_memory and prepared_bytes < KEPT_BYTES
         return Images(catalog, transform, keep=keep, views=self.views if augmented else None)

@@ -75,9 +75,11 @@ class Source:
         space = FeatureStore(most_gib=self.settings.cache_gib).space(self._about(boundary, views))
         if share.rank > 0:
             torch.distributed.barrier()
-        rows = space.rows(views.keys, lambda positions: self._computed(boundary, views, part, positions))
-        if share.rank == 0 and share.world_size > 1:
-            torch.distributed.barrier()
+        try:
+            rows = space.rows(views.keys, lambda positions: self._computed(boundary, views, part, positions))
+        finally:
+            if share.rank == 0 and share.world_size > 1:
+                torch.distributed.barrier()
         for text in rows.notices:
             self.tell(text)
         return rows

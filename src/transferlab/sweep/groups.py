@@ -13,12 +13,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.rules import NEEDS_TARGET
+from transferlab.training.needs_lightning import needs_no_lightning
 
 # What the jobs of a group may differ in, and `name`, which follows from the options chosen
 _MAY_DIFFER = ("name", "seed", "strategy.learning_rates.base", "strategy.learning_rates.weight_decay")
 # Heads that are learned by gradients; a test holds this equal to their `solver`
 GRADIENT_HEADS = frozenset({"transferlab.strategy.head.linear.Linear", "transferlab.strategy.head.mlp.MLP"})
-_KEPT_PRECISIONS = frozenset({"32-true", "32", "bf16-mixed", "16-mixed"})  # others change the features' type
 _CHANGES_NOTHING = {  # arguments of Augmentation with which every training image stays as it is
     "min_crop_area": 1,
     "horizontal_flip": 0,
@@ -56,7 +56,7 @@ def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
     So the backbone is frozen throughout, training images come again unchanged, their features may be kept
     (`features.cache`), and one device does it.
     """
-    strategy, data, trainer = config["strategy"], config["data"], config["trainer"]
+    strategy, data = config["strategy"], config["data"]
     features, head = config.get("features") or {}, strategy.get("head") or {}
     return (
         features.get("cache", "off") != "off"
@@ -66,8 +66,7 @@ def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
         and (features.get("views") is not None or _stays_as_it_is(data.get("augmentation") or {}))
         and not any((data.get("mixing") or {}).get(name) for name in ("mixup_alpha", "cutmix_alpha"))
         and not config["fit"].get("compile")
-        and str(trainer.get("precision")) in _KEPT_PRECISIONS
-        and on_one_device(trainer)
+        and needs_no_lightning(config)
     )
 
 

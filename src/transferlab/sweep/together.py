@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from transferlab.run.folder import Run, write_atomically
-from transferlab.sweep.job import Job, environment_of, failure_recorded
-from transferlab.training.api import run_in
+from transferlab.sweep.job import Job, environment_of
+from transferlab.training.train import Member
+from transferlab.training.train import run_group as train_together
 
 FILE = "group.json"
 HELD = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
@@ -50,8 +51,7 @@ def run_group(jobs: Sequence[Job]) -> None:
             job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})
         for job in jobs:
             _describe(job)
-        # POSIX locks belong to the process: taking them once more within is no conflict
-        run_together([(job.config, job.run, job.choices, job.warnings) for job in jobs])
+        train_together([Member(job.config, job.run, job.choices, job.warnings) for job in jobs])
 
 
 def start_anew(run: Run, *, stays: Set[str]) -> None:
@@ -73,10 +73,3 @@ def _describe(job: Job) -> None:
     if not environment_of(job.run):  # else it knows already, and with how many threads the group began
         folder = {"folder": str(Path.cwd()), "choices": dict(job.choices)}
         job.run.write_json("environment.json", folder)
-
-
-def run_together(jobs: Sequence[tuple[DictConfig, Run, Mapping[str, str | None], Sequence[str]]]) -> None:
-    """Train one after another what could be trained as one problem; a failing member is recorded."""
-    for config, run, choices, warnings in jobs:
-        with failure_recorded([run]):
-            run_in(config, run, choices=choices, warnings=warnings)

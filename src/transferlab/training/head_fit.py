@@ -116,9 +116,14 @@ def _features(recording: Recording, experiment: Experiment) -> Kept:
 
 def _labelled(kept: Kept, data: DataModule, part: str) -> LabelledFeatures:
     """The features of a part; of all its views, one after the other, where it has several."""
-    features_ND = kept[part].all().float()
+    features_ND = _in_fresh_memory(kept[part])
     labels_N = torch.from_numpy(data.catalog(part).codes)
     return LabelledFeatures(features_ND, labels_N.repeat(len(features_ND) // len(labels_N)))
+
+
+def _in_fresh_memory(features: Rows | InMemory) -> torch.Tensor:
+    """Features as fp32, aligned as torch aligns: last bits depend on it, and a store's files lie anyhow."""
+    return features.all().to(torch.float32, copy=True)
 
 
 def _order(data: DataModule, seed: int, epoch: int) -> torch.Tensor:
@@ -157,7 +162,7 @@ def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Prediction
     tables = {}
     for part in evaluated_parts(data):
         with torch.inference_mode():
-            scores_NC = network.classify(kept[part].all().float())
+            scores_NC = network.classify(_in_fresh_memory(kept[part]))
         probabilities_NC: np.ndarray[Any, Any] = scores_NC.double().softmax(1).numpy()
         codes = data.catalog(part).codes
         tables[part] = Predictions(data.samples(part), codes, probabilities_NC, tuple(data.classes))

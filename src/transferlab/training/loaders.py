@@ -33,7 +33,9 @@ class Loaders(pl.LightningDataModule):
             assert self.trainer is not None
             module = self.trainer.lightning_module
             assert isinstance(module, TransferModule)
-            self.prefix.arrange(module.current_epoch, module.history, device=module.device, share=self._share)
+            # not the trainer's epoch, which lags behind when a run is resumed at an epoch's end
+            epoch = len(module.history)
+            self.prefix.arrange(epoch, module.history, device=module.device, share=self._share)
         return self.data.train_dataloader(self._share)
 
     def val_dataloader(self) -> DataLoader[Any]:

@@ -152,7 +152,7 @@ class FrozenPrefix:
             ):
                 return reason
         views = Views(data, "train")
-        some = views[list(range(min(_COMPARED_IMAGES, len(views))))]
+        some = views.__getitems__(list(range(min(_COMPARED_IMAGES, len(views)))))
         image = data.prepared({"image": some["image"].to(device)})["image"]
         return differs(self._backbone, boundary, image)
 
