@@ -8,11 +8,13 @@ from typing import Any
 import timm
 import torch
 from timm.data import resolve_data_config
+from timm.models import register_model
 from torch import nn
 
 from transferlab.backbone.boundary import Boundary, run_rest
 from transferlab.backbone.checkpointing import checkpoint_gradients
 from transferlab.backbone.hub import why_unreachable
+from transferlab.backbone.small_convnet import mnist_convnet
 from transferlab.backbone.stages import Stage, ordered_stages
 from transferlab.backbone.weights import WeightsError, WeightsFile, find_weights, load_into
 
@@ -25,6 +27,9 @@ _NOT_ARCHITECTURE = {
     "pretrained_cfg",
     "pretrained_cfg_overlay",
 }
+
+
+register_model(mnist_convnet)  # from now on a name like timm's own
 
 
 class Backbone(nn.Module):

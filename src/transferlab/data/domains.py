@@ -77,11 +77,23 @@ def arrange_target(catalog: Catalog, rule: SplitRule, classes: tuple[str, ...]) 
     codes = {old: classes.index(name) for old, name in enumerate(catalog.classes)}
     labels = pd.array(catalog.table["label"].map(codes).to_numpy(), dtype="Int64")
     table = catalog.table.assign(label=labels, domain="target")
-    return replace(catalog, table=table, classes=classes)
+    notices = catalog.notices
+    if absent := [name for name in classes if name not in catalog.classes]:
+        notices += (f"The target has no images of {some(absent)}: the source alone has these classes.",)
+    return replace(catalog, table=table, classes=classes, notices=notices)
 
 
 def refuse_shared_images(source: Catalog, target: Catalog) -> None:
-    """A target image to test on must not be a labelled image of the source: its label would be known."""
+    """A target image to test on must not be a labelled image of the source: its label would be known.
+
+    Nor is there anything to adapt to where the source holds all of a labelled target: most likely one folder
+    was given twice.
+    """
+    if target.labelled and set(target.table["content"]) <= set(source.table["content"]):
+        raise DataError(
+            f"All {len(target)} images of the target are images of the source, too: there is nothing to "
+            "adapt to. Choose another data.target."
+        )
     tested = target.table[target.table["label"].notna() & (target.table["split"] == "test")]
     known = source.table[source.table["split"].isin(["train", "val"])]
     both = tested.merge(known, on="content", suffixes=("_target", "_source"))

@@ -1,0 +1,51 @@
+"""One domain of a folder that holds several: Office-31, Office-Home and the like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.folder import Folder, existing_folder
+from transferlab.data.catalog.walking import visible_folders
+from transferlab.data.errors import DataError, some
+
+
+class DomainFolder:
+    """`<root>/<domain>/<class>/`, or `<root>/<domain>/images/<class>/` as in Office-31.
+
+    Saenko et al. (2010), Adapting Visual Category Models to New Domains.
+
+    Args:
+        root: the folder of the domains.
+        domain: the name of one, such as `amazon`, `dslr` or `webcam`.
+        max_pixels: larger images count as broken, so that no file can fill the memory.
+    """
+
+    def __init__(self, root: str | None, *, domain: str | None, max_pixels: int = 100_000_000) -> None:
+        self.root = root
+        self.domain = domain
+        self.max_pixels = max_pixels
+
+    def load(self) -> Catalog:
+        folder = domain_folder(existing_folder(self.root), self.domain)
+        catalog = Folder(str(folder), max_pixels=self.max_pixels).load()
+        return replace(catalog, table=catalog.table.assign(domain=self.domain))
+
+
+def domain_folder(root: Path, domain: str | None) -> Path:
+    """Where a domain's class folders are; raises `DataError`, which names the domains that there are."""
+    names = [folder.name for folder in visible_folders(root)]
+    if not names:
+        raise DataError(f"data.root={root} holds no folders. It should hold one for each domain.")
+    if domain not in names:
+        by_lower = {name.lower(): name for name in names}
+        close = get_close_matches(str(domain).lower(), by_lower, n=1)
+        mend = f" Did you mean {by_lower[close[0]]}?" if close else ""
+        raise DataError(
+            f"domain={domain}: data.root={root} has no folder of this name.{mend} It has {some(names, 20)}."
+        )
+    folder = root / str(domain)
+    images = folder / "images"
+    return images if images.is_dir() and visible_folders(images) else folder

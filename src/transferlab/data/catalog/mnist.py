@@ -1,0 +1,69 @@
+"""MNIST: 70,000 handwritten digits with their own training and test parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from transferlab.data.catalog.catalog import Catalog, catalog_table
+from transferlab.data.catalog.digits import CLASSES
+from transferlab.data.catalog.mnist_files import Part, read_mnist
+from transferlab.data.reader import ArrayReader, content_hash
+
+NUM_IMAGES = {"train": 60_000, "test": 10_000}
+
+
+class MNIST:
+    """White strokes on black, 28x28 pixels, grey repeated to RGB; samples are called `train/00000`.
+
+    LeCun et al. (1998), Gradient-Based Learning Applied to Document Recognition.
+
+    Args:
+        root: an .npz file (x_train, y_train, x_test, y_test), or a folder with `mnist.npz` or the idx files.
+    """
+
+    def __init__(self, root: str | None) -> None:
+        self.root = root
+
+    def load(self) -> Catalog:
+        parts = read_mnist(self.root)
+        samples = mnist_samples(parts)
+        contents = [content_hash(image.tobytes()) for part in parts.values() for image in part.images]
+        return Catalog(
+            table=mnist_table(parts, samples, contents, domain="mnist"),
+            classes=CLASSES,
+            reader=ArrayReader(samples, lambda: _as_rgb(parts)),
+            notices=size_notices(parts, self.root),
+        )
+
+
+def mnist_samples(parts: Mapping[str, Part]) -> list[str]:
+    """The samples' names, in MNIST's own order: its parts one after the other."""
+    return [f"{name}/{row:05d}" for name, part in parts.items() for row in range(len(part.labels))]
+
+
+def mnist_table(
+    parts: Mapping[str, Part], samples: Sequence[str], contents: Sequence[str], domain: str
+) -> pd.DataFrame:
+    """The catalog's table: MNIST's labels and parts; validation is carved from train later."""
+    labels = np.concatenate([part.labels for part in parts.values()]).tolist()
+    splits = [name for name, part in parts.items() for _ in part.labels]
+    return catalog_table(samples, labels, contents, domain, splits=splits)
+
+
+def size_notices(parts: Mapping[str, Part], root: str | None) -> tuple[str, ...]:
+    """A sentence where there are more or fewer images than MNIST has."""
+    found = {name: len(part.labels) for name, part in parts.items()}
+    if found == NUM_IMAGES:
+        return ()
+    held, has = (
+        " and ".join(f"{num:,} {name}" for name, num in counts.items()) for counts in (found, NUM_IMAGES)
+    )
+    return (f"data.root={root} holds {held} images, where MNIST has {has}.",)
+
+
+def _as_rgb(parts: Mapping[str, Part]) -> np.ndarray:
+    grey_NHW1 = np.concatenate([part.images for part in parts.values()])[..., None]
+    return np.repeat(grey_NHW1, 3, axis=3)

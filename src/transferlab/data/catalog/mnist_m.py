@@ -1,0 +1,123 @@
+"""MNIST-M: MNIST's digits blended with patches of photos, made from both when they are first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.digits import CLASSES
+from transferlab.data.catalog.mnist import mnist_samples, mnist_table, size_notices
+from transferlab.data.catalog.mnist_files import SIDE_PX, Part, read_mnist
+from transferlab.data.catalog.photo_folder import find_photos, read_photo
+from transferlab.data.errors import DataError
+from transferlab.data.loading.workers import usable_cores
+from transferlab.data.reader import ArrayReader, content_hash
+from transferlab.run.randomness import derived_seed
+
+
+class MNISTM:
+    """|photo patch - digit| in each channel of 28x28 RGB: strokes invert the colours of the photo.
+
+    Ganin & Lempitsky (2015), Unsupervised Domain Adaptation by Backpropagation, section 4; they cut patches
+    of 28x28 pixels from the photos of BSDS500 (481x321 pixels). Samples carry the names of their digits, so
+    MNIST and MNIST-M split alike.
+
+    Args:
+        root: MNIST, as for `MNIST`.
+        photos: a folder of photos, searched to any depth.
+        num_photos: how many of them are used, chosen by `patch_seed`; None = all.
+        photo_px: a photo whose short side is longer is reduced to this, so that a patch shows as much as in
+            the paper; None = patches are cut at full size. Smaller photos stay as they are.
+        patch_seed: chooses each digit's patch: sample i of a part has the same in every run.
+    """
+
+    def __init__(
+        self,
+        root: str | None,
+        *,
+        photos: str | None,
+        num_photos: int | None = 500,
+        photo_px: int | None = 321,
+        patch_seed: int = 0,
+    ) -> None:
+        if num_photos is not None and num_photos < 1:
+            raise DataError(f"num_photos={num_photos} must be at least 1.")
+        if photo_px is not None and photo_px < SIDE_PX:
+            raise DataError(f"photo_px={photo_px} must be at least {SIDE_PX}, the size of a patch.")
+        self.root = root
+        self.photos = photos
+        self.num_photos = num_photos
+        self.photo_px = photo_px
+        self.patch_seed = patch_seed
+
+    def load(self) -> Catalog:
+        parts = read_mnist(self.root)
+        files = find_photos(self.photos, most=self.num_photos, seed=self.patch_seed)
+        samples = mnist_samples(parts)
+        digits = (image for part in parts.values() for image in part.images)
+        made_of = self._made_of(files)
+        contents = [
+            content_hash(f"{made_of} {sample} ".encode() + digit.tobytes())
+            for sample, digit in zip(samples, digits, strict=True)
+        ]
+        return Catalog(
+            table=mnist_table(parts, samples, contents, domain="mnist_m"),
+            classes=CLASSES,
+            reader=ArrayReader(samples, lambda: self._blend(parts, files)),
+            notices=size_notices(parts, self.root),
+        )
+
+    def _made_of(self, files: list[Path]) -> str:
+        """All that an image depends on besides its digit and its name, wherever the photos lie."""
+        try:
+            photos = " ".join(content_hash(file.read_bytes()) for file in files)
+        except OSError as error:
+            raise DataError(f"{error.filename} cannot be read: {error.strerror}.") from None
+        return content_hash(f"mnist_m 1 {self.photo_px} {self.patch_seed} {photos}".encode())
+
+    def _blend(self, parts: Mapping[str, Part], files: list[Path]) -> np.ndarray:
+        """All images, uint8 (N, 28, 28, 3); one photo a core is in memory at a time."""
+        digits_NHW = np.concatenate([part.images for part in parts.values()])
+        places_N3 = np.concatenate(
+            [patch_places(len(part.labels), name, self.patch_seed) for name, part in parts.items()]
+        )
+        photo_N = (places_N3[:, 0] * len(files)).astype(np.int64)
+        blended_NHWC = np.empty((*digits_NHW.shape, 3), np.uint8)
+
+        def of_photo(number: int) -> None:
+            rows = np.flatnonzero(photo_N == number)
+            photo = read_photo(files[number], short_side_px=self.photo_px, patch_px=SIDE_PX)
+            blended_NHWC[rows] = blend(digits_NHW[rows], photo, places_N3[rows, 1:])
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for _ in pool.map(of_photo, np.unique(photo_N).tolist()):
+                pass
+        return blended_NHWC
+
+
+def patch_places(num: int, part: str, seed: int) -> np.ndarray:
+    """Which photo, how far down and how far right, each in [0, 1), float64 (num, 3).
+
+    Row i depends on (seed, part, i) alone, not on how many there are.
+    """
+    return np.random.default_rng(derived_seed("patch", seed, part)).random((num, 3))
+
+
+def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) -> np.ndarray:
+    """|patch - digit| with a patch of the photo for each digit, uint8 (N, H, W, 3).
+
+    Args:
+        digits_NHW: uint8.
+        photo_HWC: uint8, at least as large as a digit.
+        places_N2: how far down and right a patch begins, in [0, 1), where 1 is past the last place that fits.
+    """
+    windows = sliding_window_view(photo_HWC, digits_NHW.shape[1:], axis=(0, 1))  # type: ignore[call-overload]
+    top_N, left_N = (places_N2 * windows.shape[:2]).astype(np.int64).T
+    patches_NHWC = windows[top_N, left_N].transpose(0, 2, 3, 1)
+    digits_NHW1 = digits_NHW[..., None]
+    return np.maximum(patches_NHWC, digits_NHW1) - np.minimum(patches_NHWC, digits_NHW1)
