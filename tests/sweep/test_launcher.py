@@ -17,10 +17,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from hydra_plugins.transferlab_launcher import LocalLauncher
-from hydra_plugins.transferlab_launcher.loader import SweepLoader
 from transferlab.config import places
 from transferlab.config.compose import started
 from transferlab.sweep import launch as launching
+from transferlab.sweep.loader import SweepLoader
 from transferlab.sweep.task import Task
 
 SHIPPED = places.shipped() / "hydra" / "launcher"

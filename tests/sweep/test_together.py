@@ -14,8 +14,8 @@ from tests.sweep.test_launch import comparison, runs, statuses
 from tests.training.processes import command
 from tests.training.test_resume import assert_same
 from transferlab.run.folder import Run
-from transferlab.sweep import together
 from transferlab.sweep.together import members_of
+from transferlab.training import train
 
 HEADS = [
     *("train", "-m", "strategy=feature_extraction", "features.cache=auto", "data.shots_per_class=4"),
@@ -30,13 +30,13 @@ def sweep(folder: str, *further: str, prepare=lambda: None) -> tuple[int, str, s
 
 def die_after_the_first() -> None:
     """Let a group's process kill itself when its first member has finished."""
-    original = together.run_together
+    original = train.run_group
 
-    def some(jobs) -> None:
-        original(jobs[:1])
+    def some(members) -> None:
+        original(members[:1])
         os.kill(os.getpid(), signal.SIGKILL)
 
-    together.run_together = some
+    train.run_group = some
 
 
 def untouched(folder: str) -> dict[int, int]:

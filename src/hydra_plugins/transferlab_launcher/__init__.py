@@ -12,8 +12,6 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from hydra_plugins.transferlab_launcher.loader import SweepLoader
-
 
 class LocalLauncher(Launcher):
     """Composes the jobs and hands them to `transferlab.sweep.launch`, which is imported when it is needed."""
@@ -23,6 +21,8 @@ class LocalLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this once, before the first jobs."""
+        from transferlab.sweep.loader import SweepLoader
+
         hydra_context.config_loader = SweepLoader(hydra_context.config_loader)  # for the sweeper too
         self.context, self.task, self.config = hydra_context, task_function, config
 

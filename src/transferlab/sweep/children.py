@@ -18,6 +18,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.sweep.groups import trains_heads_on_features
 from transferlab.sweep.job import Job
 
 VERB = "job"  # not listed: `transferlab job` runs the jobs that its standard input describes
@@ -91,11 +94,13 @@ def may_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1 and not torch.cuda.is_initialized()
 
 
-def warm_up(configs: Sequence[Mapping[str, Any]]) -> None:
+def warm_up(configs: Sequence[DictConfig]) -> None:
     """Import, once for all children, what these configs name; nothing is computed here."""
-    import transferlab.training.train  # noqa: F401
-
-    for target in sorted({target for config in configs for target in _targets(config)}):
+    import_module("transferlab.training.train")
+    if not all(trains_heads_on_features(config) for config in configs):
+        import_module("transferlab.training.lightning_fit")
+    plain = [OmegaConf.to_container(config) for config in configs]
+    for target in sorted({target for config in plain for target in _targets(config)}):
         module = target.rpartition(".")[0]
         if module.startswith("transferlab."):  # a user's own is imported where it runs, whatever it does
             import_module(module)

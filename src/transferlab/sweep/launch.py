@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from omegaconf import OmegaConf
-
 from transferlab.sweep import children
 from transferlab.sweep.children import Child
 from transferlab.sweep.job import Job, record_end
@@ -65,8 +63,7 @@ class _Launch:
         self.running: list[_Running] = []
         self.may_fork = children.may_fork() and any(self._on_cpu(unit) for unit in units)
         if self.may_fork and len(units) > 1:
-            configs = [OmegaConf.to_container(unit[0].config) for unit in units if self._on_cpu(unit)]
-            children.warm_up([config for config in configs if isinstance(config, dict)])
+            children.warm_up([unit[0].config for unit in units if self._on_cpu(unit)])
 
     def run(self) -> None:
         try:

@@ -16,8 +16,6 @@ from omegaconf import OmegaConf
 
 from transferlab.run.folder import Run, write_atomically
 from transferlab.sweep.job import Job, environment_of
-from transferlab.training.train import Member
-from transferlab.training.train import run_group as train_together
 
 FILE = "group.json"
 HELD = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
@@ -41,6 +39,8 @@ def run_group(jobs: Sequence[Job]) -> None:
     Raises:
         RunFolderError: another process works in one of the folders.
     """
+    from transferlab.training import train
+
     with contextlib.ExitStack() as locks:
         for job in jobs:
             locks.enter_context(job.run.locked())
@@ -51,7 +51,7 @@ def run_group(jobs: Sequence[Job]) -> None:
             job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})
         for job in jobs:
             _describe(job)
-        train_together([Member(job.config, job.run, job.choices, job.warnings) for job in jobs])
+        train.run_group([train.Member(job.config, job.run, job.choices, job.warnings) for job in jobs])
 
 
 def start_anew(run: Run, *, stays: Set[str]) -> None:
