@@ -136,3 +136,22 @@ def test_a_warm_fit_imports_no_more_than_it_uses():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+LOGISTIC = ["data=digits", "strategy=feature_extraction", "strategy/head=logistic", "data.shots_per_class=10"]
+
+
+def test_a_logistic_head_learns_and_says_what_it_chose():
+    def action() -> None:
+        api.train([*LOGISTIC, "hydra.run.dir=kept"])
+        api.train([*LOGISTIC, "hydra.run.dir=whole", "features.cache=off"])
+
+    assert in_child(action) == 0
+    kept, whole = Run("kept"), Run("whole")
+    assert_close(kept, whole)
+    chosen = kept.result["selection"]["head"]
+    assert chosen["converged"]
+    assert chosen["val_loss"] == min(tried["val_loss"] for tried in chosen["strengths"])
+    assert chosen["val_loss"] == pytest.approx(kept.result["val"]["loss"], abs=1e-5)
+    assert kept.result["test"]["accuracy"] > 0.75
+    assert len(kept.history) == 1

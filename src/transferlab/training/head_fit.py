@@ -64,21 +64,30 @@ def fit_heads_of(
     def on_epoch(job: int, entry: Mapping[str, float]) -> None:
         _tell(recordings[job], entry, len(first.data.batches(first.seed)))
 
-    fits = fit_heads(
-        [_job(experiment) for experiment in experiments],
-        train,
-        val,
-        order=lambda seed, epoch: _order(first.data, seed, epoch),
-        max_epochs=config.trainer.max_epochs,
-        min_epochs=config.trainer.min_epochs,
-        fit=first.fit,
-        selection=first.strategy.selection,
-        on_epoch=on_epoch,
-    )
+    chosen: list[dict[str, Any]] = [{} for _ in experiments]
+    if first.strategy.head.solver == "lbfgs":
+        from transferlab.training.logistic_fit import fit_logistic_head
+
+        pairs = [
+            fit_logistic_head(recording, experiment, train, val)
+            for recording, experiment in zip(recordings, experiments, strict=True)
+        ]
+        fits, chosen = [fit for fit, _ in pairs], [record for _, record in pairs]
+    else:
+        fits = fit_heads(
+            [_job(experiment) for experiment in experiments],
+            train,
+            val,
+            order=lambda seed, epoch: _order(first.data, seed, epoch),
+            max_epochs=config.trainer.max_epochs,
+            min_epochs=config.trainer.min_epochs,
+            fit=first.fit,
+            selection=first.strategy.selection,
+            on_epoch=on_epoch,
+        )
     seconds = (time.perf_counter() - started) / len(fits)
     return [
-        _outcome(recording, experiment, fit, kept, seconds)
-        for recording, experiment, fit in zip(recordings, experiments, fits, strict=True)
+        _outcome(*parts, kept, seconds) for parts in zip(recordings, experiments, fits, chosen, strict=True)
     ]
 
 
@@ -146,14 +155,19 @@ def _tell(recording: Recording, entry: Mapping[str, float], steps_per_epoch: int
 
 
 def _outcome(
-    recording: Recording, experiment: Experiment, fit: HeadFit, kept: Kept, seconds: float
+    recording: Recording,
+    experiment: Experiment,
+    fit: HeadFit,
+    chosen: dict[str, Any],
+    kept: Kept,
+    seconds: float,
 ) -> Outcome | UserError:
     write_history(fit.history, recording.run)
     if fit.error is not None:
         return fit.error
     if fit.state is not None:
         experiment.network.head.load_state_dict(fit.state)
-    return Outcome(fit.history, predictions_from(kept, experiment), seconds)
+    return Outcome(fit.history, predictions_from(kept, experiment), seconds, chosen)
 
 
 def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Predictions]:
