@@ -80,9 +80,9 @@ def test_experiment_without_its_first_line(problems, write):
 
 
 def test_experiment_that_chooses_wrongly(problems, write):
-    write("conf/experiment/mine.yaml", experiment("defaults: [{override /strategy: dan}]\n"))
+    write("conf/experiment/mine.yaml", experiment("defaults: [{override /strategy: fine_tun}]\n"))
     (text,) = problems("experiment=mine")
-    assert text.startswith("strategy=dan: there is no such option. Did you mean dann? Options: dann, ")
+    assert text.startswith("strategy=fine_tun: there is no such option. Did you mean fine_tune? Options: ")
     assert text.endswith("(in conf/experiment/mine.yaml)")
     write("conf/experiment/mine.yaml", experiment("defaults: [{override /stratgy: dann}]\n"))
     assert problems("experiment=mine") == [

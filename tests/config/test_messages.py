@@ -20,7 +20,7 @@ TOGETHER = {
     "stratgy=dann": ("stratgy: there is no such key. Did you mean strategy?"),
     "+foo=3": (
         "foo: there is no such key. Keys of the config: "
-        "name, seed, backbone, data, strategy, fit, trainer, logger, allow."
+        "name, seed, backbone, data, strategy, fit, features, trainer, logger, allow."
     ),
     "strategy.unfreezing.every=3": (
         "strategy.unfreezing.every: there is no such key. strategy.unfreezing takes none."
@@ -41,7 +41,7 @@ TOGETHER = {
         "Did you mean strategy/penalty or strategy/head or strategy/objective?"
     ),
     "hydra/launcher=basci": (
-        "hydra/launcher=basci: there is no such option. Did you mean basic? Options: basic."
+        "hydra/launcher=basci: there is no such option. Did you mean basic? Options: basic, local."
     ),
     "strategy.objective=dann": (
         "strategy.objective=dann: an option is chosen with a slash: strategy/objective=dann"

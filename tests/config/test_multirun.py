@@ -15,8 +15,8 @@ def problems(*overrides: str) -> list[str]:
 
 
 def test_a_wrong_value_among_the_choices():
-    first, second = problems("strategy=fine_tune,dnan", "seed=0,x")
-    assert first.startswith("strategy=dnan: there is no such option. Did you mean dann?")
+    first, second = problems("strategy=fine_tune,partal", "seed=0,x")
+    assert first.startswith("strategy=partal: there is no such option. Did you mean partial?")
     assert second == "seed=x: must be a whole number, not text."
 
 

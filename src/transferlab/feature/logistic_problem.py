@@ -83,15 +83,15 @@ class Problem:
         present = np.unique(labels)
         mean = weights @ features
         centred = features - mean
-        variance = float(weights @ np.square(centred).sum(1))
+        variance = float(weights @ np.einsum("nd,nd->n", centred, centred))
         if variance <= _ROUND_OFF**2 * (variance + mean @ mean):
             centred, variance = np.zeros_like(centred), 1.0
-        centred /= np.sqrt(variance)
         basis = None
         if centred.shape[0] < centred.shape[1]:
             basis, triangle = np.linalg.qr(centred.T)
             centred = triangle.T
-        inputs = np.column_stack([centred, np.ones(len(centred))])
+        inputs = np.ones((centred.shape[0], centred.shape[1] + 1))
+        np.divide(centred, np.sqrt(variance), out=inputs[:, :-1])
         codes = np.searchsorted(present, labels)
         return cls(inputs, codes, weights, present, num_classes, mean, variance, basis)
 
@@ -179,7 +179,7 @@ class Problem:
         curvature_M = (1.0 - np.square(probabilities_MP).sum(1)) / probabilities_MP.shape[1]
         curvature_M = np.maximum(curvature_M, _LEAST_CURVATURE * curvature_M.mean() + _ROUND_OFF)
         rooted_MK = inputs_MK * np.sqrt(curvature_M * weights_M / weights_M.sum())[:, None]
-        hessian_KK = rooted_MK.T @ rooted_MK + np.diag(penalty_K)
+        hessian_KK = rooted_MK.T @ rooted_MK + np.diag(penalty_K + _ROUND_OFF)
         factor_KK = np.linalg.cholesky(hessian_KK)
         identity_KK = np.eye(len(penalty_K))
         return factor_KK, solve_triangular(factor_KK, identity_KK, lower=True, overwrite_b=True)

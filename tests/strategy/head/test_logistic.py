@@ -64,10 +64,9 @@ def test_features_in_half_precision_and_samples_without_gradient():
 def test_several_strengths_need_validation_samples():
     train = samples(90, 0)
     empty = (train[0][:0], train[1][:0])
+    text = r"strategy\.head\.strengths: one is chosen by the validation loss"
     for val in (None, empty):
-        with pytest.raises(
-            UserError, match=r"strategy\.head\.strengths: one is chosen by the validation loss"
-        ):
+        with pytest.raises(UserError, match=text):
             Logistic().fit(train, val, num_classes=3)
     assert Logistic(strengths=[1e-2]).fit(train, empty, num_classes=3).notices == []
 
