@@ -70,10 +70,16 @@ def test_unbiased():
     assert min(values) < 0
 
 
+def test_distances_far_from_the_origin():
+    """In fp32, 1e4^2 alone would round differences of 0.01 away."""
+    points = torch.tensor([[1e4, 0.0], [1e4, 0.125]])
+    assert squared_distances(points)[0, 1].item() == pytest.approx(0.125**2)
+
+
 def test_bandwidth_follows_the_scale(network, batch):
     points = torch.tensor([[0.0], [1.0], [3.0]])
     distances = squared_distances(points)
-    assert distances.tolist() == [[0, 1, 9], [1, 0, 4], [9, 4, 0]]
+    torch.testing.assert_close(distances, torch.tensor([[0.0, 1, 9], [1, 0, 4], [9, 4, 0]]))
     assert mean_squared_distance(distances) == pytest.approx((1 + 9 + 4) / 3)
     assert not mean_squared_distance(squared_distances(points.requires_grad_())).requires_grad
 

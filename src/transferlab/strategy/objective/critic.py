@@ -15,14 +15,16 @@ from transferlab.run.errors import UserError
 from transferlab.strategy.objective.gradient_reversal import reverse_gradient
 
 
-def make_critic(num_inputs: int, *, hidden_units: int, hidden_layers: int) -> nn.Sequential:
-    """Inputs `(N, num_inputs)` to one logit `(N, 1)`: `hidden_layers` times (linear, ReLU), then linear."""
+def make_critic(
+    num_inputs: int, *, hidden_units: int, hidden_layers: int, num_outputs: int = 1
+) -> nn.Sequential:
+    """`(N, num_inputs)` to logits `(N, num_outputs)`: `hidden_layers` times (linear, ReLU), then linear."""
     layers: list[nn.Module] = []
     width = num_inputs
     for _ in range(hidden_layers):
         layers += [nn.Linear(width, hidden_units), nn.ReLU()]
         width = hidden_units
-    return nn.Sequential(*layers, nn.Linear(width, 1))
+    return nn.Sequential(*layers, nn.Linear(width, num_outputs))
 
 
 def refuse_wrong_sizes(*, hidden_units: int, hidden_layers: int) -> None:

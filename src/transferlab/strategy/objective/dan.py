@@ -19,11 +19,14 @@ from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision, refuse_single
 from transferlab.strategy.parts import Batch, Losses, Objective
 
+_LEAST_BANDWIDTH = 1e-30  # for features that are all the same; its reciprocal is still finite
+
 
 def squared_distances(points_PD: torch.Tensor) -> torch.Tensor:
     """`(P, P)` between all pairs; never below 0."""
-    squares = points_PD.square().sum(1)
-    return (squares[:, None] + squares[None, :] - 2 * points_PD @ points_PD.T).clamp_min(0)
+    points_PD = points_PD - points_PD.mean(0)  # changes no distance, spares digits
+    squares_P = points_PD.square().sum(1)
+    return (squares_P[:, None] + squares_P[None, :] - 2 * points_PD @ points_PD.T).clamp_min(0)
 
 
 def mean_squared_distance(distances_PP: torch.Tensor) -> torch.Tensor:
@@ -92,8 +95,8 @@ class DAN(Objective):
         factor = self.adaptation.at(progress)
         with full_precision(source_ND):
             distances = squared_distances(torch.cat([source_ND, target_MD]).float())
-            scale = mean_squared_distance(distances).clamp_min(torch.finfo(torch.float32).tiny)
-            kernel = multi_kernel(distances, [scale * factor for factor in self.bandwidth_factors])
+            scale = mean_squared_distance(distances).clamp_min(_LEAST_BANDWIDTH)
+            kernel = multi_kernel(distances, [scale * times for times in self.bandwidth_factors])
             mmd = unbiased_mmd(kernel, len(source_ND))
         terms = {
             "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),

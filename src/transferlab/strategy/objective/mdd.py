@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
 from transferlab.strategy.objective.certainty import entropy
-from transferlab.strategy.objective.critic import behind_reversal, refuse_wrong_sizes
+from transferlab.strategy.objective.critic import behind_reversal, make_critic, refuse_wrong_sizes
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -84,12 +83,12 @@ class MDD(Objective):
 
     def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
         """See `Objective`."""
-        layers: list[nn.Module] = []
-        width = num_features
-        for _ in range(self.hidden_layers):
-            layers += [nn.Linear(width, self.hidden_units), nn.ReLU()]
-            width = self.hidden_units
-        self.adversary = nn.Sequential(*layers, nn.Linear(width, len(class_counts_C)))
+        self.adversary = make_critic(
+            num_features,
+            hidden_units=self.hidden_units,
+            hidden_layers=self.hidden_layers,
+            num_outputs=len(class_counts_C),
+        )
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
