@@ -57,6 +57,8 @@ def fit_heads(
 
     Heads of the same layers and optimizer are trained in lockstep, in parts that fit into the processor's
     cache; others, and those with penalties or a user's own objective, one after the other.
+    In lockstep sums are taken in another order, as if a batch came reversed. At rates at which rounding errors
+    do not grow, weights agree to 1e-5 with those of a head alone.
 
     Args:
         jobs: the heads; they stay as they are.
