@@ -57,8 +57,8 @@ def fit_heads(
 
     Heads of the same layers and optimizer are trained in lockstep, in parts that fit into the processor's
     cache; others, and those with penalties or a user's own objective, one after the other.
-    In lockstep sums are taken in another order, as if a batch came reversed. At rates at which rounding errors
-    do not grow, weights agree to 1e-5 with those of a head alone.
+    Sums are then taken in another order, as if each batch came reversed: weights agree to about 1e-7. AdamW
+    makes more of it where a gradient is little but rounding error (hidden layers at high rates: 3e-5 seen).
 
     Args:
         jobs: the heads; they stay as they are.
