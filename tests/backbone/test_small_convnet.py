@@ -117,7 +117,7 @@ def test_weights_of_an_earlier_run(tmp_path):
     [
         ({"image_size": 12}, "mnist_convnet can not take images of 12 px"),
         ({"weights": "hub"}, "nobody has published weights of mnist_convnet"),
-        ({"kwargs": {"chanels": [8]}}, "timm's mnist_convnet does not take this .*chanels"),
+        ({"kwargs": {"depth": 8}}, "timm's mnist_convnet does not take this .*depth"),
         ({"gradient_checkpointing": True}, "mnist_convnet does not offer it"),
     ],
 )

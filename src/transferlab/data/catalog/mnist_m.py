@@ -116,7 +116,7 @@ def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) 
         photo_HWC: uint8, at least as large as a digit.
         places_N2: how far down and right a patch begins, in [0, 1), where 1 is past the last place that fits.
     """
-    windows = sliding_window_view(photo_HWC, digits_NHW.shape[1:], axis=(0, 1))  # type: ignore[call-overload]
+    windows = sliding_window_view(photo_HWC, digits_NHW.shape[1:], axis=(0, 1))
     top_N, left_N = (places_N2 * windows.shape[:2]).astype(np.int64).T
     patches_NHWC = windows[top_N, left_N].transpose(0, 2, 3, 1)
     digits_NHW1 = digits_NHW[..., None]
