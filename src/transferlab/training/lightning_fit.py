@@ -22,6 +22,7 @@ from transferlab.training.prefix_policy import never_opens
 from transferlab.training.record import write_history
 from transferlab.training.recording import Recording
 from transferlab.training.stopping import is_over
+from transferlab.training.terminal import quiet_libraries
 from transferlab.training.trainer import make_trainer
 
 
@@ -39,6 +40,7 @@ def fit_by_lightning(
     Raises:
         UserError: flags that Lightning refuses, a loss that is not finite.
     """
+    quiet_libraries()  # Lightning has set its own level when it was imported
     config, run = recording.config, recording.run
     module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed)
     prefix = make_prefix(recording, experiment)
