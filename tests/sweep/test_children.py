@@ -122,11 +122,18 @@ def test_killing_a_child_and_one_that_is_gone(warm):
     child.sweep_up()
 
 
-def test_a_request_to_end_is_a_keyboard_interrupt_for_a_while():
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), children.ends_like_ctrl_c():
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) == before
+def test_requests_to_end_are_noted_for_a_while():
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        before = [signal.getsignal(number) for number in numbers]
+        with children.requests_to_end() as noted:
+            for number in numbers:
+                os.kill(os.getpid(), number)
+        assert noted == [signal.SIGINT, signal.SIGTERM]
+        assert [signal.getsignal(number) for number in numbers] == before
+    finally:
+        signal.signal(signal.SIGHUP, ignored)
 
 
 @pytest.mark.slow

@@ -110,27 +110,31 @@ def run_as_child(work: Callable[[], bool]) -> int:
     """Do a child's work, and return its exit code; ends like Ctrl-C when its parent is gone."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
     try:
         return 0 if work() else NOTHING_DONE
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
         return INTERRUPTED
 
 
 @contextlib.contextmanager
-def ends_like_ctrl_c() -> Iterator[None]:
-    """Within this, a request to end (SIGTERM, or a closed terminal's SIGHUP) is a KeyboardInterrupt."""
-    numbers = [signal.SIGTERM, signal.SIGHUP]
-    mine = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-    for number in mine:
-        signal.signal(number, signal.default_int_handler)
+def requests_to_end() -> Iterator[list[int]]:
+    """Within this, Ctrl-C, SIGTERM and a closed terminal's SIGHUP are noted in the list that it gives.
+
+    Nothing is cut short by them, least of all the start of a child, of which nobody would know then.
+    """
+    noted: list[int] = []
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            before[number] = signal.signal(number, lambda number, frame: noted.append(number))
     try:
-        yield
+        yield noted
     finally:
-        for number in mine:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _forked(jobs: Sequence[Job], log: Path | None, variables: Mapping[str, str], threads: int | None) -> None:

@@ -51,8 +51,9 @@ def launch(jobs: Sequence[Job], *, jobs_at_once: int | Literal["auto"] = "auto")
             f"{shares.at_once} at once, {threads} each; what they say is in log.txt of each run folder\n"
         )
     progress = Progress(asked, done, live=shares.at_once > 1)
-    with children.ends_like_ctrl_c():
-        _Launch(units, shares, progress).run()
+    whole = _Launch(units, shares, progress)
+    with children.requests_to_end() as requests:
+        whole.run(requests)
 
 
 class _Launch:
@@ -65,18 +66,20 @@ class _Launch:
         if self.may_fork and len(units) > 1:
             children.warm_up([unit[0].config for unit in units if self._on_cpu(unit)])
 
-    def run(self) -> None:
+    def run(self, requests: Sequence[int]) -> None:
+        """Go on until all have ended, or there is a request to end."""
         try:
             while self.waiting or self.running:
+                if requests:
+                    raise KeyboardInterrupt
                 while self.waiting and self._fits(self.waiting[0]):
                     self._begin(self.waiting.pop(0))
                 time.sleep(_LOOK_EVERY_S)
                 for one in list(self.running):
                     if (code := one.child.exit_code()) is not None:
                         self._end(one, code)
-        except BaseException:
-            self._stop()
-            raise
+        finally:
+            self._stop(requests)
 
     def _fits(self, unit: Sequence[Job]) -> bool:
         if any(runs_by_itself(jobs[0].config) for jobs in (unit, *(one.jobs for one in self.running))):
@@ -111,17 +114,16 @@ class _Launch:
             record_end([*cut_short, *again], "failed", _reason(code))
         self.progress.end(one.jobs)
 
-    def _stop(self) -> None:
+    def _stop(self, requests: Sequence[int]) -> None:
         """End what still runs: as Ctrl-C would, and by force if that takes too long or is asked for again."""
         self.progress.clear()
         for one in self.running:
             one.child.interrupt()
         deadline = time.monotonic() + GRACE_S
-        try:
-            while any(one.child.exit_code() is None for one in self.running) and time.monotonic() < deadline:
-                time.sleep(_LOOK_EVERY_S)
-        except KeyboardInterrupt:
-            pass
+        while any(one.child.exit_code() is None for one in self.running):
+            if time.monotonic() > deadline or len(requests) > 1:
+                break
+            time.sleep(_LOOK_EVERY_S)
         for one in self.running:
             one.child.kill()
         for one in list(self.running):
