@@ -48,6 +48,11 @@ def test_with_a_frozen_backbone_it_may_run(problems):
             "data.mixing: strategy/head=logistic is fitted on the features of whole images. "
             f"Choose data/mixing=none, {OTHER}",
         ),
+        (
+            ["data.sampling=balanced"],
+            "data.sampling=balanced: strategy/head=logistic sees every sample once. Set "
+            f"data.sampling=uniform and strategy.objective.class_weights=balanced, {OTHER}",
+        ),
     ],
 )
 def test_refused(overrides, text, problems):
@@ -72,6 +77,7 @@ def test_settings_of_training_in_epochs_have_no_effect():
         "strategy/learning_rates=scratch",
         "trainer.max_epochs=20",
         "fit.early_stopping_patience=3",
+        "data.batch_size=8",
         "seed=1",
     ]
     assert compose_checked([*CHOSEN, *given]).warnings == [
@@ -81,6 +87,7 @@ def test_settings_of_training_in_epochs_have_no_effect():
         "without learning rates.",
         "trainer.max_epochs has no effect: strategy/head=logistic is fitted at once, not in epochs.",
         "fit.early_stopping_patience has no effect: strategy/head=logistic is fitted at once, not in epochs.",
+        "data.batch_size has no effect: strategy/head=logistic is fitted at once, not in epochs.",
     ]
     assert compose_checked(["strategy=feature_extraction", *given]).warnings == []
     assert compose_checked(CHOSEN).warnings == []

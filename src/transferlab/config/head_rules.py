@@ -14,6 +14,8 @@ _OF_EPOCHS = frozenset(
         "fit.early_stopping_patience",
         "fit.min_delta",
         "fit.ema_decay",
+        "data.batch_size",
+        "data.steps_per_epoch",
         "strategy.selection",
     }
 )
@@ -49,6 +51,11 @@ def logistic_contradictions(config: dict[str, Any]) -> Iterator[str]:
         yield (
             "data.mixing: strategy/head=logistic is fitted on the features of whole images. "
             f"Choose data/mixing=none, {_OTHER_HEAD}"
+        )
+    if config["data"].get("sampling") == "balanced":
+        yield (
+            "data.sampling=balanced: strategy/head=logistic sees every sample once. Set "
+            f"data.sampling=uniform and strategy.objective.class_weights=balanced, {_OTHER_HEAD}"
         )
     for path, value in (
         ("strategy.objective.label_smoothing", objective.get("label_smoothing")),
