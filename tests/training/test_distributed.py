@@ -14,6 +14,36 @@ from transferlab.run.folder import Run
 
 
 @pytest.mark.slow
+def test_two_processes_run_frozen_layers_once():
+    def run(folder: str, *further: str) -> Run:
+        command = [
+            *(sys.executable, "-m", "transferlab", "train", "trainer=ddp", "trainer.accelerator=cpu"),
+            *("trainer.devices=2", "strategy=partial", "data.shots_per_class=4", "data.batch_size=4"),
+            *(
+                "trainer.max_epochs=2",
+                "backbone=timm",
+                "backbone.name=test_resnet",
+                "backbone.weights=random",
+            ),
+        ]
+        finished = subprocess.run(
+            [*command, f"hydra.run.dir={folder}", *further],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return Run(folder)
+
+    kept, whole = run("kept"), run("whole", "features.cache=off")
+    assert list(Path("cache/features").glob("*/*.safetensors"))
+    for part in ("val", "test"):
+        probabilities = [left.predictions(part).filter(like="p_").to_numpy() for left in (kept, whole)]
+        np.testing.assert_allclose(*probabilities, atol=2e-5)
+
+
+@pytest.mark.slow
 def test_two_processes_train_and_evaluate_each_sample_once():
     command = [
         *(

@@ -17,6 +17,11 @@ _BATCH_SIZE = {"cpu": 16}
 _BATCH_SIZE_ELSEWHERE = 256
 
 
+def batch_size(device: torch.device) -> int:
+    """How many images run at once."""
+    return _BATCH_SIZE.get(device.type, _BATCH_SIZE_ELSEWHERE)
+
+
 def extracted(
     backbone: Backbone,
     boundary: Boundary,
@@ -40,7 +45,7 @@ def extracted(
         compute: the type that matrix products and convolutions are computed in.
         storage: the type of what is yielded.
     """
-    size = _BATCH_SIZE.get(device.type, _BATCH_SIZE_ELSEWHERE)
+    size = batch_size(device)
     modes = {module: module.training for module in backbone.modules()}
     backbone.eval()
     try:

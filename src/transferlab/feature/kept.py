@@ -14,10 +14,11 @@ from transferlab.backbone.network import Backbone
 from transferlab.data.loading.sampler import ALONE, Share
 from transferlab.data.module import DataModule
 from transferlab.data.views import Views
-from transferlab.feature.extraction import extracted
+from transferlab.feature.extraction import batch_size, extracted
 from transferlab.feature.precision import compute_dtype
 from transferlab.feature.rows import Rows
 from transferlab.feature.settings import FeatureSettings
+from transferlab.feature.sharing import shared_rows
 from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
 from transferlab.run.environment import versions
 
@@ -66,20 +67,20 @@ class Source:
     def activations(self, boundary: Boundary, part: str, share: Share = ALONE) -> Rows:
         """The activations of a part of the data, in the order of its `Views`, from the store.
 
-        In several processes all call this at the same time; the first one computes what is not there.
+        In several processes all call this at the same time, and each computes its share.
 
         Raises:
             StoreFull, StoreUnusable: the store can not take them.
         """
         views = Views(self.data, part)
         space = FeatureStore(most_gib=self.settings.cache_gib).space(self._about(boundary, views))
-        if share.rank > 0:
-            torch.distributed.barrier()
-        try:
-            rows = space.rows(views.keys, lambda positions: self._computed(boundary, views, part, positions))
-        finally:
-            if share.rank == 0 and share.world_size > 1:
-                torch.distributed.barrier()
+        rows = shared_rows(
+            space,
+            views.keys,
+            lambda positions: self._computed(boundary, views, part, positions),
+            share=share,
+            batch_size=batch_size(self.device),
+        )
         for text in rows.notices:
             self.tell(text)
         return rows

@@ -36,7 +36,7 @@ def fits_head_alone(config: DictConfig, experiment: Experiment) -> bool:
     """Whether nothing but a head is fitted, in a way that needs no Lightning."""
     if not never_opens(experiment) or experiment.strategy.objective.uses_target:
         return False
-    if experiment.strategy.head.solver == "lbfgs":
+    if experiment.strategy.solver == "lbfgs":
         return True
     kept = experiment.features.cache != "off" and why_not_kept(experiment, config) is None
     return kept and needs_no_lightning(config)
@@ -65,7 +65,7 @@ def fit_heads_of(
         _tell(recordings[job], entry, len(first.data.batches(first.seed)))
 
     chosen: list[dict[str, Any]] = [{} for _ in experiments]
-    if first.strategy.head.solver == "lbfgs":
+    if first.strategy.solver == "lbfgs":
         from transferlab.training.logistic_fit import fit_logistic_head
 
         pairs = [
