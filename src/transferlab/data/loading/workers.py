@@ -35,7 +35,11 @@ def all_cores() -> int:
 
 
 def batch_loader(
-    dataset: Dataset[Any], batches: Sampler[Any], *, num_workers: int, collate: Callable[[Any], Any]
+    dataset: Dataset[Any],
+    batches: Sampler[Any] | list[list[int]],
+    *,
+    num_workers: int,
+    collate: Callable[[Any], Any],
 ) -> DataLoader[Any]:
     """A DataLoader that leaves torch's global generator alone and keeps its workers between epochs."""
     return DataLoader(
