@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ from transferlab.feature.extraction import batch_size, extracted
 from transferlab.feature.precision import compute_dtype
 from transferlab.feature.rows import Rows
 from transferlab.feature.settings import FeatureSettings
-from transferlab.feature.sharing import shared_rows
+from transferlab.feature.sharing import Batches, shared_rows
 from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
 from transferlab.run.environment import versions
 
@@ -54,7 +54,8 @@ class Source:
         settings: precision, storage, size of the store.
         trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
         device: where to compute.
-        tell: is told what takes time and what was mended.
+        tell: is told what was mended.
+        track: shows the progress of a pass: (what it is, number of images, its batches) -> its batches.
     """
 
     backbone: Backbone
@@ -63,6 +64,7 @@ class Source:
     trainer_precision: str
     device: torch.device
     tell: Callable[[str], None]
+    track: Callable[[str, int, Batches], Batches]
 
     def activations(self, boundary: Boundary, part: str, share: Share = ALONE) -> Rows:
         """The activations of a part of the data, in the order of its `Views`, from the store.
@@ -97,11 +99,8 @@ class Source:
         parts = list(self._computed(boundary, views, part, range(len(views))))
         return InMemory(torch.cat([made for _, made in parts]))
 
-    def _computed(
-        self, boundary: Boundary, views: Views, part: str, positions: Sequence[int]
-    ) -> Iterator[tuple[list[int], Tensor]]:
-        self.tell(f"{part.replace('_', ' ')}: running the frozen layers once on {len(positions)} images")
-        return extracted(
+    def _computed(self, boundary: Boundary, views: Views, part: str, positions: Sequence[int]) -> Batches:
+        batches = extracted(
             self.backbone,
             boundary,
             self.data,
@@ -111,6 +110,8 @@ class Source:
             compute=self._compute,
             storage=getattr(torch, self.settings.storage),
         )
+        text = f"{part.replace('_', ' ')}: running the frozen layers once on {len(positions)} images"
+        return self.track(text, len(positions), batches)
 
     @property
     def _compute(self) -> torch.dtype:

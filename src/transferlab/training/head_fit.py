@@ -27,7 +27,7 @@ from transferlab.training.outcome import Outcome, evaluated_parts
 from transferlab.training.prefix_policy import never_opens, why_not_kept
 from transferlab.training.record import write_history
 from transferlab.training.recording import Recording
-from transferlab.training.terminal import epoch_line, say
+from transferlab.training.terminal import epoch_line, say, tracked
 
 Kept = Mapping[str, Rows | InMemory]  # features by part of the data
 
@@ -116,6 +116,7 @@ def _features(recording: Recording, experiment: Experiment) -> Kept:
         trainer_precision=str(recording.config.trainer.precision),
         device=device,
         tell=say,
+        track=tracked,
     )
     parts = [part for part in ("train", "val") if data.parts[part]] + evaluated_parts(data)
     kept = {part: source.features(part) for part in dict.fromkeys(parts)}

@@ -23,7 +23,7 @@ from transferlab.training.prefix_policy import (
     why_not_worth_it,
 )
 from transferlab.training.recording import Recording
-from transferlab.training.terminal import say
+from transferlab.training.terminal import say, tracked
 
 _COMPARED_IMAGES = 2
 
@@ -164,4 +164,5 @@ class FrozenPrefix:
             trainer_precision=self.precision,
             device=device,
             tell=say,
+            track=tracked,
         )

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from transferlab.feature.sharing import Batches
 from transferlab.training.build import Experiment
 from transferlab.training.distributed import is_worker
 
@@ -44,6 +45,22 @@ def say(text: str) -> None:
     if not is_worker():
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
+
+
+def tracked(text: str, num_images: int, batches: Batches) -> Batches:
+    """The batches of a pass over images, announced in a line; with a bar while it lasts on a terminal."""
+    say(text)
+    if is_worker() or not sys.stdout.isatty():
+        yield from batches
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), "images", TimeRemainingColumn())
+    with Progress(*columns, transient=True) as bar:
+        task = bar.add_task(text, total=num_images)
+        for batch in batches:
+            yield batch
+            bar.advance(task, len(batch[0]))
 
 
 def quiet_libraries() -> None:
