@@ -11,6 +11,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab train [group=option] [key=value] [-m]   fit, test, write a run folder; -m sweeps
   transferlab resume RUN                              go on after a kill, as if it had not happened
   transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
+  transferlab gap DIR DIR | RUN                       how far two domains are apart, in figures and a picture
   transferlab features list|clear                     the cached features of frozen layers
   transferlab list backbones|strategies|data|experiments
   transferlab completion bash|zsh|fish                what to put into your shell's profile
@@ -26,6 +27,7 @@ VERBS = {
     "resume": "resume:run",
     "inspect": "inspect:run",
     "list": "listing:run",
+    "gap": "gap:run",
     "features": "features:run",
     "completion": "completion:run",
 }

@@ -31,7 +31,7 @@ LINES = {
     "transferlab train --c": "--cfg --config-dir --config-name",
     "transferlab train data=folder data.root=pho": "data.root=photos",
     "transferlab resume ru": "runs",
-    "transferlab train -m backbone=resnet18 strategy=d": "strategy=dann",
+    "transferlab train -m backbone=resnet18 strategy=sour": "strategy=source_only",
     "transferlab train trainer.max_": "trainer.max_epochs= trainer.max_steps= trainer.max_time=",
 }
 

@@ -47,7 +47,11 @@ def boundaries() -> set[str]:
         (PARTIAL, {"layer3"}),
         ([*PARTIAL, "data/augmentation=light", "features.views=2"], {"layer3"}),
         (SLOWLY, {"features", "layer2", "layer3"}),
-        (["strategy=dann", "data=digits_domains", "strategy/unfreezing=last"], {"layer3"}),
+        pytest.param(
+            ["strategy=dann", "data=digits_domains", "strategy/unfreezing=last"],
+            {"layer3"},
+            marks=pytest.mark.slow,
+        ),
         (["strategy=dann", "data=digits_domains", "strategy/unfreezing=none"], {"features"}),
     ],
     ids=["partial", "partial with views", "progressive", "partial dann", "frozen dann"],
@@ -59,6 +63,7 @@ def test_equal_to_the_whole_network_in_each_step(setting, expected):
     assert_close(kept, whole, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "method", "call"),
     [

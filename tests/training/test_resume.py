@@ -70,7 +70,7 @@ def assert_same(one: str, other: str) -> None:
         assert results[0][key] == results[1][key]
 
 
-@pytest.mark.parametrize("backbone", ["test_resnet", "test_vit"])
+@pytest.mark.parametrize("backbone", ["test_resnet", pytest.param("test_vit", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
     """Killed in the second epoch, after a checkpoint within it and before the next."""

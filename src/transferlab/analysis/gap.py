@@ -1,0 +1,104 @@
+"""How far apart the two domains of a config are, as a backbone sees them; for a run, before and after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from safetensors.torch import load_file
+
+from transferlab.evaluation.gap.domain_gap import DomainGap, domain_gap
+from transferlab.evaluation.gap_plot import Panel, draw_gap
+from transferlab.feature.kept import Source
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
+from transferlab.training.build import Experiment, build
+from transferlab.training.terminal import say, tracked
+
+_FEWEST = 4  # samples of a domain that can be compared
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The gap between two domains as one network sees them."""
+
+    title: str
+    gap: DomainGap
+    panel: Panel
+
+
+def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Measured], tuple[str, ...]]:
+    """The gap between source and target training images by the features of the config's backbone.
+
+    Args:
+        config: checked and resolved, with two domains.
+        run: a finished run of this config: also by its backbone, after the training.
+
+    Returns:
+        What was measured, and the names of the classes.
+
+    Raises:
+        UserError: no second domain, or too few images.
+    """
+    experiment = build(config)
+    data, backbone = experiment.data, experiment.network.backbone
+    if not data.has_target:
+        raise UserError(
+            "transferlab gap compares two domains, and this data has one. Choose data with two, e.g. "
+            "data=domains data.source.root=DIR data.target.root=DIR."
+        )
+    for part in ("train", "target_train"):
+        if data.parts[part] < _FEWEST:
+            raise UserError(
+                f"transferlab gap needs {_FEWEST} images of each domain at least, and "
+                f"{part.replace('_', ' ')} has {data.parts[part]}."
+            )
+    before = "before the training" if run is not None else "source and target"
+    sees = _Sees(experiment)
+    measured = [sees.gap(f"{before}: {backbone.name}, {backbone.weights}")]
+    if run is not None:
+        tensors = load_file(run.path / "model.safetensors")
+        prefix = "backbone."
+        trained = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+        backbone.network.load_state_dict(trained)
+        measured.append(sees.gap(f"after it: {run.path.name}"))
+    return measured, data.classes
+
+
+class _Sees:
+    """What an experiment's backbone sees of the two domains, with the weights that it has at the time."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self._seed, self._data = experiment.seed, experiment.data
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._source = Source(
+            backbone=experiment.network.backbone.to(device),
+            data=experiment.data,
+            settings=experiment.features,
+            trainer_precision="32-true",
+            device=device,
+            tell=say,
+            track=tracked,
+        )
+
+    def gap(self, title: str) -> Measured:
+        source_ND, target_MD = (
+            self._source.features(part).all().numpy() for part in ("train", "target_train")
+        )
+        gap = domain_gap(source_ND, target_MD, seed=self._seed)
+        labels_N = self._data.catalog("train").codes
+        return Measured(title, gap, Panel(title, source_ND, target_MD, source_labels_N=labels_N, gap=gap))
+
+
+def write_gap(measured: Sequence[Measured], classes: tuple[str, ...], folder: Path, *, seed: int) -> Path:
+    """Write gap.json and gap.png into a folder; return the picture's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {entry.title: asdict(entry.gap) for entry in measured}
+    (folder / "gap.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    picture = folder / "gap.png"
+    draw_gap(picture, [entry.panel for entry in measured], classes=classes, seed=seed)
+    return picture
