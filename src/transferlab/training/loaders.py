@@ -27,25 +27,36 @@ class Loaders(pl.LightningDataModule):
         self.data = data
         self.prefix = prefix
         self.test_part = "test"  # what `Trainer.test` goes through
+        self._train: DataLoader[Any] | None = None
+        self._val: DataLoader[Any] | None = None
 
     def train_dataloader(self) -> DataLoader[Any]:
-        if self.prefix is not None:
-            assert self.trainer is not None
-            module = self.trainer.lightning_module
-            assert isinstance(module, TransferModule)
-            # not the trainer's epoch, which lags behind when a run is resumed at an epoch's end
-            epoch = len(module.history)
-            self.prefix.arrange(epoch, module.history, device=module.device, share=self._share)
-        return self.data.train_dataloader(self._share)
+        if self._arranged_anew() or self._train is None:
+            self._train = self.data.train_dataloader(self._share)
+            self._val = None
+        return self._train
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return self.data.evaluation_dataloader("val", self._share)
+        if self._val is None:
+            self._val = self.data.evaluation_dataloader("val", self._share)
+        return self._val
 
     def test_dataloader(self) -> DataLoader[Any]:
         return self.data.evaluation_dataloader(self.test_part, self._share)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         return self.data.prepared(batch)
+
+    def _arranged_anew(self) -> bool:
+        """Arrange the prefix for the epoch to come; whether batches hold something else from now on."""
+        if self.prefix is None:
+            return False
+        assert self.trainer is not None
+        module = self.trainer.lightning_module
+        assert isinstance(module, TransferModule)
+        # not the trainer's epoch, which lags behind when a run is resumed at an epoch's end
+        epoch = len(module.history)
+        return self.prefix.arrange(epoch, module.history, device=module.device, share=self._share)
 
     @property
     def _share(self) -> Share:

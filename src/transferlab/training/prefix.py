@@ -69,7 +69,7 @@ class FrozenPrefix:
         self.note = note
         self._arranged: int | None = None
 
-    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> None:
+    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> bool:
         """Cut the backbone as the epoch needs it and put activations in the images' place, or neither.
 
         Args:
@@ -77,44 +77,37 @@ class FrozenPrefix:
             history: of the epochs before it.
             device: where the backbone is.
             share: in several processes, all call this at the same time.
+
+        Returns:
+            Whether batches hold anything else than before.
         """
         frozen_stages = self._num_stages - self._depth(epoch, history)
         if frozen_stages == self._arranged:
-            return
+            return False
+        was_cut = self._backbone.starts_at is not None
         self.release()
         self._arranged = frozen_stages
         if frozen_stages == 0:
-            return
+            return was_cut
         try:
             boundary = find_boundary(self._backbone, frozen_stages)
-            reason = self._why_not(boundary, epoch, history, device)
-        except NoBoundary as error:
-            reason = str(error)
-        if reason is None:
-            try:
-                source = self._source(device)
-                stored = {part: source.activations(boundary, part, share) for part in self._parts}
-            except (StoreFull, StoreUnusable) as error:
-                reason = str(error)
-        if reason is not None:
-            which = (
-                "the backbone" if frozen_stages == self._num_stages else f"its first {frozen_stages} stages"
-            )
-            self.note(f"outputs of {which} are not kept: {reason}")
-            return
+            if reason := self._why_not(boundary, epoch, history, device):
+                raise NoBoundary(reason)
+            source = self._source(device)
+            stored = {part: source.activations(boundary, part, share) for part in self._parts}
+        except (NoBoundary, StoreFull, StoreUnusable) as reason:
+            stages = f"its first {frozen_stages} stages" if self._depth(epoch, history) else "the backbone"
+            self.note(f"outputs of {stages} are not kept: {reason}")
+            return was_cut
         self._backbone.starts_at = boundary
         self.experiment.data.replaced(stored)
+        return True
 
     def release(self) -> None:
         """The whole network runs on images again."""
         self._backbone.starts_at = None
         self.experiment.data.replaced({})
         self._arranged = None
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether activations take the place of images now."""
-        return self._backbone.starts_at is not None
 
     @property
     def _backbone(self) -> Backbone:
