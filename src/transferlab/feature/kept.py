@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from transferlab.data.loading.sampler import ALONE, Share
 from transferlab.data.module import DataModule
 from transferlab.data.views import Views
 from transferlab.feature.extraction import batch_size, extracted
-from transferlab.feature.precision import compute_dtype
+from transferlab.feature.precision import LEAST_COSINE, compute_dtype, least_cosine
 from transferlab.feature.rows import Rows
 from transferlab.feature.settings import FeatureSettings
 from transferlab.feature.sharing import Batches, shared_rows
@@ -65,6 +65,7 @@ class Source:
     device: torch.device
     tell: Callable[[str], None]
     track: Callable[[str, int, Batches], Batches]
+    _types: dict[int, torch.dtype] = field(default_factory=dict, init=False)
 
     def activations(self, boundary: Boundary, part: str, share: Share = ALONE) -> Rows:
         """The activations of a part of the data, in the order of its `Views`, from the store.
@@ -100,22 +101,48 @@ class Source:
         return InMemory(torch.cat([made for _, made in parts]))
 
     def _computed(self, boundary: Boundary, views: Views, part: str, positions: Sequence[int]) -> Batches:
-        batches = extracted(
+        batches = self._extracted(boundary, views, positions, self._type(boundary))
+        text = f"{part.replace('_', ' ')}: running the frozen layers once on {len(positions)} images"
+        return self.track(text, len(positions), batches)
+
+    def _extracted(
+        self, boundary: Boundary, views: Views, positions: Sequence[int], compute: torch.dtype
+    ) -> Batches:
+        return extracted(
             self.backbone,
             boundary,
             self.data,
             views,
             positions,
             device=self.device,
-            compute=self._compute,
+            compute=compute,
             storage=getattr(torch, self.settings.storage),
         )
-        text = f"{part.replace('_', ' ')}: running the frozen layers once on {len(positions)} images"
-        return self.track(text, len(positions), batches)
 
-    @property
-    def _compute(self) -> torch.dtype:
-        return compute_dtype(self.settings.precision, self.trainer_precision, self.device)
+    def _type(self, boundary: Boundary) -> torch.dtype:
+        """In which type to compute; `auto` takes bfloat16 only where that gives nearly the same."""
+        if boundary.frozen_stages not in self._types:
+            chosen = compute_dtype(self.settings.precision, self.trainer_precision, self.device)
+            if self.settings.precision == "auto" and chosen == torch.bfloat16:
+                chosen = self._unless_it_differs(boundary, chosen)
+            self._types[boundary.frozen_stages] = chosen
+        return self._types[boundary.frozen_stages]
+
+    def _unless_it_differs(self, boundary: Boundary, chosen: torch.dtype) -> torch.dtype:
+        """The chosen type, or float32 if the outputs of one batch of images point elsewhere with it."""
+        views = Views(self.data, "train")
+        positions = range(min(batch_size(self.device), len(views)))
+        exact, rounded = (
+            torch.cat([made for _, made in self._extracted(boundary, views, positions, compute)])
+            for compute in (torch.float32, chosen)
+        )
+        cosine = least_cosine(exact, rounded)
+        if cosine >= LEAST_COSINE:
+            return chosen
+        self.tell(
+            f"features.precision=auto: float32, for bfloat16 would change these outputs (cosine {cosine:.4f})"
+        )
+        return torch.float32
 
     def _about(self, boundary: Boundary, views: Views) -> dict[str, object]:
         return {
@@ -124,7 +151,7 @@ class Source:
             "weights": weights_fingerprint(self.backbone, boundary.frozen_stages),
             "boundary": boundary.module or "features",
             "image_size": self.data.preprocessing.image_size,
-            "precision": str(self._compute).removeprefix("torch."),
+            "precision": str(self._type(boundary)).removeprefix("torch."),
             "storage": self.settings.storage,
             "device": self.device.type,
             "pixels": views.depends_on,

@@ -8,6 +8,10 @@ from typing import Literal
 
 import torch
 
+LEAST_COSINE = (
+    0.9999  # between an image's outputs in bfloat16 and in float32, for `auto` to choose the former
+)
+
 _FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86 and, the last one, Arm
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -26,6 +30,12 @@ def compute_dtype(
     if asked == "bfloat16" or (asked == "auto" and has_bfloat16(device)):
         return torch.bfloat16
     return torch.float32
+
+
+def least_cosine(exact: torch.Tensor, rounded: torch.Tensor) -> float:
+    """The smallest cosine between the outputs (N, ...) of an image in two precisions, -1 to 1."""
+    pairs = exact.flatten(1).double(), rounded.flatten(1).double()
+    return torch.nn.functional.cosine_similarity(*pairs).min().item()
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -1,0 +1,136 @@
+"""Features as the store gets them: the network's, in any company; in bfloat16 where that is close."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from transferlab.backbone.boundary import find_boundary
+from transferlab.backbone.network import Backbone
+from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.catalog.digits import Digits
+from transferlab.data.catalog.folder import Folder
+from transferlab.data.mixing.batch import Mixing
+from transferlab.data.module import DataModule
+from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.views import Views
+from transferlab.feature.extraction import batch_size, extracted
+from transferlab.feature.kept import Source
+from transferlab.feature.precision import LEAST_COSINE, compute_dtype, has_bfloat16, least_cosine
+from transferlab.feature.settings import FeatureSettings
+from transferlab.run.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+def loaded(source: object, backbone: Backbone) -> DataModule:
+    data = DataModule(
+        root=None, source=source, target=None, augmentation=Augmentation(), mixing=Mixing(), num_workers=0
+    )
+    data.load()
+    data.bind(Preprocessing(**backbone.preprocessing), seed=0)
+    return data
+
+
+def features(backbone: Backbone, data: DataModule, positions, dtype=torch.float32) -> Iterator[torch.Tensor]:
+    """One feature vector after the other."""
+    boundary, views = find_boundary(backbone, len(backbone.stages)), Views(data, "val")
+    batches = extracted(
+        backbone,
+        boundary,
+        data,
+        views,
+        positions,
+        device=CPU,
+        compute=dtype,
+        storage=torch.float32,
+    )
+    for at, made in batches:
+        assert len(at) == len(made)
+        yield from made
+
+
+def test_equal_to_the_network_and_in_any_company():
+    backbone = Backbone(name=None, weights="shipped")
+    backbone.train()
+    data = loaded(Digits(), backbone)
+    size = batch_size(CPU)
+    many = list(features(backbone, data, range(2 * size + 3)))
+    assert backbone.training
+    images = data.images("val")
+    batch = data.prepared({"image": images.rows(range(len(many)))})
+    expected = backbone.eval()(batch["image"])
+    torch.testing.assert_close(torch.stack(many), expected, rtol=0, atol=1e-5)
+    alone = [next(features(backbone, data, [position])) for position in (0, size, 2 * size + 2)]
+    for one, among in zip(alone, (many[0], many[size], many[2 * size + 2]), strict=True):
+        assert torch.equal(one, among)
+
+
+def chosen(backbone: Backbone, data: DataModule, told: list[str]) -> torch.dtype:
+    """What `features.precision=auto` computes in."""
+    source = Source(
+        backbone=backbone,
+        data=data,
+        settings=FeatureSettings(precision="auto"),
+        trainer_precision="32-true",
+        device=CPU,
+        tell=told.append,
+        track=lambda text, number, batches: batches,
+    )
+    return source._type(find_boundary(backbone, len(backbone.stages)))
+
+
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="no bfloat16 here")
+def test_auto_takes_bfloat16_where_it_changes_next_to_nothing():
+    told: list[str] = []
+    torch.manual_seed(0)
+    backbone = Backbone(name="test_resnet", weights="random", image_size=32)
+    data = loaded(Digits(), backbone)
+    assert chosen(backbone, data, told) == torch.bfloat16
+    assert not told
+    exact, fast = (
+        torch.stack(list(features(backbone, data, range(64), dtype)))
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert not torch.equal(exact, fast)
+    assert least_cosine(exact, fast) >= LEAST_COSINE
+
+
+@pytest.mark.data
+@pytest.mark.slow
+@pytest.mark.skipif(not has_bfloat16(CPU), reason="no bfloat16 here")
+def test_auto_leaves_bfloat16_where_it_does_not(shared_data):
+    """These weights were quantised to eight bits: in bfloat16 their features turn by up to ten degrees."""
+    told: list[str] = []
+    weights = f"{shared_data}/weights/mobilenetv2_100.coral_tf2ptq_in1k.safetensors"
+    backbone = Backbone(name=None, weights=weights, image_size=128)
+    data = loaded(Folder(f"{shared_data}/flowers"), backbone)
+    assert chosen(backbone, data, told) == torch.float32
+    assert "cosine 0.9" in told[0]
+
+
+def test_least_cosine():
+    one, other = torch.eye(3), torch.tensor([[2.0, 0, 0], [0, 1, 1], [0, 0, 5]])
+    assert least_cosine(one, other) == pytest.approx(2**-0.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "trainer", "expected"),
+    [
+        ("float32", "32-true", torch.float32),
+        ("bfloat16", "32-true", torch.bfloat16),
+        ("float32", "bf16-mixed", torch.bfloat16),
+        ("auto", "16-mixed", torch.float16),
+        ("auto", "32-true", torch.bfloat16 if has_bfloat16(CPU) else torch.float32),
+    ],
+)
+def test_precision(asked, trainer, expected):
+    assert compute_dtype(asked, trainer, CPU) == expected
+
+
+@pytest.mark.parametrize("setting", [{"views": 0}, {"cache_gib": 0.0}])
+def test_settings_that_make_no_sense(setting):
+    with pytest.raises(UserError, match=rf"features\.{next(iter(setting))}"):
+        FeatureSettings(**setting)
