@@ -1,65 +1,37 @@
-"""Where a network's frozen stages end, and how to run what comes after on activations alone.
+"""Where a network's frozen stages end: the last place behind which activations can stand for images.
 
-The network is not taken apart. While it runs from a boundary, each module before it answers with a
-placeholder of the right shape, without computing anything, and the module at the boundary answers with the
-activations. So whatever stands between modules (position embeddings, flattening) works in every architecture.
+`find_boundary` finds it; `differs` compares, on images, what the network gives and learns from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from transferlab.backbone.stages import Stage
+from transferlab.backbone.calls import Call, prefixes, recorded
+from transferlab.backbone.comparison import first_difference, unchanged
+from transferlab.backbone.cut import Boundary, activations, axes_in_memory, output_at, run_rest
+from transferlab.backbone.freezing import freeze_all_but_last, set_modes
+from transferlab.backbone.network import Backbone
 
-if TYPE_CHECKING:
-    from transferlab.backbone.network import Backbone
+__all__ = ["Boundary", "NoBoundary", "activations", "differs", "find_boundary"]
+
+_MOST_TRIES = 8
 
 
 class NoBoundary(Exception):
     """A network that can not be cut there; the text says why."""
 
 
-@dataclass(frozen=True)
-class Boundary:
-    """The place behind a network's first stages.
-
-    Attributes:
-        frozen_stages: how many stages come before it.
-        module: the module whose output is the activation; empty: the network itself, whose features it is.
-        shape: of one image's activation.
-        prefix_flops: operations for one image that it spares.
-        skipped: the modules before it and what each answers, as a nest of shapes for one image.
-    """
-
-    frozen_stages: int
-    module: str
-    shape: tuple[int, ...]
-    prefix_flops: int
-    skipped: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One call of a module, in the order in which calls end."""
-
-    module: str
-    began: int
-    ended: int
-    output: Any
-
-
 def find_boundary(backbone: Backbone, frozen_stages: int) -> Boundary:
-    """The last place before anything of the later stages is used.
+    """The last place before any use of the later stages where one tensor is all that passes.
 
-    Whether the rest can really be computed from there, `differs` tells.
+    Called under the trainer's autocast, it finds the type that activations have there.
 
     Args:
         backbone: any.
@@ -70,206 +42,99 @@ def find_boundary(backbone: Backbone, frozen_stages: int) -> Boundary:
     """
     network, stages, side = backbone.network, backbone.stages, backbone.preprocessing["image_size"]
     assert 0 < frozen_stages <= len(stages), frozen_stages
-    if backbone.gradient_checkpointing and frozen_stages < len(stages):
-        raise NoBoundary("backbone.gradient_checkpointing=true runs stages once more in the backward pass")
-    image = torch.zeros(1, 3, side, side, device=next(network.parameters()).device)
-    with evaluating(network), torch.no_grad():
+    noise_23SS = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    images = noise_23SS.to(next(network.parameters()).device)
+    with unchanged(backbone):
+        network.requires_grad_(False)
+        set_modes(backbone, len(stages) - frozen_stages, freeze_bn=False)
+        with FlopCounterMode(display=False) as flops:
+            calls, features_2D = recorded(network, images)
+        features = Boundary(
+            frozen_stages=frozen_stages,
+            module="",
+            shape=tuple(features_2D.shape[1:]),
+            dtype=features_2D.dtype,
+            axes=(0, 1),
+            is_overwritten=False,
+            image_size=side,
+            skipped=(),
+            prefix_flops=flops.get_total_flops() // 2,
+            total_flops=flops.get_total_flops() // 2,
+        )
         if frozen_stages == len(stages):
-            features_1D = network(image)
-            return Boundary(frozen_stages, "", tuple(features_1D.shape[1:]), _flops(network, image), {})
-        calls = _recorded(network, image)
-        first_open = _first_use(network, calls, stages[frozen_stages:])
-        before = [call for call in calls if call.ended < first_open]
-        if not before:
-            raise NoBoundary("its later stages are used before anything else")
-        last = before[-1]
-        if not isinstance(last.output, Tensor) or last.output.shape[0] != 1:
-            raise NoBoundary(f"{last.module} gives more than one tensor")
-        if sum(call.module == last.module for call in calls) > 1:
-            raise NoBoundary(f"{last.module} is used more than once")
-        skipped = _outermost(before[:-1], last)
-        shapes = {
-            call.module: tree_map_only(Tensor, lambda tensor: tensor.shape, call.output) for call in skipped
-        }
-        flops = _flops(partial(_output_of, network, last.module), image)
-        return Boundary(frozen_stages, last.module, tuple(last.output.shape[1:]), flops, shapes)
+            return features
+        if network._compiled_call_impl is not None:
+            raise NoBoundary("a compiled network runs only as a whole")
+        if backbone.gradient_checkpointing:
+            raise NoBoundary("backbone.gradient_checkpointing=true runs stages again in the backward pass")
+        later = [name for stage in stages[frozen_stages:] for name in stage.parameters]
+        for prefix in prefixes(calls, later)[:_MOST_TRIES]:
+            boundary = _cut_behind(prefix, features, backbone, images)
+            if boundary is not None:
+                return boundary
+    raise NoBoundary("no single tensor leads from its first stages to the later ones")
 
 
-def activations(backbone: Backbone, boundary: Boundary, images_NCHW: Tensor) -> Tensor:
-    """The activations (N, *boundary.shape) of images; what comes after the boundary is not run."""
-    with torch.no_grad():
-        if not boundary.module:
-            return backbone.network(images_NCHW)
-        return _output_of(backbone.network, boundary.module, images_NCHW)
+def _cut_behind(
+    prefix: Sequence[Call], features: Boundary, backbone: Backbone, images_NCHW: Tensor
+) -> Boundary | None:
+    """The boundary behind the last of these calls; None where more than its output passes.
 
+    `features` is the one behind the whole network.
+    """
+    *skipped, last = prefix
+    network = backbone.network
+    network.eval()
+    held = output_at(network, last.module, images_NCHW)
+    boundary = replace(
+        features,
+        module=last.module,
+        shape=tuple(held.shape[1:]),
+        dtype=held.dtype,
+        axes=axes_in_memory(held),
+        skipped=tuple((call.module, call.output) for call in skipped),
+    )
+    version, flops = held._version, FlopCounterMode(display=False)
 
-def run_rest(backbone: Backbone, boundary: Boundary, activations: Tensor) -> Tensor:
-    """The features of images whose activations (N, *boundary.shape) at the boundary these are."""
-    if not boundary.module:
-        return activations
-    count, side = len(activations), backbone.preprocessing["image_size"]
-    answers: dict[str, Callable[..., Any]] = {
-        name: partial(_placeholder, shapes, activations) for name, shapes in boundary.skipped.items()
-    }
-    answers[boundary.module] = lambda *inputs, **named: activations
-    with _answering(backbone.network, answers):
-        return backbone.network(activations.new_zeros(()).expand(count, 3, side, side))
+    def rest() -> Tensor:
+        with flops:
+            return run_rest(network, boundary, held)
+
+    set_modes(backbone, len(backbone.stages) - features.frozen_stages, freeze_bn=False)
+    try:
+        if first_difference(network, partial(network, images_NCHW), rest) is not None:
+            return None
+    except Exception:  # whatever a network's own code says to placeholders
+        return None
+    spared = features.total_flops - flops.get_total_flops() // len(images_NCHW)
+    return replace(boundary, is_overwritten=held._version != version, prefix_flops=spared)
 
 
 def differs(backbone: Backbone, boundary: Boundary, images_NCHW: Tensor) -> str | None:
     """What is not bit for bit the same with the network cut, on these images; None: nothing.
 
-    Compared are the features and the gradients of every parameter behind the boundary, in evaluation mode.
+    Compared are the features in evaluation, and in training the features, the gradient of every parameter of
+    the later stages, running statistics, and whether as many random numbers are drawn.
     """
     if not boundary.module:
         return None
-    later = [name for stage in backbone.stages[boundary.frozen_stages :] for name in stage.parameters]
-    parameters = [backbone.network.get_parameter(name) for name in later]
-    with evaluating(backbone.network), _only_trainable(backbone.network, parameters):
-        whole = backbone.network(images_NCHW)
+    network, num_open = backbone.network, len(backbone.stages) - boundary.frozen_stages
+    if len(images_NCHW) == 1:
+        images_NCHW = images_NCHW.repeat(2, 1, 1, 1)  # from one value a batch norm can not learn
+    with unchanged(backbone):
+        freeze_all_but_last(backbone, num_open)
+        network.eval()
+        held = activations(backbone, boundary, images_NCHW)
+        stored = held.clone(memory_format=torch.contiguous_format)
+        whole, rest = partial(network, images_NCHW), partial(run_rest, network, boundary, stored)
         try:
-            rest = run_rest(backbone, boundary, activations(backbone, boundary, images_NCHW))
-        except Exception as error:  # whatever a network's own code says to a placeholder
-            return f"{boundary.module} does not stand on its own ({type(error).__name__}: {error})"
-        if not torch.equal(whole, rest):
-            return f"behind {boundary.module} the features would differ"
-        gradients = [
-            torch.autograd.grad(features.float().square().sum(), parameters, allow_unused=True)
-            for features in (whole, rest)
-        ]
-    for name, expected, got in zip(later, *gradients, strict=True):
-        same = got is None if expected is None else got is not None and torch.equal(expected, got)
-        if not same:
-            return f"behind {boundary.module} the gradient of {name} would differ"
+            for mode, learns in (("evaluation", False), ("training", True)):
+                if learns:
+                    set_modes(backbone, num_open, freeze_bn=False)
+                with torch.set_grad_enabled(learns):
+                    what = first_difference(network, whole, rest)
+                if what is not None:
+                    return f"behind {boundary.module} {what} would differ in {mode}"
+        except Exception as error:  # whatever a network's own code says to placeholders
+            return f"behind {boundary.module} the network does not run ({type(error).__name__}: {error})"
     return None
-
-
-def _output_of(network: nn.Module, module: str, images_NCHW: Tensor) -> Tensor:
-    """The output of a module, without running what comes after it."""
-
-    def stop(_: nn.Module, inputs: Any, output: Tensor) -> None:
-        raise _Reached(output)
-
-    hook = network.get_submodule(module).register_forward_hook(stop)
-    try:
-        network(images_NCHW)
-    except _Reached as reached:
-        return reached.output
-    finally:
-        hook.remove()
-    raise AssertionError(f"{module} was not reached")
-
-
-class _Reached(Exception):
-    """The boundary, in the middle of a forward pass."""
-
-    def __init__(self, output: Tensor) -> None:
-        super().__init__()
-        self.output = output
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode, afterwards each module as it was."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextmanager
-def _only_trainable(network: nn.Module, parameters: list[nn.Parameter]) -> Iterator[None]:
-    """Gradients for these parameters alone, afterwards for those as before."""
-    before = {parameter: parameter.requires_grad for parameter in network.parameters()}
-    network.requires_grad_(False)
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for parameter, required in before.items():
-            parameter.requires_grad_(required)
-
-
-@contextmanager
-def _answering(network: nn.Module, answers: dict[str, Callable[..., Any]]) -> Iterator[None]:
-    """Modules give these answers instead of computing."""
-    modules = [network.get_submodule(name) for name in answers]
-    for module, answer in zip(modules, answers.values(), strict=True):
-        module.forward = answer
-    try:
-        yield
-    finally:
-        for module in modules:
-            del module.forward
-
-
-def _placeholder(shapes: Any, activations: Tensor, *inputs: Any, **named: Any) -> Any:
-    """Zeros of these shapes, but for as many images as there are activations; without memory."""
-    zero, count = activations.new_zeros(()), len(activations)
-    return tree_map(
-        lambda shape: zero.expand(count, *shape[1:]),
-        shapes,
-        is_leaf=lambda node: isinstance(node, torch.Size),
-    )
-
-
-def _is_for_one_image(output: Any) -> bool:
-    """Whether the first axis of every tensor counts images."""
-    return all(tensor.shape[:1] == (1,) for tensor in tree_leaves(output) if isinstance(tensor, Tensor))
-
-
-def _recorded(network: nn.Module, image_13HW: Tensor) -> list[_Call]:
-    """Every call of every module in a forward pass, in the order in which they end."""
-    time = iter(range(10**9))
-    running: list[tuple[str, int]] = []
-    calls: list[_Call] = []
-
-    def begin(name: str, module: nn.Module, inputs: Any) -> None:
-        running.append((name, next(time)))
-
-    def end(module: nn.Module, inputs: Any, output: Any) -> None:
-        name, began = running.pop()
-        calls.append(_Call(name, began, next(time), output))
-
-    named = [(name, module) for name, module in network.named_modules() if name]
-    hooks = [module.register_forward_pre_hook(partial(begin, name)) for name, module in named]
-    hooks += [module.register_forward_hook(end) for _, module in named]
-    try:
-        network(image_13HW)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return calls
-
-
-def _first_use(network: nn.Module, calls: list[_Call], later: tuple[Stage, ...]) -> int:
-    """When the first module begins that owns a parameter of the later stages."""
-    owners = {name.rpartition(".")[0] for stage in later for name in stage.parameters}
-    uses = [call.began for call in calls if call.module in owners]
-    if not uses:
-        raise NoBoundary("its later stages are not modules of their own")
-    return min(uses)
-
-
-def _outermost(calls: list[_Call], last: _Call) -> list[_Call]:
-    """Of the calls before the last one those that no other one contains, of modules that are called once."""
-    names = [call.module for call in calls]
-    whole: list[_Call] = []
-    end = last.began
-    for call in reversed(calls):
-        if call.ended < end and names.count(call.module) == 1 and _is_for_one_image(call.output):
-            whole.append(call)
-            end = call.began
-    return whole
-
-
-def _flops(run: Callable[[Tensor], Tensor], image_13HW: Tensor) -> int:
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with FlopCounterMode(display=False) as counter:
-        run(image_13HW)
-    return int(counter.get_total_flops())

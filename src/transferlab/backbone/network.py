@@ -11,8 +11,8 @@ from timm.data import resolve_data_config
 from timm.models import register_model
 from torch import nn
 
-from transferlab.backbone.boundary import Boundary, run_rest
 from transferlab.backbone.checkpointing import checkpoint_gradients
+from transferlab.backbone.cut import Boundary, run_rest
 from transferlab.backbone.hub import why_unreachable
 from transferlab.backbone.small_convnet import mnist_convnet
 from transferlab.backbone.stages import Stage, ordered_stages
@@ -92,7 +92,7 @@ class Backbone(nn.Module):
         With `starts_at` it takes activations `(N, *starts_at.shape)` at that boundary instead of images.
         """
         if self.starts_at is not None:
-            return run_rest(self, self.starts_at, images_NCHW)
+            return run_rest(self.network, self.starts_at, images_NCHW)
         return self.network(images_NCHW)
 
     def _checkpoint_gradients(self) -> None:
