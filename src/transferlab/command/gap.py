@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transferlab.command.arguments import folder_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
@@ -43,7 +43,8 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
-    folder, places, overrides = _parsed(list(arguments))
+    folder, rest = folder_and_rest(list(arguments), verb="gap", into="gaps")
+    places, overrides = _places_and_overrides(rest)
     trained = Run(places[0]) if len(places) == 1 else None
     if trained is not None and not (trained.path / "model.safetensors").is_file():
         raise UserError(f"{trained.path}: this is not a finished run. Give one, or two folders of images.")
@@ -66,30 +67,18 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parsed(arguments: list[str]) -> tuple[Path, list[str], list[str]]:
-    """The folder to write to, the folders to look at, and the overrides."""
-    folder = Path("gaps") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    places, overrides = [], []
-    while arguments:
-        argument = arguments.pop(0)
-        name, equals, value = argument.partition("=")
-        if name == "--out":
-            if not equals and not arguments:
-                raise UserError("--out needs a folder: --out DIR.")
-            folder = Path(value if equals else arguments.pop(0))
-        elif argument.startswith("-"):
-            raise UserError(f"{argument}: there is no such option. transferlab gap --help lists them.")
-        elif equals:
-            overrides.append(argument)
-        elif not Path(argument).is_dir():
-            raise UserError(f"{argument}: there is no such folder.")
-        else:
-            places.append(argument)
+def _places_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The folders to look at, and what is said of the config."""
+    overrides = [argument for argument in arguments if "=" in argument]
+    places = [argument for argument in arguments if "=" not in argument]
+    for place in places:
+        if not Path(place).is_dir():
+            raise UserError(f"{place}: there is no such folder.")
     if len(places) > 2:
         raise UserError(f"transferlab gap compares two folders, not {len(places)}.")
     if len(places) == 1 and overrides:
         raise UserError(f"{overrides[0]}: a run has its own config. Leave it out.")
-    return folder, places, overrides
+    return places, overrides
 
 
 def _show(measured: Sequence[Measured]) -> None:

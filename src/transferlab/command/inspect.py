@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from datetime import datetime
-from pathlib import Path
 
+from transferlab.command.arguments import folder_and_rest
 from transferlab.config.compose import compose_checked
-from transferlab.run.errors import UserError
 
 HELP = """\
 transferlab inspect data.root=DIR
@@ -30,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
-    folder, overrides = _out_and_overrides(list(arguments))
+    folder, overrides = folder_and_rest(list(arguments), verb="inspect", into="inspections")
     if not any(argument.startswith(("data=", "experiment=")) for argument in overrides):
         overrides.insert(0, "data=folder")
     composed = compose_checked(overrides)
@@ -48,20 +46,3 @@ def run(arguments: Sequence[str]) -> int:
     (folder / "inspection.html").write_text(as_html(inspection), encoding="utf-8")
     sys.stdout.write(f"{folder / 'inspection.html'}\n")
     return 1 if inspection.problems else 0
-
-
-def _out_and_overrides(arguments: list[str]) -> tuple[Path, list[str]]:
-    folder = Path("inspections") / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    overrides = []
-    while arguments:
-        argument = arguments.pop(0)
-        name, equals, value = argument.partition("=")
-        if name == "--out":
-            if not equals and not arguments:
-                raise UserError("--out needs a folder: --out DIR.")
-            folder = Path(value if equals else arguments.pop(0))
-        elif argument.startswith("-"):
-            raise UserError(f"{argument}: there is no such option. transferlab inspect --help lists them.")
-        else:
-            overrides.append(argument)
-    return folder, overrides
