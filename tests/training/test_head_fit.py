@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from tests.training.processes import command, in_child
-from tests.training.test_resume import TINY
+from tests.training.processes import command, in_child, kill_at_call, was_killed
+from tests.training.test_resume import TINY, assert_same
 from transferlab.run.folder import Run
 from transferlab.training import api
+from transferlab.training.head_fitting.alone import AloneLearner
 
 PROBE = [*TINY, "backbone.name=test_resnet", "data=digits", "strategy=feature_extraction"]
 
@@ -79,6 +80,19 @@ def test_the_second_run_computes_no_features():
     assert "running the frozen layers" not in shown
     assert before.items() <= shards().items()
     assert Run("one").result["test"] != Run("two").result["test"]
+
+
+def test_killed_in_the_fit_of_a_head_and_resumed():
+    train("alone")
+
+    def killed() -> None:
+        kill_at_call(AloneLearner, "train_epoch", 2)
+        api.train([*PROBE, "hydra.run.dir=killed"])
+
+    assert was_killed(in_child(killed))
+    assert Run("killed").status == "running"
+    assert in_child(lambda: api.resume("killed")) == 0
+    assert_same("killed", "alone")
 
 
 def test_damaged_features_are_computed_again():

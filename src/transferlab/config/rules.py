@@ -25,6 +25,11 @@ NEEDS_TARGET = frozenset(
         "transferlab.strategy.objective.self_training.SelfTraining",
     }
 )
+# Those of them that act on the features alone, not on the head
+ADAPTS_FEATURES = NEEDS_TARGET - {
+    "transferlab.strategy.objective.mcc.MCC",
+    "transferlab.strategy.objective.self_training.SelfTraining",
+}
 _WEIGHTS = ("hub", "random", "shipped")
 
 
@@ -78,6 +83,18 @@ def _target_is_there(config: dict[str, Any]) -> Iterator[str]:
             f"strategy.objective: {name} needs an unlabelled target domain, and this data has none. "
             "Choose data with two domains: data=digits_domains, or data=domains data.source.root=DIR "
             "data.target.root=DIR."
+        )
+
+
+def _bn_has_two_domains(config: dict[str, Any]) -> Iterator[str]:
+    objective = (config["strategy"].get("objective") or {}).get("_target_", "")
+    bn = config["strategy"].get("bn")
+    ours_on_one_domain = objective.startswith("transferlab.") and objective not in NEEDS_TARGET
+    if bn in ("separate", "domain_specific") and ours_on_one_domain:
+        name = objective.rpartition(".")[2]
+        yield (
+            f"strategy.bn={bn}: {name} sees one domain alone. Leave it out, or choose an objective that "
+            "adapts: strategy=dann."
         )
 
 
@@ -179,6 +196,18 @@ def _rates_can_act(config: dict[str, Any]) -> Iterator[str]:
         yield "strategy.penalty.l2_sp.strength has no effect: no stage of the backbone is trained."
 
 
+def _adaptation_can_act(config: dict[str, Any]) -> Iterator[str]:
+    objective = (config["strategy"].get("objective") or {}).get("_target_", "")
+    unfreezing = (config["strategy"].get("unfreezing") or {}).get("_target_", "")
+    if objective in ADAPTS_FEATURES and unfreezing.endswith(".NoStage"):
+        name = objective.rpartition(".")[2]
+        yield (
+            f"strategy.objective: {name} adapts the backbone's features, and no stage of it is trained, so "
+            "the target has no effect. strategy/unfreezing=last trains some; strategy=mcc and "
+            "strategy=self_training adapt the head as well."
+        )
+
+
 def _stages_can_open(config: dict[str, Any]) -> Iterator[str]:
     unfreezing, epochs = config["strategy"].get("unfreezing") or {}, config["trainer"].get("max_epochs")
     every = unfreezing.get("every_epochs")
@@ -210,6 +239,7 @@ _RULES = (
     _weights_exist,
     _scratch_has_no_weights,
     _target_is_there,
+    _bn_has_two_domains,
     _folders_exist,
     _epochs_are_bounded,
     _ranges,
@@ -234,5 +264,6 @@ _NOTICES = (
     _random_weights_are_meant,
     _rates_can_act,
     _stages_can_open,
+    _adaptation_can_act,
     _warmup_fits,
 )

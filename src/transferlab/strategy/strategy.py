@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.objective.domains import BatchNorm
 from transferlab.strategy.parts import Head, Objective, Solver, Unfreezing
 
 
@@ -22,7 +23,7 @@ class Strategy:
         start_from: `weights`, or `random` to train from scratch.
         selection: the epoch whose weights are kept: that of the lowest validation loss, or the last.
         head_dropout: share of the features dropped before the head, in training.
-        bn: whether batch norms of trainable stages use the batch's statistics (`mixed`) or are frozen.
+        bn: which statistics the batch norms of trainable stages use; see `Domains`.
     """
 
     head: Head
@@ -33,7 +34,7 @@ class Strategy:
     start_from: Literal["weights", "random"] = "weights"
     selection: Literal["val_loss", "last"] = "val_loss"
     head_dropout: float = 0.0
-    bn: Literal["mixed", "frozen"] = "mixed"
+    bn: BatchNorm = "mixed"
 
     @property
     def solver(self) -> Solver:

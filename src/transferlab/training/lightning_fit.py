@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -11,6 +12,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
+from transferlab.strategy.objective.critic_health import critic_warnings
 from transferlab.training.build import Experiment
 from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.distributed import launched_by_file
@@ -50,6 +52,7 @@ def fit_by_lightning(
         with launched_by_file(run, config.get("allow") or []):
             earlier = _fit(trainer, module, loaders, checkpoint)
             write_history(module.history, run)
+            recording.note(*critic_warnings(module.history))
             if prefix is not None and not never_opens(experiment):
                 prefix.release()
             _load_selected_weights(module, run)
@@ -97,7 +100,9 @@ def _load_selected_weights(module: TransferModule, run: Run) -> None:
 def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, part: str) -> Predictions:
     """What the module says of every sample of a part, in the order of the samples; each exactly once."""
     loaders.test_part = part
-    trainer.test(module, datamodule=loaders, verbose=False)
+    on_source = module.objective.domains.on_source(module.network)
+    with on_source if part in ("val", "source_test") else nullcontext():
+        trainer.test(module, datamodule=loaders, verbose=False)
     probabilities_NC, labels_N = module.outputs.gathered()
     data = loaders.data
     return Predictions(data.samples(part), labels_N, probabilities_NC, tuple(data.classes))

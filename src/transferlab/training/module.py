@@ -139,6 +139,14 @@ class TransferModule(pl.LightningModule):
         self._add_up({"loss": loss} | terms | losses.observed)
         return loss
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """As in Lightning; then the objective follows the network, before a checkpoint can be written.
+
+        Not in `on_train_batch_end`: callbacks come first there, and a checkpoint would lack this step.
+        """
+        super().optimizer_step(*args, **kwargs)
+        self.objective.after_step(self.network, self.global_step + 1)
+
     def _refuse_nan(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
         if not torch.isfinite(loss):
             bad = [name for name, term in terms.items() if not torch.isfinite(term)]
@@ -155,9 +163,11 @@ class TransferModule(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.outputs.clear()
         agree_on_buffers(self.network)
+        agree_on_buffers(self.objective.domains)
 
     def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        self.outputs.add(self.network(batch["image"]), batch)
+        with self.objective.domains.on_source(self.network):
+            self.outputs.add(self.network(batch["image"]), batch)
 
     def on_validation_epoch_end(self) -> None:
         probabilities_NC, labels_N = self.outputs.gathered()
