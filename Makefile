@@ -19,7 +19,7 @@ test-slow: $(READY)  ## everything else that this machine can run; data needs ..
 	$(PYTEST) -m "(slow or data) and not gpu and not slurm and not browser"
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/data_loading.py
+	for bench in data_loading features heads training_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
 
 check: $(READY)  ## lint, format, types, spelling
 	$(BIN)/ruff check .
