@@ -82,9 +82,11 @@ def job(number: int, optimizer: str, *, seed: int) -> HeadJob:
     return HeadJob(head=head, objective=objective, learning_rates=rates, seed=seed)
 
 
-def together(jobs: Sequence[HeadJob], epochs: int) -> list[HeadFit]:
-    """By transferlab: histories, figures on the validation samples, the weights of the last epoch."""
-    return fit_heads(jobs, TRAIN, VAL, order=order, max_epochs=epochs, fit=FitSettings(), selection="last")
+def by_transferlab(jobs: Sequence[HeadJob]) -> list[HeadFit]:
+    """Histories with the figures on the validation samples, and the weights of the last epoch."""
+    return fit_heads(
+        jobs, TRAIN, VAL, order=order, max_epochs=NUM_EPOCHS, fit=FitSettings(), selection="last"
+    )
 
 
 def torch_optimizer(head: nn.Linear, rates: LearningRates) -> torch.optim.Optimizer:
