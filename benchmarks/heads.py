@@ -268,7 +268,7 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     rows = [row for optimizer in OPTIMIZERS for row in rows_of(optimizer, rounds)]
-    write("heads", "x", rows)
+    write("heads", "Linear heads on features that are computed already", rows)
 
 
 if __name__ == "__main__":
