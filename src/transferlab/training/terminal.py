@@ -26,6 +26,7 @@ _SETTLED = (
     ".*find_unused_parameters=True was specified.*",
     ".*Please use `isinstance.treespec, TreeSpec.`.*",
     ".*isinstance.treespec, LeafSpec.*",
+    ".*The `srun` command is available on your system but is not used.*",
 )
 
 
