@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from transferlab.config import places, resolvers
 from transferlab.config.allowed import ALLOWED, is_allowed
 from transferlab.config.check import GIVEN
-from transferlab.config.rules import NEEDS_TARGET
+from transferlab.config.domain_rules import NEEDS_TARGET
 from transferlab.config.signature import signature
 
 FILES = sorted(places.shipped().rglob("*.yaml"))

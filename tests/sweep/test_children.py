@@ -125,6 +125,9 @@ def test_killing_a_child_and_one_that_is_gone(warm):
 def test_requests_to_end_are_noted_for_a_while():
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    inherited = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background job ignores it
     try:
         before = [signal.getsignal(number) for number in numbers]
         with children.requests_to_end() as noted:
@@ -134,6 +137,7 @@ def test_requests_to_end_are_noted_for_a_while():
         assert [signal.getsignal(number) for number in numbers] == before
     finally:
         signal.signal(signal.SIGHUP, ignored)
+        signal.signal(signal.SIGINT, inherited)
 
 
 @pytest.mark.slow

@@ -57,12 +57,13 @@ def logistic_contradictions(config: dict[str, Any]) -> Iterator[str]:
             "data.sampling=balanced: strategy/head=logistic sees every sample once. Set "
             f"data.sampling=uniform and strategy.objective.class_weights=balanced, {_OTHER_HEAD}"
         )
-    for path, value in (
-        ("strategy.objective.label_smoothing", objective.get("label_smoothing")),
-        ("strategy.head_dropout", strategy.get("head_dropout")),
+    for path, value, none in (
+        ("strategy.objective.label_smoothing", objective.get("label_smoothing"), "0"),
+        ("strategy.head_dropout", strategy.get("head_dropout"), "0"),
+        ("strategy.bottleneck_units", strategy.get("bottleneck_units"), "null"),
     ):
         if value:
-            yield f"{path}={value}: strategy/head=logistic has none. Set {path}=0, {_OTHER_HEAD}"
+            yield f"{path}={value}: strategy/head=logistic has none. Set {path}={none}, {_OTHER_HEAD}"
 
 
 def idle_with_logistic(config: dict[str, Any], given: Collection[str]) -> Iterator[str]:

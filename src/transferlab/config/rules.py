@@ -11,25 +11,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from transferlab.config.domain_rules import domain_contradictions, idle_with_domains
 from transferlab.config.head_rules import idle_with_logistic, logistic_contradictions
 
-# Objectives that learn from unlabelled target samples; a test holds this equal to their `uses_target`
-NEEDS_TARGET = frozenset(
-    {
-        "transferlab.strategy.objective.cdan.CDAN",
-        "transferlab.strategy.objective.dan.DAN",
-        "transferlab.strategy.objective.dann.DANN",
-        "transferlab.strategy.objective.deep_coral.DeepCORAL",
-        "transferlab.strategy.objective.mcc.MCC",
-        "transferlab.strategy.objective.mdd.MDD",
-        "transferlab.strategy.objective.self_training.SelfTraining",
-    }
-)
-# Those of them that act on the features alone, not on the head
-ADAPTS_FEATURES = NEEDS_TARGET - {
-    "transferlab.strategy.objective.mcc.MCC",
-    "transferlab.strategy.objective.self_training.SelfTraining",
-}
 _WEIGHTS = ("hub", "random", "shipped")
 
 
@@ -75,29 +59,6 @@ def _scratch_has_no_weights(config: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _target_is_there(config: dict[str, Any]) -> Iterator[str]:
-    objective = (config["strategy"].get("objective") or {}).get("_target_")
-    if objective in NEEDS_TARGET and config["data"].get("target") is None:
-        name = objective.rpartition(".")[2]
-        yield (
-            f"strategy.objective: {name} needs an unlabelled target domain, and this data has none. "
-            "Choose data with two domains: data=digits_domains, or data=domains data.source.root=DIR "
-            "data.target.root=DIR."
-        )
-
-
-def _bn_has_two_domains(config: dict[str, Any]) -> Iterator[str]:
-    objective = (config["strategy"].get("objective") or {}).get("_target_", "")
-    bn = config["strategy"].get("bn")
-    ours_on_one_domain = objective.startswith("transferlab.") and objective not in NEEDS_TARGET
-    if bn in ("separate", "domain_specific") and ours_on_one_domain:
-        name = objective.rpartition(".")[2]
-        yield (
-            f"strategy.bn={bn}: {name} sees one domain alone. Leave it out, or choose an objective that "
-            "adapts: strategy=dann."
-        )
-
-
 def _folders_exist(config: dict[str, Any]) -> Iterator[str]:
     data = config["data"]
     places = {"data.root": data.get("root")}
@@ -132,6 +93,7 @@ def _ranges(config: dict[str, Any]) -> Iterator[str]:
         "data.fraction",
         "trainer.accumulate_grad_batches",
         "strategy.learning_rates.base",
+        "strategy.bottleneck_units",
     )
     not_negative = (
         "data.num_workers",
@@ -196,18 +158,6 @@ def _rates_can_act(config: dict[str, Any]) -> Iterator[str]:
         yield "strategy.penalty.l2_sp.strength has no effect: no stage of the backbone is trained."
 
 
-def _adaptation_can_act(config: dict[str, Any]) -> Iterator[str]:
-    objective = (config["strategy"].get("objective") or {}).get("_target_", "")
-    unfreezing = (config["strategy"].get("unfreezing") or {}).get("_target_", "")
-    if objective in ADAPTS_FEATURES and unfreezing.endswith(".NoStage"):
-        name = objective.rpartition(".")[2]
-        yield (
-            f"strategy.objective: {name} adapts the backbone's features, and no stage of it is trained, so "
-            "the target has no effect. strategy/unfreezing=last trains some; strategy=mcc and "
-            "strategy=self_training adapt the head as well."
-        )
-
-
 def _stages_can_open(config: dict[str, Any]) -> Iterator[str]:
     unfreezing, epochs = config["strategy"].get("unfreezing") or {}, config["trainer"].get("max_epochs")
     every = unfreezing.get("every_epochs")
@@ -238,8 +188,7 @@ _RULES = (
     _backbone_is_named,
     _weights_exist,
     _scratch_has_no_weights,
-    _target_is_there,
-    _bn_has_two_domains,
+    domain_contradictions,
     _folders_exist,
     _epochs_are_bounded,
     _ranges,
@@ -259,11 +208,11 @@ def _best_depth_is_kept(config: dict[str, Any]) -> Iterator[str]:
 
 
 _NOTICES = (
+    idle_with_domains,
     _best_depth_is_kept,
     _patience_can_act,
     _random_weights_are_meant,
     _rates_can_act,
     _stages_can_open,
-    _adaptation_can_act,
     _warmup_fits,
 )

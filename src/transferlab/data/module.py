@@ -246,7 +246,9 @@ class DataModule:
             share=share,
         )
 
-    def evaluation_dataloader(self, part: str, share: Share = ALONE) -> DataLoader[Any]:
+    def evaluation_dataloader(
+        self, part: str, share: Share = ALONE, *, with_labels: bool = True
+    ) -> DataLoader[Any]:
         """Every sample of a part once, in order, without augmentation.
 
         Parts: train, val, test and, with a target, source_test, target_train, target_val.
@@ -255,7 +257,8 @@ class DataModule:
         samples = self.images(part) if stored is None else Activations(self._catalogs[part], stored)
         workers = choose_workers(self.num_workers, in_memory=self._in_memory(part))
         batches = EvaluationBatches(len(samples), batch_size=self.batch_size, share=share)
-        return batch_loader(EvaluationSet(samples), batches, num_workers=workers, collate=as_is)
+        dataset = EvaluationSet(samples, with_labels=with_labels)
+        return batch_loader(dataset, batches, num_workers=workers, collate=as_is)
 
     def prepared(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """Images to normalised floats; mixed ones get {"label_probabilities": float (N, num_classes)}."""

@@ -5,10 +5,6 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold
-from sklearn.preprocessing import StandardScaler
 
 from transferlab.run.randomness import derived_seed
 
@@ -35,6 +31,9 @@ def target_probabilities(
     Returns:
         Arrays (N,) and (M,), in [1e-6, 1 - 1e-6].
     """
+    from sklearn.model_selection import StratifiedKFold
+    from sklearn.preprocessing import StandardScaler
+
     features = StandardScaler().fit_transform(np.concatenate([source_ND, target_MD]).astype(np.float64))
     is_target = np.repeat([False, True], [len(source_ND), len(target_MD)])
     num_folds = min(NUM_FOLDS, len(source_ND), len(target_MD))
@@ -48,6 +47,9 @@ def target_probabilities(
 def _out_of_fold(
     features: np.ndarray, is_target: np.ndarray, splits: list[tuple[np.ndarray, np.ndarray]], strength: float
 ) -> np.ndarray:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     probabilities = np.empty(len(features))
     for seen, unseen in splits:
         classifier = LogisticRegression(C=strength, class_weight="balanced", max_iter=MAX_ITERATIONS)

@@ -46,6 +46,11 @@ class Run:
         return self.path / "checkpoints" / "best.ckpt"
 
     @property
+    def epoch_predictions(self) -> Path:
+        """What each epoch predicted for unlabelled target samples."""
+        return self.path / "predictions" / "epochs"
+
+    @property
     def result(self) -> dict[str, Any]:
         """What result.json says; empty before the run has begun to write it."""
         file = self.path / "result.json"

@@ -9,6 +9,8 @@ from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.domains import BatchNorm
 from transferlab.strategy.parts import Head, Objective, Solver, Unfreezing
 
+Selection = Literal["val_loss", "last", "entropy", "information_maximisation", "snd", "dev", "oracle"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
@@ -21,7 +23,10 @@ class Strategy:
         penalty: what is added for the weights themselves, by name.
         learning_rates: how fast each group of parameters learns, and by which optimizer.
         start_from: `weights`, or `random` to train from scratch.
-        selection: the epoch whose weights are kept: that of the lowest validation loss, or the last.
+        selection: the epoch whose weights are kept: the last, that of the lowest validation loss (of the
+            source, where there are two domains), or the best by another of `evaluation.selection.CRITERIA`.
+        bottleneck_units: features that a layer between backbone and head gives, which is what an adaptation
+            compares; None: no such layer.
         head_dropout: share of the features dropped before the head, in training.
         bn: which statistics the batch norms of trainable stages use; see `Domains`.
     """
@@ -32,7 +37,8 @@ class Strategy:
     learning_rates: LearningRates
     penalty: dict[str, Any] = field(default_factory=dict)
     start_from: Literal["weights", "random"] = "weights"
-    selection: Literal["val_loss", "last"] = "val_loss"
+    selection: Selection = "val_loss"
+    bottleneck_units: int | None = None
     head_dropout: float = 0.0
     bn: BatchNorm = "mixed"
 

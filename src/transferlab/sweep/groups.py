@@ -12,7 +12,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.rules import NEEDS_TARGET
 from transferlab.training.needs_lightning import needs_no_lightning
 
 # What the jobs of a group may differ in, and `name`, which follows from the options chosen
@@ -62,7 +61,8 @@ def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
         features.get("cache", "off") != "off"
         and _is_frozen(strategy.get("unfreezing") or {})
         and head.get("_target_") in GRADIENT_HEADS
-        and (strategy.get("objective") or {}).get("_target_") not in NEEDS_TARGET
+        and data.get("target") is None
+        and strategy.get("bottleneck_units") is None
         and (features.get("views") is not None or _stays_as_it_is(data.get("augmentation") or {}))
         and not any((data.get("mixing") or {}).get(name) for name in ("mixup_alpha", "cutmix_alpha"))
         and not config["fit"].get("compile")

@@ -13,7 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.backbone.classifier import Classifier, make_bottleneck
 from transferlab.backbone.network import Backbone
 from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
@@ -81,11 +81,13 @@ def build_like(first: Experiment, config: DictConfig) -> Experiment:
 def _network(backbone: Backbone, strategy: Strategy, data: DataModule, seed: int) -> Classifier:
     """The backbone with a fresh head; the strategy's parts learn of both."""
     torch.manual_seed(derived_seed("head", seed))
-    head = strategy.head.build(backbone.num_features, data.num_classes)
-    network = Classifier(backbone, head, head_dropout=strategy.head_dropout)
+    units, num_features = strategy.bottleneck_units, strategy.bottleneck_units or backbone.num_features
+    bottleneck = None if units is None else make_bottleneck(backbone.num_features, units)
+    head = strategy.head.build(num_features, data.num_classes)
+    network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
     balanced = data.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(data.class_counts) if balanced else data.class_counts
-    strategy.objective.build(backbone.num_features, torch.as_tensor(counts_C))
+    strategy.objective.build(num_features, torch.as_tensor(counts_C))
     if strategy.objective.uses_target:
         strategy.objective.domains = Domains(network, bn=strategy.bn)
     strategy.objective.remember(network)

@@ -1,7 +1,7 @@
 """Checkpoints from which a killed run goes on bit-identically.
 
-`last.ckpt` is written at each epoch's end and, by time or steps, within it; `best.ckpt` is the one of the
-lowest validation loss. Never on an epoch's last batch (Lightning would skip the validation after a resume)
+`last.ckpt` is written at each epoch's end and, by time or steps, within it; `best.ckpt` is the one that the
+selection keeps. Never on an epoch's last batch (Lightning would skip the validation after a resume)
 and never inside an accumulation of gradients (they are not in a checkpoint).
 """
 
@@ -17,17 +17,18 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from transferlab.strategy.strategy import Selection
 from transferlab.training.module import TransferModule
 from transferlab.training.settings import FitSettings
-from transferlab.training.stopping import best_epoch
+from transferlab.training.stopping import selected_epoch
 
 
 class Checkpoints(Checkpoint):
     """Writes `last.ckpt` and `best.ckpt` into a folder; a reader sees the old one or the new one."""
 
-    def __init__(self, folder: Path, settings: FitSettings, *, keep_best: bool) -> None:
+    def __init__(self, folder: Path, settings: FitSettings, *, selection: Selection) -> None:
         super().__init__()
-        self.folder, self.settings, self.keep_best = folder, settings, keep_best
+        self.folder, self.settings, self.selection = folder, settings, selection
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(
@@ -46,7 +47,8 @@ class Checkpoints(Checkpoint):
         """Save after the validation, when the module has added the epoch to its history."""
         assert isinstance(pl_module, TransferModule)
         newest = len(pl_module.history) - 1
-        self._save(trainer, is_best=self.keep_best and best_epoch(pl_module.history) == newest)
+        selected = self.selection != "last" and selected_epoch(pl_module.history, self.selection) == newest
+        self._save(trainer, is_best=selected)
 
     def _due(self, done: int, trainer: pl.Trainer) -> bool:
         every = self.settings.checkpoint_every_steps

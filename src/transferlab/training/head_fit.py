@@ -38,6 +38,8 @@ def fits_head_alone(config: DictConfig, experiment: Experiment) -> bool:
         return False
     if experiment.strategy.solver == "lbfgs":
         return True
+    if experiment.data.has_target or experiment.strategy.bottleneck_units is not None:
+        return False  # each epoch's predictions for the target are recorded; a bottleneck is no head
     kept = experiment.features.cache != "off" and why_not_kept(experiment, config) is None
     return kept and needs_no_lightning(config)
 
@@ -82,7 +84,7 @@ def fit_heads_of(
             max_epochs=config.trainer.max_epochs,
             min_epochs=config.trainer.min_epochs,
             fit=first.fit,
-            selection=first.strategy.selection,
+            selection="last" if first.strategy.selection == "last" else "val_loss",
             on_epoch=on_epoch,
         )
     seconds = (time.perf_counter() - started) / len(fits)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.objective.critic_health import critic_warnings
 from transferlab.training.build import Experiment
 from transferlab.training.checkpoints import load_checkpoint
-from transferlab.training.distributed import launched_by_file
+from transferlab.training.distributed import is_worker, launched_by_file
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
 from transferlab.training.outcome import Outcome, evaluated_parts
@@ -24,6 +25,8 @@ from transferlab.training.prefix_policy import never_opens
 from transferlab.training.record import write_history
 from transferlab.training.recording import Recording
 from transferlab.training.stopping import is_over
+from transferlab.training.target_record import epoch_table, selected_by_each
+from transferlab.training.target_watch import TargetWatch, watched_parts
 from transferlab.training.terminal import quiet_libraries
 from transferlab.training.trainer import make_trainer
 
@@ -44,9 +47,9 @@ def fit_by_lightning(
     """
     quiet_libraries()  # Lightning has set its own level when it was imported
     config, run = recording.config, recording.run
-    module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed)
+    module = _module(experiment, run)
     prefix = make_prefix(recording, experiment)
-    loaders = Loaders(experiment.data, prefix)
+    loaders = Loaders(experiment.data, prefix, watched=module.watch.parts if module.watch else ())
     try:
         trainer = make_trainer(config, run, module, recording.told, reload=prefix is not None)
         with launched_by_file(run, config.get("allow") or []):
@@ -62,7 +65,27 @@ def fit_by_lightning(
             }
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
-    return Outcome(module.history, predictions, seconds)
+    return Outcome(module.history, predictions, seconds, _on_target(module, experiment, run))
+
+
+def _on_target(module: TransferModule, experiment: Experiment, run: Run) -> dict[str, Any]:
+    """What each way to select an epoch gives on the target's test part; labels are joined here."""
+    if module.watch is None or "test" not in module.watch.parts or is_worker():
+        return {}
+    table = epoch_table(run.epoch_predictions, experiment.data, module.history)
+    if table.empty:  # no epoch was validated
+        return {}
+    write_atomically(run.path / "selection.csv", table.to_csv(index=False))
+    return {"target": selected_by_each(table)}
+
+
+def _module(experiment: Experiment, run: Run) -> TransferModule:
+    selection, watch = experiment.strategy.selection, None
+    if watched_parts(experiment.data, selection):
+        watch = TargetWatch(experiment.data, selection, run.epoch_predictions)
+    return TransferModule(
+        experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed, watch=watch
+    )
 
 
 def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoint: Path | None) -> float:
@@ -93,7 +116,7 @@ def _nothing_left(trainer: pl.Trainer, module: TransferModule) -> bool:
 
 def _load_selected_weights(module: TransferModule, run: Run) -> None:
     """Put the weights of the selected epoch into the module; the last ones are there already."""
-    if module.strategy.selection == "val_loss" and run.best_checkpoint.is_file():
+    if module.strategy.selection != "last" and run.best_checkpoint.is_file():
         module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
 
 
@@ -103,6 +126,6 @@ def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, part
     on_source = module.objective.domains.on_source(module.network)
     with on_source if part in ("val", "source_test") else nullcontext():
         trainer.test(module, datamodule=loaders, verbose=False)
-    probabilities_NC, labels_N = module.outputs.gathered()
+    probabilities_NC, labels_N, _ = module.tested.gathered()
     data = loaders.data
     return Predictions(data.samples(part), labels_N, probabilities_NC, tuple(data.classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,15 +21,19 @@ class Loaders(pl.LightningDataModule):
         data: loaded and bound.
         prefix: arranged for each epoch before its batches are asked for (with the trainer's
             `reload_dataloaders_every_n_epochs=1`); None: images throughout.
+        watched: parts of the target that each validation goes through as well, without their labels.
     """
 
-    def __init__(self, data: DataModule, prefix: FrozenPrefix | None = None) -> None:
+    def __init__(
+        self, data: DataModule, prefix: FrozenPrefix | None = None, *, watched: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.data = data
         self.prefix = prefix
+        self.watched = watched
         self.test_part = "test"  # what `Trainer.test` goes through
         self._train: DataLoader[Any] | None = None
-        self._val: DataLoader[Any] | None = None
+        self._val: list[DataLoader[Any]] | None = None
 
     def train_dataloader(self) -> DataLoader[Any]:
         if self._arranged_anew() or self._train is None:
@@ -36,9 +41,11 @@ class Loaders(pl.LightningDataModule):
             self._val = None
         return self._train
 
-    def val_dataloader(self) -> DataLoader[Any]:
+    def val_dataloader(self) -> list[DataLoader[Any]]:
         if self._val is None:
-            self._val = self.data.evaluation_dataloader("val", self._share)
+            self._val = [self.data.evaluation_dataloader("val", self._share)] + [
+                self.data.evaluation_dataloader(part, self._share, with_labels=False) for part in self.watched
+            ]
         return self._val
 
     def test_dataloader(self) -> DataLoader[Any]:

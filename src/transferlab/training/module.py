@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -20,9 +21,14 @@ from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.collecting import Outputs
 from transferlab.training.distributed import agree_on_buffers
+from transferlab.training.epoch_means import EpochMeans
 from transferlab.training.errors import loss_not_finite, predictions_not_finite
+from transferlab.training.gradient_norms import STEPS_BETWEEN, gradient_norms
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import is_over
+
+if TYPE_CHECKING:
+    from transferlab.training.target_watch import TargetWatch
 
 _STEPS_BETWEEN_CHECKS = 50  # on a GPU, looking at the loss means waiting for it
 
@@ -38,9 +44,18 @@ class TransferModule(pl.LightningModule):
         strategy: its objective and penalties are built and belong to this module from now on.
         fit: when to stop.
         seed: of dropout and the like.
+        watch: records what each epoch predicts for the target; None without a target.
     """
 
-    def __init__(self, network: Classifier, strategy: Strategy, fit: FitSettings, *, seed: int) -> None:
+    def __init__(
+        self,
+        network: Classifier,
+        strategy: Strategy,
+        fit: FitSettings,
+        *,
+        seed: int,
+        watch: TargetWatch | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.strategy = strategy
@@ -49,19 +64,23 @@ class TransferModule(pl.LightningModule):
         self.penalties = nn.ModuleDict(cast(Mapping[str, nn.Module], strategy.penalty))
         self.seed = seed
         self.history: list[dict[str, float]] = []
-        self.outputs = Outputs()
+        self.watch = watch
+        self.outputs = {
+            part: Outputs(with_features=watch is not None and watch.needs_features)
+            for part in ("val", *(watch.parts if watch else ()))
+        }
+        self.tested = Outputs()
         self.validation: dict[str, float] = {}
         self._open_stages = 0
         self._started = 0.0
-        self._sums: dict[str, torch.Tensor] = {}
-        self._batches = 0
+        self._means = EpochMeans()
         self._seconds = 0.0
         self._total_steps = 1.0
 
     @property
     def in_epoch(self) -> bool:
         """Whether an epoch has begun that is not in the history yet."""
-        return self._batches > 0
+        return bool(self._means)
 
     # --- which stages train, and how fast ---------------------------------------------------------------
 
@@ -136,8 +155,13 @@ class TransferModule(pl.LightningModule):
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         if loss.device.type == "cpu" or batch_idx % _STEPS_BETWEEN_CHECKS == 0:
             self._refuse_nan(loss, terms)
-        self._add_up({"loss": loss} | terms | losses.observed)
+        self._means.add({"loss": loss} | terms | losses.observed)
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Every few steps, how large the gradients are."""
+        if self.global_step % STEPS_BETWEEN == 0:
+            self._means.add(gradient_norms(optimizer))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """As in Lightning; then the objective follows the network, before a checkpoint can be written.
@@ -152,52 +176,55 @@ class TransferModule(pl.LightningModule):
             bad = [name for name, term in terms.items() if not torch.isfinite(term)]
             raise loss_not_finite(bad, epoch=self.current_epoch, step=self.global_step)
 
-    def _add_up(self, figures: Mapping[str, torch.Tensor]) -> None:
-        for name, figure in figures.items():
-            figure = figure.detach().float()
-            self._sums[name] = self._sums[name].to(figure.device) + figure if name in self._sums else figure
-        self._batches += 1
-
     # --- evaluation ---------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        self.outputs.clear()
+        for outputs in self.outputs.values():
+            outputs.clear()
         agree_on_buffers(self.network)
         agree_on_buffers(self.objective.domains)
 
-    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        with self.objective.domains.on_source(self.network):
-            self.outputs.add(self.network(batch["image"]), batch)
+    def validation_step(
+        self, batch: dict[str, torch.Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """The loaders are those of `outputs`, in this order: the source's, then the target's."""
+        part = list(self.outputs)[dataloader_idx]
+        with self.objective.domains.on_source(self.network) if part == "val" else nullcontext():
+            self._predict(self.outputs[part], batch)
+
+    def _predict(self, outputs: Outputs, batch: dict[str, torch.Tensor]) -> None:
+        features_ND = self.network.features(batch["image"])
+        outputs.add(features_ND, self.network.classify(features_ND), batch)
 
     def on_validation_epoch_end(self) -> None:
-        probabilities_NC, labels_N = self.outputs.gathered()
+        if self.watch is not None:
+            self.validation |= self.watch.recorded(self.current_epoch, self.outputs)
+        probabilities_NC, labels_N, _ = self.outputs["val"].gathered()
         if len(labels_N) == 0:
             return
         if not np.isfinite(probabilities_NC).all():
             raise predictions_not_finite(self.current_epoch)
-        self.validation = {
+        self.validation |= {
             f"val/{name}": value
             for name, value in classification_metrics(probabilities_NC, labels_N).items()
             if value is not None
         }
 
     def on_test_epoch_start(self) -> None:
-        self.outputs.clear()
+        self.tested.clear()
         agree_on_buffers(self.network)
 
     def test_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
-        self.outputs.add(self.network(batch["image"]), batch)
+        self._predict(self.tested, batch)
 
     # --- the record ---------------------------------------------------------------------------------------
 
     def on_train_epoch_end(self) -> None:
         """Add the epoch to the history; the callbacks that save and stop come after this."""
         self._seconds += time.perf_counter() - self._started
-        means = {
-            f"train/{name}": (total / max(self._batches, 1)).item() for name, total in self._sums.items()
-        }
+        means = {f"train/{name}": mean for name, mean in self._means.means().items()}
         if not np.isfinite(means.get("train/loss", 0.0)):
-            self._refuse_nan(torch.tensor(float("nan")), self._sums)
+            self._refuse_nan(torch.tensor(float("nan")), self._means.sums)
         entry = {
             "epoch": float(self.current_epoch),
             "trainable_stages": float(self._open_stages),
@@ -208,7 +235,8 @@ class TransferModule(pl.LightningModule):
         }
         self.history.append(entry)
         self.log_dict({name: value for name, value in entry.items() if "/" in name}, rank_zero_only=True)
-        self._sums, self._batches, self._seconds, self.validation = {}, 0, 0.0, {}
+        self._means.clear()
+        self._seconds, self.validation = 0.0, {}
         over = is_over(self.history, self.strategy.unfreezing, self.num_stages, self.fit)
         self.trainer.should_stop = over  # trainer.min_epochs may let it go on all the same
 
@@ -221,11 +249,10 @@ class TransferModule(pl.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        seconds = self._seconds + (time.perf_counter() - self._started if self._batches else 0.0)
+        seconds = self._seconds + (time.perf_counter() - self._started if self._means else 0.0)
         checkpoint["transferlab"] = {
             "history": self.history,
-            "sums": {name: total.cpu() for name, total in self._sums.items()},
-            "batches": self._batches,
+            "means": self._means.state(),
             "seconds": seconds,
             "validation": self.validation,
         }
@@ -233,6 +260,6 @@ class TransferModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         record = checkpoint["transferlab"]
         self.history = record["history"]
-        self._sums, self._batches = record["sums"], record["batches"]
+        self._means.load(record["means"])
         self._seconds = record["seconds"]
         self.validation = record["validation"]

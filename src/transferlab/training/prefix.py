@@ -23,6 +23,7 @@ from transferlab.training.prefix_policy import (
     why_not_worth_it,
 )
 from transferlab.training.recording import Recording
+from transferlab.training.target_watch import watched_parts
 from transferlab.training.terminal import say, tracked
 
 _COMPARED_IMAGES = 2
@@ -123,10 +124,11 @@ class FrozenPrefix:
     @property
     def _parts(self) -> list[str]:
         """What each epoch goes through, and where nothing ever opens, what is evaluated in the end."""
-        parts = ["train", "target_train", "val"]
+        data, selection = self.experiment.data, self.experiment.strategy.selection
+        parts = ["train", "target_train", "val", *watched_parts(data, selection)]
         if never_opens(self.experiment):
-            parts += evaluated_parts(self.experiment.data)
-        return [part for part in dict.fromkeys(parts) if self.experiment.data.parts.get(part)]
+            parts += evaluated_parts(data)
+        return [part for part in dict.fromkeys(parts) if data.parts.get(part)]
 
     def _why_not(self, boundary: Boundary, epoch: int, history: History, device: torch.device) -> str | None:
         """Why this boundary is not used; None where it is. Features serve other runs, too: always kept."""

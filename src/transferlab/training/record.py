@@ -22,7 +22,7 @@ from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.validated import Validated, depth_curve
 from transferlab.training.distributed import is_worker
-from transferlab.training.stopping import best_epoch
+from transferlab.training.stopping import selected_epoch
 
 
 def write_history(history: History, run: Run) -> None:
@@ -45,7 +45,7 @@ def describe_data(data: DataModule, run: Run) -> None:
 def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:
     """Which epoch's weights were kept, by which rule, and how deep they were trained."""
     rule = strategy.selection
-    kept = best_epoch(history) if rule == "val_loss" else None
+    kept = selected_epoch(history, rule)
     kept = len(history) - 1 if kept is None else kept
     record: dict[str, Any] = {"rule": rule}
     if history:
@@ -63,14 +63,13 @@ def cost_record(network: Classifier, history: History, fit_seconds: float) -> di
     """What the run cost; `fit_seconds` is wall time from the first image read to the fitted model."""
     deepest = max((int(entry["trainable_stages"]) for entry in history), default=0)
     stages = network.backbone.stages[len(network.backbone.stages) - deepest :]
-    trainable = sum(
-        network.backbone.network.get_parameter(name).numel() for stage in stages for name in stage.parameters
-    )
+    opened = [network.backbone.network.get_parameter(name) for stage in stages for name in stage.parameters]
+    trained = [*opened, *network.bottleneck.parameters(), *network.head.parameters()]
     return {
         "fit_seconds": round(fit_seconds, 3),
         "epochs": len(history),
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "trainable_parameters": trainable + sum(p.numel() for p in network.head.parameters()),
+        "trainable_parameters": sum(parameter.numel() for parameter in trained),
     }
 
 
@@ -102,6 +101,7 @@ def save_model(network: Classifier, classes: tuple[str, ...], folder: Path, *, h
     """
     backbone = network.backbone
     tensors = {f"backbone.{name}": tensor for name, tensor in backbone.network.state_dict().items()}
+    tensors |= {f"bottleneck.{name}": tensor for name, tensor in network.bottleneck.state_dict().items()}
     tensors |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
     beside = folder / ".model.safetensors.tmp"
     beside.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
@@ -112,6 +112,7 @@ def save_model(network: Classifier, classes: tuple[str, ...], folder: Path, *, h
         "num_features": backbone.num_features,
         "num_classes": len(classes),
         "classes": list(classes),
+        "bottleneck_units": len(tensors["bottleneck.0.weight"]) if "bottleneck.0.weight" in tensors else None,
         "head": head,
         "input_size": [3, size, size],
         **{key: backbone.preprocessing[key] for key in ("mean", "std", "interpolation", "crop_pct")},

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from transferlab.strategy.parts import History, Unfreezing
+from transferlab.strategy.strategy import Selection
 from transferlab.training.settings import FitSettings
 
 
@@ -10,6 +13,18 @@ def best_epoch(history: History) -> int | None:
     """The position in the history with the lowest validation loss; the first of equals; None without any."""
     losses = [(entry["val/loss"], position) for position, entry in enumerate(history) if "val/loss" in entry]
     return min(losses)[1] if losses else None
+
+
+def selected_epoch(history: History, selection: Selection) -> int | None:
+    """The position in the history of the epoch whose weights are kept; None where none has a finite score."""
+    if selection == "last":
+        return len(history) - 1 if history else None
+    if selection == "val_loss":
+        return best_epoch(history)
+    from transferlab.evaluation.selection.criteria import CRITERIA
+
+    scores = [entry.get(f"selection/{selection}", math.nan) for entry in history]
+    return None if all(map(math.isnan, scores)) else CRITERIA[selection].best(scores)
 
 
 def epochs_without_better(history: History, min_delta: float) -> int:

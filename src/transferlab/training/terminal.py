@@ -8,12 +8,15 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from transferlab.feature.sharing import Batches
 from transferlab.training.build import Experiment
 from transferlab.training.distributed import is_worker
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 # Advice of libraries that a run has already taken into account
 _SETTLED = (
@@ -104,6 +107,8 @@ def show_result(figures: Mapping[str, Any]) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(table)
     selection, cost = figures["selection"], figures["cost"]
+    if "target" in selection:
+        console.print(_selection_table(selection["target"], selection["rule"], names[:2]))
     stages = f", {selection['trainable_stages']} stages open" if "trainable_stages" in selection else ""
     console.print(
         f"kept epoch {selection.get('epoch', -1) + 1} of {cost['epochs']} ({selection['rule']}{stages}); "
@@ -111,6 +116,22 @@ def show_result(figures: Mapping[str, Any]) -> None:
         f"{cost['fit_seconds']:.1f} s",
         highlight=False,
     )
+
+
+def _selection_table(target: Mapping[str, Mapping[str, float]], rule: str, names: Sequence[str]) -> Table:
+    """What the epoch that each criterion selects gives on the target's test part."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("epoch selected by")
+    table.add_column("epoch", justify="right")
+    for name in names:
+        table.add_column(f"test {name.replace('_', ' ')}", justify="right")
+    for criterion, figures in target.items():
+        label = criterion + (" (kept)" if criterion == rule else "")
+        label += ", by target labels" if criterion == "oracle" else ""
+        table.add_row(label, str(int(figures["epoch"]) + 1), *[f"{figures[name]:.3f}" for name in names])
+    return table
 
 
 def summary_of(experiment: Experiment) -> str:

@@ -42,10 +42,9 @@ def _callbacks(config: DictConfig, run: Run, module: TransferModule) -> list[Cal
     averaging: list[Callback] = []
     if module.fit.ema_decay is not None:
         averaging = [EMAWeightAveraging(decay=module.fit.ema_decay)]
-    keep_best = module.strategy.selection == "val_loss"
     return [
         *progress_callbacks(config),
         HistoryFile(run),
         *averaging,
-        Checkpoints(run.path / "checkpoints", module.fit, keep_best=keep_best),
+        Checkpoints(run.path / "checkpoints", module.fit, selection=module.strategy.selection),
     ]

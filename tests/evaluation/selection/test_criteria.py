@@ -39,7 +39,7 @@ def test_names_and_directions():
     """As in the README and in the config."""
     assert {name: criterion.higher_is_better for name, criterion in CRITERIA.items()} == {
         "last": True,
-        "source_val": False,
+        "val_loss": False,
         "entropy": False,
         "information_maximisation": True,
         "snd": True,
@@ -76,7 +76,7 @@ def test_scores_are_the_figures_of_the_predictions():
     one = evidence(5, skill=1.0)
     source = classification_metrics(one.source_probabilities_NC, one.source_labels_N)
     target = classification_metrics(one.target_probabilities_MC, one.target_labels_M)
-    assert CRITERIA["source_val"].score(one) == pytest.approx(source["loss"], rel=1e-6)
+    assert CRITERIA["val_loss"].score(one) == pytest.approx(source["loss"], rel=1e-6)
     assert CRITERIA["oracle"].score(one) == pytest.approx(target["accuracy"], rel=1e-6)
     assert CRITERIA["last"].score(one) == 5.0
 

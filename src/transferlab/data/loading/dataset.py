@@ -152,14 +152,20 @@ class TrainingSet(Dataset[Batch]):
 
 
 class EvaluationSet(Dataset[Batch]):
-    """A list of rows becomes {"image", "label", "index"}; without "label" where the part has none."""
+    """A list of rows becomes {"image", "label", "index"}; without "label" where the part has none.
 
-    def __init__(self, images: Images | Activations) -> None:
+    Args:
+        images: or what stands for them.
+        with_labels: False leaves labels out.
+    """
+
+    def __init__(self, images: Images | Activations, *, with_labels: bool = True) -> None:
         self.images = images
+        self.labelled = with_labels and images.labelled
 
     def __getitems__(self, rows: list[int]) -> Batch:
         batch = {"image": self.images.rows(rows), "index": torch.tensor(rows)}
-        if self.images.labelled:
+        if self.labelled:
             batch["label"] = torch.from_numpy(self.images.labels[rows])
         return batch
 

@@ -108,7 +108,7 @@ CRITERIA = {
     name: Criterion(name, higher_is_better, function, needs, meaning)
     for name, higher_is_better, function, needs, meaning in (
         ("last", True, float, ("epoch",), "the last epoch"),
-        ("source_val", False, source_risk, SOURCE, "loss on the source's validation samples"),
+        ("val_loss", False, source_risk, SOURCE, "loss on the source's validation samples"),
         (
             "entropy",
             False,

@@ -1,7 +1,7 @@
 """Every parameter in exactly one group of the optimizer, from the start.
 
-Groups are (stage x decay or not), the head, and the objective's own modules. Freezing only sets
-`requires_grad`; the groups never change, so a checkpoint fits whatever is open.
+Groups are (stage x decay or not), the bottleneck, the head, and the objective's own modules. Freezing only
+sets `requires_grad`; the groups never change, so a checkpoint fits whatever is open.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from transferlab.backbone.classifier import Classifier
 def parameter_groups(network: Classifier, objective: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Groups for a torch optimizer, each with a `name`, a `stage` and a `weight_decay`.
 
-    `stage` counts from the output: 1 is the backbone's last stage; 0 the head; -1 the objective's modules.
+    `stage` counts from the output: 1 is the backbone's last stage; 0 bottleneck and head; -1 the
+    objective's modules.
     Norms, biases and other vectors get no weight decay.
     """
     backbone = network.backbone
@@ -25,6 +26,7 @@ def parameter_groups(network: Classifier, objective: nn.Module, weight_decay: fl
     for position, stage in enumerate(backbone.stages):
         parameters = [known[name] for name in stage.parameters]
         parts.append((stage.name, len(backbone.stages) - position, parameters))
+    parts.append(("bottleneck", 0, list(network.bottleneck.parameters())))
     parts.append(("head", 0, list(network.head.parameters())))
     parts.append(("objective", -1, list(objective.parameters())))
     spared: set[str] = getattr(backbone.network, "no_weight_decay", set)()  # e.g. position embeddings

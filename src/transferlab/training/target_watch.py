@@ -1,0 +1,128 @@
+"""What a fit sees of the target after each epoch: predictions without labels, written down.
+
+Selection needs them while the fit goes on; labels are joined when it is over (`target_record`), so that none
+can reach the training. `selection=oracle` alone is shown labels, as its name says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from transferlab.data.module import DataModule
+from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
+from transferlab.run.cache import write_whole
+from transferlab.run.errors import UserError
+from transferlab.strategy.strategy import Selection
+from transferlab.training.collecting import Outputs
+from transferlab.training.distributed import is_worker
+
+_MOST_NEIGHBOURS = 5000  # the density of neighbourhoods takes time with their square
+
+
+def evidence_part(data: DataModule) -> str:
+    """The part of the target by which epochs are selected: one that is not trained on, where there is any."""
+    return "target_val" if data.parts.get("target_val") else "target_train"
+
+
+def watched_parts(data: DataModule, selection: Selection) -> list[str]:
+    """The parts of the target that are predicted after each epoch; none where nothing could use them."""
+    if not data.has_target:
+        return []
+    labelled = "target_val" in data.parts
+    evidence = [evidence_part(data)] if labelled or selection not in ("last", "val_loss") else []
+    return [*evidence, "test"] if labelled and data.parts["test"] else evidence
+
+
+class TargetWatch:
+    """Records an epoch's predictions for the target, and scores the epoch if the selection asks for it.
+
+    Args:
+        data: with a target.
+        selection: by which an epoch is chosen.
+        folder: where the predictions go, a file for each epoch.
+
+    Raises:
+        UserError: selection by labels that the target lacks.
+    """
+
+    def __init__(self, data: DataModule, selection: Selection, folder: Path) -> None:
+        self.criterion = CRITERIA[selection]
+        self.parts = watched_parts(data, selection)
+        self.folder = folder
+        self._evidence = evidence_part(data)
+        self._labels_M: np.ndarray | None = None
+        if self.criterion.uses_target_labels:
+            if self._evidence not in data.parts or not data.catalog(self._evidence).labelled:
+                raise UserError(
+                    "strategy.selection=oracle: the target has no labelled validation part. "
+                    "Choose another selection, or give the target labels and data.val_fraction above 0."
+                )
+            self._labels_M = data.catalog(self._evidence).codes
+
+    @property
+    def scores_epochs(self) -> bool:
+        """Whether the selection looks at the target at all."""
+        return self.criterion.name not in ("last", "val_loss")
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether the selection looks at features."""
+        return "target_features_MD" in self.criterion.needs
+
+    def recorded(self, epoch: int, outputs: Mapping[str, Outputs]) -> dict[str, float]:
+        """Write down what was predicted; return the epoch's score by name, where the selection has one.
+
+        Args:
+            epoch: from 0.
+            outputs: of the source's validation part, `val`, and of `parts`.
+        """
+        found = {part: outputs[part].gathered() for part in self.parts}
+        if not is_worker():
+            arrays = {
+                name: np.ascontiguousarray(array)
+                for part, (probabilities_MC, _, rows_M) in found.items()
+                for name, array in (
+                    (f"{part}/probabilities", probabilities_MC.astype(np.float32)),
+                    (f"{part}/rows", rows_M),
+                )
+            }
+            write_whole(self.folder / _file_name(epoch), save(arrays))
+        if not self.scores_epochs:
+            return {}
+        probabilities_MC, _, rows_M = found[self._evidence]
+        source_probabilities_NC, source_labels_N, _ = outputs["val"].gathered()
+        evidence = Evidence(
+            epoch=epoch,
+            target_probabilities_MC=thinned(probabilities_MC)
+            if self.criterion.name == "snd"
+            else probabilities_MC,
+            target_features_MD=outputs[self._evidence].gathered_features() if self.needs_features else None,
+            source_probabilities_NC=source_probabilities_NC,
+            source_features_ND=outputs["val"].gathered_features() if self.needs_features else None,
+            source_labels_N=source_labels_N,
+            target_labels_M=None if self._labels_M is None else self._labels_M[rows_M],
+        )
+        return {f"selection/{self.criterion.name}": self.criterion.score(evidence)}
+
+
+def thinned(samples_MC: np.ndarray) -> np.ndarray:
+    """Some of the samples, evenly spread, where there are very many."""
+    return samples_MC[:: -(-len(samples_MC) // _MOST_NEIGHBOURS) or 1]
+
+
+def read_epoch(folder: Path, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+    """Probabilities (M, C) of each part and their rows (M,) in it; None where the epoch was not validated."""
+    file = folder / _file_name(epoch)
+    if not file.is_file():
+        return None
+    arrays = load_file(file)
+    parts = sorted({name.partition("/")[0] for name in arrays})
+    return {part: (arrays[f"{part}/probabilities"], arrays[f"{part}/rows"]) for part in parts}
+
+
+def _file_name(epoch: int) -> str:
+    return f"{epoch:04d}.safetensors"
