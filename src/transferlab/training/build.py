@@ -61,6 +61,8 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     features: FeatureSettings = make(config.features)
     data.bind(Preprocessing(**backbone.preprocessing), seed, views=features.views)
     fit: FitSettings = make(config.fit)
+    if fit.channels_last:
+        backbone.network.to(memory_format=torch.channels_last)
     if fit.compile:
         backbone.network.compile()
     network = _network(backbone, strategy, data, seed)

@@ -17,6 +17,7 @@ class FitSettings:
         checkpoint_every_steps: batches between checkpoints within an epoch; None: by time alone.
         ema_decay: decay of an exponential moving average of the weights; None: no average.
         compile: compile the backbone with torch.compile.
+        channels_last: keep the backbone's convolutions in torch's memory format `channels_last`.
         keep_checkpoints: False deletes them when the run has finished.
     """
 
@@ -26,4 +27,5 @@ class FitSettings:
     checkpoint_every_steps: int | None = None
     ema_decay: float | None = None
     compile: bool = False
+    channels_last: bool = False
     keep_checkpoints: bool = True
