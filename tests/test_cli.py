@@ -31,6 +31,8 @@ QUICK = [
     ["list", "experiments"],
     ["completion", "bash"],
     ["resume", "nowhere"],
+    ["compare", "--help"],
+    ["compare", "nowhere"],
     ["train", "--cfg", "job"],
     ["train", "sead=3"],
     ["train", "-m", "seed=0,1", "strategy=dan"],

@@ -12,6 +12,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab resume RUN                              go on after a kill, as if it had not happened
   transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
   transferlab gap DIR DIR | RUN                       how far two domains are apart, in figures and a picture
+  transferlab compare SWEEP | RUN ...                 a table with intervals and paired tests
   transferlab features list|clear                     the cached features of frozen layers
   transferlab list backbones|strategies|data|experiments
   transferlab completion bash|zsh|fish                what to put into your shell's profile
@@ -28,6 +29,7 @@ VERBS = {
     "inspect": "inspect:run",
     "list": "listing:run",
     "gap": "gap:run",
+    "compare": "compare:run",
     "features": "features:run",
     "completion": "completion:run",
 }

@@ -67,7 +67,7 @@ def test_a_killed_job_leaves_the_others_running_and_is_recorded():
     assert killed.result["error"] == "killed by SIGKILL"
     assert killed.last_checkpoint.is_file()
     assert f"failed: {killed.path.name}: killed by SIGKILL\n" in shown
-    assert comparison("sweep")[["runs", "failed"]].values.tolist() == [[1, 1]]
+    assert comparison("sweep")[["runs", "unfinished"]].values.tolist() == [[1, 1]]
 
 
 @pytest.mark.slow

@@ -135,9 +135,10 @@ def _sweep(given: _Arguments) -> int:
     runs = task.runs or [Run(result.parent) for result in sweep.folder.glob("*/result.json")]
     if not runs:
         return 0
-    from transferlab.sweep.comparison import compare_sweep
+    from transferlab.sweep.comparison.compare import compare_runs
+    from transferlab.sweep.comparison.gathering import gather
 
-    compare_sweep(sweep.folder)
+    compare_runs(gather([sweep.folder]), into=sweep.folder)
     sys.stdout.write(f"{sweep.folder}\n")
     return 0 if all(run.status == "finished" for run in runs) else 1
 

@@ -40,14 +40,20 @@ def register() -> None:
 
 def identity(config: dict[str, Any]) -> str:
     """Twelve hex digits that are equal for two resolved configs that ask for the same outcome."""
-    kept = json.loads(json.dumps(config))
+    text = json.dumps(deciding_part(config), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def deciding_part(config: dict[str, Any]) -> dict[str, Any]:
+    """A resolved config without what does not change the outcome; a copy."""
+    kept: dict[str, Any] = json.loads(json.dumps(config))
     for path in _NOT_IDENTITY:
         *parents, last = path.split(".")
         node = kept
         for parent in parents:
             node = node.get(parent) or {}
         node.pop(last, None)
-    return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return kept
 
 
 def _choice(*groups: str, _root_: DictConfig) -> str:

@@ -1,0 +1,47 @@
+"""`transferlab compare`: runs as a table, with intervals and paired tests."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from transferlab.command.arguments import folder_and_rest
+
+HELP = """\
+transferlab compare SWEEP
+transferlab compare RUN RUN [SWEEP ...]
+
+What differs between runs, and what it is worth. Runs that differ in their seed alone form a group: mean,
+standard deviation and 95 % bootstrap interval over seeds (over test samples where there is one seed).
+Of a method's hyperparameters (settings that are numbers) validation chooses, and test reports the chosen.
+Those are tested in pairs, corrected for their number by Holm: a paired bootstrap over the test samples that
+both share, and Wilcoxon's signed-rank test over the seeds that both share, from 6 on.
+
+  --out DIR   where comparison.csv and comparison_tests.csv go
+              (default: the folder of the sweep; of several, comparisons/<date>_<time>)
+
+Exit code: 0 done, 1 no run has finished, 2 a mistake in the command.
+"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Compare runs and sweeps."""
+    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
+        sys.stdout.write(HELP)
+        return 0 if arguments else 2
+    out, given = folder_and_rest(list(arguments), verb="compare", into="comparisons")
+    folders = [Path(text) for text in given]
+
+    from transferlab.sweep.comparison.gathering import gather, is_run
+
+    says_where = any(argument.partition("=")[0] == "--out" for argument in arguments)
+    if len(folders) == 1 and not says_where and not is_run(folders[0]):
+        out = folders[0]
+    runs = gather(folders)
+
+    from transferlab.sweep.comparison.compare import compare_runs
+
+    file = compare_runs(runs, out)
+    sys.stdout.write(f"{file}\n")
+    return 0 if any(run.status == "finished" for run in runs) else 1

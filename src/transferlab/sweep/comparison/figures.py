@@ -1,0 +1,74 @@
+"""The figures of a run that a comparison shows: a pure function of what result.json says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from transferlab.evaluation.metrics import METRICS, classification_metrics
+from transferlab.evaluation.predictions import Predictions
+from transferlab.sweep.comparison.gathering import Recorded
+
+NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+    "loss": "loss",
+}
+SELECTIONS = ("last", "selected", "oracle")  # of an epoch, with two domains
+FIGURES = (
+    *(f"val {NAMES[metric]}" for metric in METRICS),
+    *(f"test {NAMES[metric]}" for metric in METRICS),
+    *(f"{rule} accuracy" for rule in SELECTIONS),
+)
+
+
+def figures_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """The finite figures of a finished run, by the names of `FIGURES`.
+
+    A figure of another kind joins here, and in `FIGURES`: everything else follows from these.
+    """
+    found: dict[str, Any] = {}
+    for part in ("val", "test"):
+        for metric in METRICS:
+            found[f"{part} {NAMES[metric]}"] = (result.get(part) or {}).get(metric)
+    for name, epoch in _epochs(result.get("selection") or {}).items():
+        found[f"{name} accuracy"] = epoch.get("accuracy")
+    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _epochs(selection: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """With two domains: what the last epoch, the selected one and the oracle's give on the target."""
+    by_rule = selection.get("target") or {}
+    rules = dict(zip(SELECTIONS, ("last", selection.get("rule"), "oracle"), strict=True))
+    return {name: by_rule[rule] for name, rule in rules.items() if rule in by_rule}
+
+
+def figures_of_folds(runs: Sequence[Recorded]) -> dict[str, float]:
+    """The figures of a run, or of all folds of one seed together.
+
+    The test predictions of folds are pooled before a figure is computed; other figures are averaged.
+    """
+    if len(runs) == 1:
+        return figures_of(runs[0].result)
+    each = [figures_of(run.result) for run in runs]
+    found = {
+        name: float(np.mean([figures[name] for figures in each]))
+        for name in FIGURES
+        if not name.startswith("test ") and all(name in figures for figures in each)
+    }
+    parts = [Predictions.read(run.path / "predictions" / "test.csv") for run in runs]
+    labels_N = np.concatenate([part.labels_N for part in parts])
+    known = labels_N >= 0
+    probabilities_NC = np.concatenate([part.probabilities_NC for part in parts])
+    return found | figures_of({"test": classification_metrics(probabilities_NC[known], labels_N[known])})
+
+
+def leading_metric(results: Sequence[Mapping[str, Any]]) -> str:
+    """By what methods are judged: balanced accuracy where all results lead with it, else accuracy."""
+    leading = {(result.get("metrics") or ["accuracy"])[0] for result in results}
+    return "balanced_accuracy" if leading == {"balanced_accuracy"} else "accuracy"

@@ -1,0 +1,120 @@
+"""Runs that differ only in their seeds form a group; the folds of a seed form one repetition of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transferlab.sweep.comparison.gathering import Recorded
+from transferlab.sweep.comparison.settings import (
+    FOLD,
+    SEEDS,
+    as_text,
+    flat_config,
+    options,
+    short_names,
+    what_differs,
+)
+
+Seed = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """A seed of a group that has finished.
+
+    Attributes:
+        seed: `seed`, and `data.shots_seed` where it is another one.
+        runs: one, or all folds.
+    """
+
+    seed: Seed
+    runs: tuple[Recorded, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs with equal settings.
+
+    Attributes:
+        name: what sets it apart from other groups.
+        settings: the same, by config path or group; the names are the same for all groups.
+        repetitions: by seed.
+        num_finished: runs, each fold one.
+        unfinished: runs that failed, were interrupted or still run.
+        repeated: finished runs whose seed and fold another has already; they are left out.
+        missing: seeds that other groups have, or of which a fold is missing.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    repetitions: tuple[Repetition, ...]
+    num_finished: int
+    unfinished: tuple[Recorded, ...]
+    repeated: tuple[Recorded, ...]
+    missing: tuple[Seed, ...]
+
+
+def groups_of(runs: Sequence[Recorded]) -> list[Group]:
+    """The groups of these runs, in the order of their first ones; runs that have not begun are in none."""
+    begun = [run for run in runs if run.config]
+    configs = [flat_config(run.config) for run in begun]
+    settings = what_differs(configs, [options(run.choices) for run in begun])
+    names = short_names(settings)
+    members: dict[str, list[int]] = {}
+    for position, setting in enumerate(settings):
+        members.setdefault(repr(list(setting.values())), []).append(position)
+    all_seeds = {_seed(config) for config in configs}
+    all_folds = {config.get(FOLD) for config in configs} - {None}
+    groups = []
+    for positions in members.values():
+        first = positions[0]
+        name = names[first] or str(begun[first].config.get("name", "all runs"))
+        placed = [(begun[position], configs[position]) for position in positions]
+        groups.append(_group(name, settings[first], placed, all_seeds, all_folds))
+    return groups
+
+
+def seeds_as_text(seeds: Iterable[Seed]) -> str:
+    """`0 1 2`; a seed with another one for the choice of images is `0/1`."""
+    return " ".join("/".join(map(as_text, seed)) for seed in seeds)
+
+
+def _group(
+    name: str,
+    settings: Mapping[str, Any],
+    placed: Sequence[tuple[Recorded, Mapping[str, Any]]],
+    all_seeds: set[Seed],
+    all_folds: set[Any],
+) -> Group:
+    finished: dict[Seed, dict[Any, Recorded]] = {}
+    repeated, unfinished = [], []
+    for run, config in placed:
+        folds = finished.setdefault(_seed(config), {})
+        if run.status != "finished":
+            unfinished.append(run)
+        elif config.get(FOLD) in folds:
+            repeated.append(run)
+        else:
+            folds[config.get(FOLD)] = run
+    wanted = {None} if all(config.get(FOLD) is None for _, config in placed) else all_folds
+    repetitions = [
+        Repetition(seed, tuple(folds[fold] for fold in sorted(folds, key=str)))
+        for seed, folds in sorted(finished.items())
+        if set(folds) == wanted
+    ]
+    return Group(
+        name=name,
+        settings=settings,
+        repetitions=tuple(repetitions),
+        num_finished=sum(map(len, finished.values())),
+        unfinished=tuple(unfinished),
+        repeated=tuple(repeated),
+        missing=tuple(sorted(all_seeds - {repetition.seed for repetition in repetitions})),
+    )
+
+
+def _seed(config: Mapping[str, Any]) -> Seed:
+    """The seeds of a run, each once: by default the one is the other."""
+    return tuple(dict.fromkeys(int(config[name]) for name in SEEDS if config.get(name) is not None))

@@ -1,0 +1,147 @@
+"""Chosen methods against each other, two at a time: over test samples and over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
+
+from transferlab.evaluation.comparison.holm import holm
+from transferlab.evaluation.comparison.intervals import Interval
+from transferlab.evaluation.comparison.paired_bootstrap import paired_bootstrap
+from transferlab.evaluation.comparison.signed_rank import seeds_needed, signed_rank_p_value
+from transferlab.sweep.comparison.grouping import Seed
+from transferlab.sweep.comparison.samples import Hits
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Method:
+    """A chosen method.
+
+    Attributes:
+        name: of its group.
+        task: methods are compared within one.
+        test_figures: by seed, higher is better.
+        hits: on test samples; None where there are none, or not the same ones for all seeds.
+    """
+
+    name: str
+    task: str
+    test_figures: dict[Seed, float]
+    hits: Hits | None
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(list(self.test_figures.values())))
+
+
+@dataclass(frozen=True)
+class Question:
+    """One of the two tests of a pair.
+
+    Attributes:
+        p_value: None where it is not asked.
+        corrected: by Holm, for all pairs that are asked the same.
+        why_not: why it is not asked.
+    """
+
+    p_value: float | None = None
+    corrected: float | None = None
+    why_not: str = ""
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a difference, at a level of 5 % for all pairs together."""
+        return self.corrected is not None and self.corrected < LEVEL
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.corrected is None:
+            return self.why_not
+        return "better" if self.shown else "no difference shown"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two methods of one task, the one with the higher test figure first.
+
+    Attributes:
+        difference: of the means of their test figures over seeds; at least 0.
+        interval: of the difference, over test samples; None where these differ.
+        num_samples: test samples that both share.
+        num_seeds: seeds that both share.
+        over_samples: would other test samples show the same of these models? Paired bootstrap.
+        over_seeds: would other seeds? Wilcoxon's signed-rank test.
+    """
+
+    first: str
+    second: str
+    difference: float
+    interval: Interval | None
+    num_samples: int
+    num_seeds: int
+    over_samples: Question
+    over_seeds: Question
+
+
+def compare_pairs(methods: Sequence[Method], *, metric: str) -> list[Pair]:
+    """Test all pairs of methods that have the same task.
+
+    The two tests answer different questions, so each is corrected by Holm for all pairs by itself.
+
+    Args:
+        methods: that have finished runs.
+        metric: `accuracy` or `balanced_accuracy`, of which the test figures are.
+    """
+    pairs = [_pair(*two, metric) for two in combinations(methods, 2) if two[0].task == two[1].task]
+    over_samples = _corrected([pair.over_samples for pair in pairs])
+    over_seeds = _corrected([pair.over_seeds for pair in pairs])
+    return [
+        replace(pair, over_samples=samples, over_seeds=seeds)
+        for pair, samples, seeds in zip(pairs, over_samples, over_seeds, strict=True)
+    ]
+
+
+def _pair(one: Method, other: Method, metric: str) -> Pair:
+    first, second = (one, other) if one.mean >= other.mean else (other, one)
+    shared = sorted(first.test_figures.keys() & second.test_figures.keys())
+    differences_S = np.array([first.test_figures[seed] - second.test_figures[seed] for seed in shared])
+    if len(shared) < seeds_needed(1):  # nor could it with more comparisons
+        over_seeds = Question(why_not=f"too few seeds: {len(shared)} of {seeds_needed(1)}")
+    else:
+        over_seeds = Question(p_value=signed_rank_p_value(differences_S))
+    interval, num_samples = None, 0
+    if first.hits is None or second.hits is None:
+        over_samples = Question(why_not="no test samples that all seeds share")
+    elif not first.hits.has_the_samples_of(second.hits):
+        over_samples = Question(why_not="different test samples")
+    else:
+        labels_N = np.unique(first.hits.labels_N.astype(str), return_inverse=True)[1]
+        num_samples = len(labels_N)
+        strata_N = labels_N if metric == "balanced_accuracy" else np.zeros(num_samples, dtype=np.int64)
+        found = paired_bootstrap(first.hits.right_N - second.hits.right_N, strata_N)
+        interval, over_samples = found.interval, Question(p_value=found.p_value)
+    return Pair(
+        first=first.name,
+        second=second.name,
+        difference=first.mean - second.mean,
+        interval=interval,
+        num_samples=num_samples,
+        num_seeds=len(shared),
+        over_samples=over_samples,
+        over_seeds=over_seeds,
+    )
+
+
+def _corrected(questions: Sequence[Question]) -> list[Question]:
+    asked = [question.p_value for question in questions if question.p_value is not None]
+    corrected = iter(holm(np.array(asked)).tolist())
+    return [
+        question if question.p_value is None else replace(question, corrected=next(corrected))
+        for question in questions
+    ]

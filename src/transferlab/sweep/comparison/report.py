@@ -1,0 +1,144 @@
+"""What a comparison finds: groups with their figures, the chosen ones, and pairs of these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from transferlab.evaluation.comparison.intervals import (
+    Interval,
+    interval_over_seeds,
+    intervals_over_samples,
+)
+from transferlab.sweep.comparison.choosing import chosen_on_validation, methods, tasks
+from transferlab.sweep.comparison.figures import FIGURES, NAMES, figures_of_folds, leading_metric
+from transferlab.sweep.comparison.gathering import Recorded
+from transferlab.sweep.comparison.grouping import Group, Repetition, groups_of
+from transferlab.sweep.comparison.pairs import Method, Pair, compare_pairs
+from transferlab.sweep.comparison.samples import confusion_of, hits_of
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A figure of a group.
+
+    Attributes:
+        mean: over seeds.
+        std: over seeds, with Bessel's correction; None for a single one.
+        interval: 95 %; None where it would mean nothing.
+    """
+
+    mean: float
+    std: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A group with its figures.
+
+    Attributes:
+        group: runs that differ only in seeds.
+        task: what it learns; the same text for those that learn the same.
+        each: the figures of each of its repetitions, by name.
+        figures: those that all of its repetitions have, by name.
+        interval_over: what intervals are over: `seeds`, `test samples` or nothing.
+        chosen: its hyperparameters have the best validation figure of its method.
+        has_rivals: its method has been run with other hyperparameters too.
+    """
+
+    group: Group
+    task: str
+    each: tuple[dict[str, float], ...]
+    figures: dict[str, Summary]
+    interval_over: str
+    chosen: bool
+    has_rivals: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Groups, best validation figure first, and the chosen ones pairwise.
+
+    Attributes:
+        metric: by which methods are judged: `accuracy` or `balanced_accuracy`.
+        rows: one a group.
+        pairs: of chosen methods.
+        not_begun: runs that failed before they had a config.
+    """
+
+    metric: str
+    rows: tuple[Row, ...]
+    pairs: tuple[Pair, ...]
+    not_begun: tuple[Recorded, ...]
+
+
+def compare(runs: Sequence[Recorded]) -> Comparison:
+    """Group runs by what differs, choose hyperparameters on validation and test the chosen on test."""
+    metric = leading_metric([run.result for run in runs if run.status == "finished"])
+    groups = groups_of(runs)
+    each = [[figures_of_folds(repetition.runs) for repetition in group.repetitions] for group in groups]
+    val_means = [_mean_of(figures, f"val {NAMES[metric]}") for figures in each]
+    of_method, of_task = methods(groups), tasks(groups)
+    chosen = chosen_on_validation(of_method, val_means)
+    best_first = [-math.inf if value is None else value for value in val_means]
+    order = sorted(range(len(groups)), key=lambda place: (-best_first[place], groups[place].name))
+    rows = [
+        _row(
+            groups[place],
+            of_task[place],
+            each[place],
+            chosen=chosen[place],
+            has_rivals=of_method.count(of_method[place]) > 1,
+        )
+        for place in order
+    ]
+    judged = [_method(row, metric) for row in rows if row.chosen]
+    pairs = compare_pairs([method for method in judged if method.test_figures], metric=metric)
+    return Comparison(
+        metric=metric,
+        rows=tuple(rows),
+        pairs=tuple(pairs),
+        not_begun=tuple(run for run in runs if not run.config),
+    )
+
+
+def _row(group: Group, task: str, each: Sequence[dict[str, float]], *, chosen: bool, has_rivals: bool) -> Row:
+    over_samples = _over_samples(group.repetitions[0]) if len(group.repetitions) == 1 else {}
+    figures = {}
+    for name in FIGURES:
+        if each and all(name in found for found in each):
+            values_S = np.array([found[name] for found in each])
+            figures[name] = Summary(
+                mean=float(values_S.mean()),
+                std=float(values_S.std(ddof=1)) if len(values_S) > 1 else None,
+                interval=over_samples.get(name) or interval_over_seeds(values_S),
+            )
+    has_any = any(summary.interval for summary in figures.values())
+    over = "test samples" if over_samples else "seeds"
+    return Row(group, task, tuple(each), figures, over if has_any else "", chosen, has_rivals)
+
+
+def _over_samples(repetition: Repetition) -> dict[str, Interval]:
+    confusion_CC = confusion_of(repetition)
+    found = {} if confusion_CC is None else intervals_over_samples(confusion_CC)
+    return {f"test {NAMES[metric]}": interval for metric, interval in found.items()}
+
+
+def _method(row: Row, metric: str) -> Method:
+    name = f"test {NAMES[metric]}"
+    repetitions = row.group.repetitions
+    seeds = [repetition.seed for repetition in repetitions]
+    values: dict[Any, float] = {
+        seed: figures[name] for seed, figures in zip(seeds, row.each, strict=True) if name in figures
+    }
+    return Method(row.group.name, row.task, values, hits_of(repetitions))
+
+
+def _mean_of(each: Sequence[dict[str, float]], name: str) -> float | None:
+    values = [found[name] for found in each if name in found]
+    return float(np.mean(values)) if values and len(values) == len(each) else None

@@ -1,0 +1,96 @@
+"""Pairs of methods, on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from transferlab.evaluation.comparison.holm import holm
+from transferlab.evaluation.comparison.paired_bootstrap import paired_bootstrap
+from transferlab.sweep.comparison.pairs import Method, compare_pairs
+from transferlab.sweep.comparison.samples import Hits
+
+NUM_SAMPLES = 200
+
+
+def method(
+    name: str, share: float, *, seeds: int = 8, task: str = "", names: str = "s", spread: float = 0.01
+) -> Method:
+    generator = np.random.default_rng(len(name))
+    hits = generator.random(NUM_SAMPLES) < share
+    figures = {(seed,): hits.mean() + spread * (seed - (seeds - 1) / 2) for seed in range(seeds)}
+    samples = np.array([f"{names}{number:03}" for number in range(NUM_SAMPLES)], dtype=object)
+    labels = np.array(["a"] * (NUM_SAMPLES - 20) + ["b"] * 20, dtype=object)
+    return Method(name, task, figures, Hits(samples, labels, hits.astype(float)))
+
+
+def test_identical_methods():
+    one = method("one", 0.8)
+    (pair,) = compare_pairs([one, one], metric="accuracy")
+    assert pair.difference == 0.0
+    assert (pair.over_samples.p_value, pair.over_samples.corrected) == (1.0, 1.0)
+    assert (pair.over_seeds.p_value, pair.over_seeds.corrected) == (1.0, 1.0)
+    assert pair.over_samples.verdict == pair.over_seeds.verdict == "no difference shown"
+
+
+def test_the_better_one_is_first():
+    pairs = compare_pairs([method("a", 0.5), method("bb", 0.9)], metric="accuracy")
+    assert (pairs[0].first, pairs[0].second) == ("bb", "a")
+    assert pairs[0].difference > 0.3
+    assert pairs[0].interval.low < pairs[0].difference < pairs[0].interval.high
+    assert pairs[0].over_samples.verdict == pairs[0].over_seeds.verdict == "better"
+    assert pairs[0].over_seeds.p_value == pytest.approx(2 / 2**8)
+    assert (pairs[0].num_samples, pairs[0].num_seeds) == (NUM_SAMPLES, 8)
+
+
+def test_each_question_is_corrected_for_all_pairs():
+    methods = [method("a", 0.8), method("bb", 0.7), method("ccc", 0.65)]
+    pairs = compare_pairs(methods, metric="accuracy")
+    assert len(pairs) == 3
+    for name in ("over_samples", "over_seeds"):
+        questions = [getattr(pair, name) for pair in pairs]
+        expected = holm(np.array([question.p_value for question in questions]))
+        assert [question.corrected for question in questions] == expected.tolist()
+        assert [question.shown for question in questions] == (expected < 0.05).tolist()
+    # it is the correction that takes this one away
+    p_values = [pair.over_samples.p_value for pair in pairs]
+    corrected = [pair.over_samples.corrected for pair in pairs]
+    assert any(p < 0.05 <= c for p, c in zip(p_values, corrected, strict=True))
+
+
+def test_with_too_few_seeds_there_is_no_p_value():
+    (pair,) = compare_pairs([method("a", 0.5, seeds=5), method("bb", 0.9)], metric="accuracy")
+    assert pair.num_seeds == 5
+    assert pair.over_seeds.p_value is None
+    assert not pair.over_seeds.shown
+    assert pair.over_seeds.verdict == "too few seeds: 5 of 6"
+    assert pair.over_samples.shown
+
+
+def test_other_test_samples_are_refused():
+    other, none = method("bb", 0.9, names="t"), method("ccc", 0.7)
+    methods = [method("a", 0.5), other, Method(none.name, "", none.test_figures, None)]
+    pairs = compare_pairs(methods, metric="accuracy")
+    assert pairs[0].over_samples.verdict == "different test samples"
+    assert pairs[1].over_samples.verdict == "no test samples that all seeds share"
+    assert all(pair.interval is None and pair.num_samples == 0 for pair in pairs)
+    assert all(pair.over_samples.p_value is None for pair in pairs)
+    assert all(pair.over_seeds.p_value is not None for pair in pairs)
+
+
+def test_only_within_a_task():
+    methods = [method("a", 0.5, task="x"), method("bb", 0.9, task="y"), method("ccc", 0.7, task="x")]
+    pairs = compare_pairs(methods, metric="accuracy")
+    assert [(pair.first, pair.second) for pair in pairs] == [("ccc", "a")]
+    assert compare_pairs([], metric="accuracy") == []
+
+
+def test_balanced_accuracy_gives_classes_the_same_weight():
+    one, other = method("a", 0.9), method("bb", 0.8)
+    (plain,) = compare_pairs([one, other], metric="accuracy")
+    (balanced,) = compare_pairs([one, other], metric="balanced_accuracy")
+    differences_N = one.hits.right_N - other.hits.right_N
+    strata_N = (one.hits.labels_N == "b").astype(int)
+    assert balanced.interval == paired_bootstrap(differences_N, strata_N).interval
+    assert plain.interval == paired_bootstrap(differences_N, 0 * strata_N).interval
+    assert balanced.interval.high - balanced.interval.low > plain.interval.high - plain.interval.low

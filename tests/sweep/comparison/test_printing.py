@@ -1,0 +1,134 @@
+"""What a person sees of a comparison, at 80 columns."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.sweep.comparison.folders import make_run, right
+from transferlab.sweep.comparison.gathering import gather
+from transferlab.sweep.comparison.printing import notes, show
+from transferlab.sweep.comparison.report import compare
+
+
+def shown(width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False)
+    show(compare(gather([Path("sweep")])), console)
+    text = console.file.getvalue()
+    assert all(len(line) <= width for line in text.splitlines())
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def told() -> list[str]:
+    return list(notes(compare(gather([Path("sweep")]))))
+
+
+def test_methods_over_seeds():
+    for strategy, share in (("fine_tune", 0.6), ("progressive_unfreezing", 0.9)):
+        for seed in range(6):
+            hits = right(share + seed / 100, start=seed)
+            make_run(f"{strategy}{seed}", hits, seed=seed, strategy=strategy)
+    assert (
+        shown()
+        == """
+Accuracy, mean ± standard deviation over seeds
+strategy                seeds    val           test   95 % interval
+progressive_unfreezing      6  0.925  0.925 ± 0.019  0.912 to 0.938
+fine_tune                   6  0.625  0.625 ± 0.019  0.612 to 0.638
+Intervals: bootstrap over seeds. More figures: comparison.csv
+
+On test: 1 pair of methods, p-values corrected by Holm
+                                     diff.  other samples      other seeds
+progressive_unfreezing against      +0.300  better, p < 0.001  better, p = 0.031
+fine_tune"""
+    )
+
+
+def test_hyperparameters_are_chosen_and_only_the_chosen_are_tested():
+    for rate, val in ((0.1, 0.7), (0.01, 0.8)):
+        make_run(f"{rate}", 0.9, val=val, strategy="dann", settings={"strategy.learning_rates.base": rate})
+    make_run("b", 0.87, val=0.9, settings={"strategy.learning_rates.base": 0.1})
+    assert (
+        shown()
+        == """
+Hyperparameters, chosen by accuracy on validation
+group                                   seeds    val
+strategy=dann learning_rates.base=0.01      1  0.800  chosen
+strategy=dann learning_rates.base=0.1       1  0.700
+
+Accuracy, mean ± standard deviation over seeds
+group                                       seeds    val   test   95 % interval
+strategy=fine_tune learning_rates.base=0.1      1  0.900  0.870  0.800 to 0.930
+strategy=dann learning_rates.base=0.01          1  0.800  0.900  0.840 to 0.960
+Intervals: bootstrap over test samples. More figures: comparison.csv
+
+On test: 1 pair of methods, p-values corrected by Holm
+                                     diff.  other samples      other seeds
+strategy=dann                       +0.030  no difference      too few seeds: 1
+learning_rates.base=0.01 against            shown, p = 0.13    of 6
+strategy=fine_tune
+learning_rates.base=0.1"""
+    )
+
+
+def test_last_selected_and_oracle_side_by_side():
+    for strategy, last in (("source_only", 0.5), ("dann", 0.6)):
+        by_rule = {
+            name: {"accuracy": last + more} for name, more in (("last", 0), ("snd", 0.1), ("oracle", 0.2))
+        }
+        make_run(strategy, last, strategy=strategy, selection={"rule": "snd", "target": by_rule})
+    assert """
+Test accuracy by the epoch selected (the oracle saw labels of the target)
+strategy      last  selected  oracle
+dann         0.600     0.700   0.800
+source_only  0.500     0.600   0.700
+""" in shown()
+
+
+def test_notes_on_what_did_not_enter():
+    make_run("0", 0.5, seed=0)
+    make_run("1", None, seed=1, status="failed")
+    make_run("2", 0.5, seed=0)
+    make_run("3", 0.6, seed=0, strategy="dann")
+    make_run("4", None, seed=1, strategy="dann", status="interrupted")
+    assert told() == [
+        "missing seeds: strategy=dann: 1",
+        "missing seeds: strategy=fine_tune: 1",
+        "left out: 2: its seed is there already",
+        "interrupted: 4",
+        "failed: 1: no reason",
+    ]
+
+
+def test_other_data_is_not_tested_against():
+    for shots in (3, 10):
+        make_run(f"{shots}", 0.5, settings={"data.shots_per_class": shots})
+    assert told() == ["methods that learn from different data are not tested against each other"]
+    assert "On test" not in shown()
+
+
+def test_with_many_pairs_more_seeds_are_needed():
+    for strategy in ("a", "bb", "ccc"):
+        for seed in range(6):
+            make_run(f"{strategy}{seed}", right(len(strategy) / 4), seed=seed, strategy=strategy)
+    assert told() == ["other seeds: among 3 pairs only 7 seeds or more can show a difference"]
+
+
+def test_long_names_stay_within_80_columns():
+    for number in range(8):
+        strategy = "progressive_unfreezing_validated" + "x" * number
+        settings = {"strategy.learning_rates.base": 0.1 + number / 10}
+        for seed in range(3):
+            make_run(f"{strategy}{seed}", 0.5, seed=seed, strategy=strategy, settings=settings)
+    text = shown()
+    assert "and 8 more in comparison_tests.csv" in text
+    shown(width=60)
+
+
+def test_names_are_not_read_as_markup():
+    make_run("a", 0.5, settings={"strategy.kwargs": ["[red]"]})
+    make_run("b", 0.5, settings={"strategy.kwargs": [":smile:"]})
+    assert '["[red]"]' in shown()
+    assert '[":smile:"]' in shown()

@@ -1,0 +1,118 @@
+"""A whole comparison, from folders to figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.sweep.comparison.folders import make_run, right
+from transferlab.evaluation.comparison.intervals import interval_over_seeds, intervals_over_samples
+from transferlab.run.folder import Run
+from transferlab.sweep.comparison.gathering import gather
+from transferlab.sweep.comparison.report import Comparison, compare
+from transferlab.sweep.comparison.samples import confusion_of
+
+
+def compared() -> Comparison:
+    return compare(gather([Path("sweep")]))
+
+
+def test_mean_standard_deviation_and_interval_over_seeds():
+    accuracies = np.array([0.8, 0.9, 0.85])
+    for seed, accuracy in enumerate(accuracies):
+        make_run(f"{seed}", float(accuracy), seed=seed)
+    (row,) = compared().rows
+    summary = row.figures["test accuracy"]
+    assert summary.mean == pytest.approx(accuracies.mean())
+    assert summary.std == pytest.approx(accuracies.std(ddof=1))
+    assert summary.interval == interval_over_seeds(accuracies)
+    assert row.interval_over == "seeds"
+    assert row.figures["val accuracy"].interval is not None
+    assert (row.chosen, row.has_rivals) == (True, False)
+
+
+def test_a_single_seed_has_an_interval_over_test_samples():
+    make_run("0", 0.8)
+    (row,) = compared().rows
+    confusion = confusion_of(row.group.repetitions[0])
+    expected = intervals_over_samples(confusion)
+    assert row.interval_over == "test samples"
+    assert row.figures["test macro F1"].interval == expected["macro_f1"]
+    assert row.figures["test accuracy"].std is None
+    assert row.figures["val accuracy"].interval is row.figures["test loss"].interval is None
+
+
+def test_two_seeds_have_no_interval():
+    for seed in range(2):
+        make_run(f"{seed}", 0.8, seed=seed)
+    (row,) = compared().rows
+    assert row.interval_over == ""
+    assert row.figures["test accuracy"].std == 0.0
+
+
+def test_validation_chooses_and_test_does_not():
+    for rate, val, test in ((0.1, 0.7, 0.9), (0.01, 0.8, 0.6), (0.001, 0.6, 0.7)):
+        make_run(f"a{rate}", test, val=val, strategy="dann", settings={"strategy.rate": rate})
+    make_run("b", 0.5, val=0.9, settings={"strategy.rate": 0.1})
+    found = compared()
+    assert [row.group.name for row in found.rows] == [
+        "strategy=fine_tune strategy.rate=0.1",
+        "strategy=dann strategy.rate=0.01",
+        "strategy=dann strategy.rate=0.1",
+        "strategy=dann strategy.rate=0.001",
+    ]
+    assert [row.chosen for row in found.rows] == [True, True, False, False]
+    assert [row.has_rivals for row in found.rows] == [False, True, True, True]
+    (pair,) = found.pairs
+    assert (pair.first, pair.second) == (found.rows[1].group.name, found.rows[0].group.name)
+    assert pair.difference == pytest.approx(0.1)
+
+
+def test_what_has_not_finished_does_not_enter():
+    make_run("0", 0.5)
+    make_run("1", None, seed=1, status="failed")
+    make_run("2", None, strategy="dann", status="running")
+    never = Run("sweep/3")
+    never.path.mkdir()
+    never.write_json("result.json", {"status": "failed", "error": "bad config"})
+    found = compared()
+    fine_tune, dann = found.rows
+    assert fine_tune.figures["test accuracy"].mean == 0.5
+    assert [run.path.name for run in fine_tune.group.unfinished] == ["1"]
+    assert (dann.figures, dann.each, dann.interval_over) == ({}, (), "")
+    assert [run.path.name for run in found.not_begun] == ["3"]
+    assert found.pairs == ()
+
+
+def test_a_figure_that_a_seed_lacks_is_left_out():
+    make_run("0", 0.5, seed=0)
+    make_run("1", None, val=0.5, seed=1)
+    (row,) = compared().rows
+    assert row.figures["val accuracy"].mean == 0.5
+    assert "test accuracy" not in row.figures
+
+
+def test_imbalanced_classes_are_judged_by_balanced_accuracy():
+    hits = right(0.9)
+    other = right(0.9, start=50)
+    for name, hit in (("fine_tune", hits), ("dann", other)):
+        make_run(name, hit, strategy=name, metrics=("balanced_accuracy", "accuracy"))
+    found = compared()
+    assert found.metric == "balanced_accuracy"
+    means = [row.figures["test balanced accuracy"].mean for row in found.rows]
+    assert found.pairs[0].difference == pytest.approx(abs(means[0] - means[1]))
+
+
+def test_equal_predictions_show_no_difference():
+    for seed in range(7):
+        for strategy in ("dann", "fine_tune"):
+            make_run(f"{strategy}{seed}", right(0.8, start=seed), seed=seed, strategy=strategy)
+    (pair,) = compared().pairs
+    for question in (pair.over_samples, pair.over_seeds):
+        assert (question.p_value, question.verdict) == (1.0, "no difference shown")
+
+
+def test_nothing_at_all():
+    assert compare([]) == Comparison("accuracy", (), (), ())
