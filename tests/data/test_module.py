@@ -35,7 +35,7 @@ def test_batches_hold_the_right_pixels_and_labels(data_module):
     seen = []
     for batch in data.evaluation_dataloader("test"):
         for image, label, index in zip(batch["image"], batch["label"], batch["index"], strict=True):
-            sample = data.samples("test")[index]
+            sample = data.catalog("test").samples[index]
             assert table.loc[sample, "label"] == label
             pixels = data.catalog("test").reader(sample)
             np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), pixels)
@@ -55,7 +55,7 @@ def test_target_labels_never_reach_training(data_module):
 
 def test_domains_split_alike(data_module):
     data = data_module(target=DigitsOnPhotos())
-    assert data.samples("test") == data.samples("source_test")
+    assert data.catalog("test").samples == data.catalog("source_test").samples
     assert data.parts["target_train"] == 1079
     table = data.split_table()
     split = table.pivot(index="sample", columns="domain", values="split")
@@ -168,7 +168,7 @@ def test_unlabelled_target(data_module, image_folder):
         path.write_bytes((source / "a" / "001.png").read_bytes() + path.name.encode())
     data = data_module(source=Folder(str(source)), target=Folder(str(target)))
     assert data.parts["target_train"] == 7
-    assert data.samples("test") == data.samples("source_test")
+    assert data.catalog("test").samples == data.catalog("source_test").samples
     assert any("no labels" in notice for notice in data.notices)
 
 
@@ -191,7 +191,7 @@ def test_a_tested_target_image_must_not_be_a_labelled_source_image(data_module, 
     for folder in parts:
         (target / folder / "own.png").write_bytes((source / "a" / "001.png").read_bytes() + folder.encode())
     domains = {"source": Folder(str(source)), "target": Folder(str(target))}
-    known = data_module(**domains).samples("train")[0]
+    known = data_module(**domains).catalog("train").samples[0]
     (target / "test" / "a" / "stray.png").write_bytes((source / known).read_bytes())
     with pytest.raises(DataError, match=f"images of the source, too: test/a/stray.png = {known}"):
         data_module(**domains)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import Catalog, CatalogSource
-from transferlab.data.checking import checked
+from transferlab.data.checking import checked, refuse_unseen_damage
 from transferlab.data.domains import (
     arrange_source,
     arrange_target,
@@ -42,7 +42,7 @@ class DataModule:
     Construct (reads nothing), `load` (names and labels; splits), `bind` (to what a network wants), ask for
     loaders. Training batches hold {"image": uint8 (N, 3, S, S), "label": int64 (N,)} and, with a target,
     {"target_image": uint8 (M, 3, S, S)}; evaluation batches hold image, label (where known) and index (into
-    `samples(part)`). `prepared` makes normalised floats of them. Activations can be put in the images' place.
+    `catalog(part).samples`). `prepared` makes normalised floats of them. Activations can take their place.
 
     Args:
         root: a place for `${data.root}` in configs; not read here.
@@ -107,12 +107,7 @@ class DataModule:
         )
         if num_workers != "auto" and num_workers < 0:
             raise DataError(f"data.num_workers={num_workers} must be auto, or 0 or more.")
-        if on_bad_image != "error" and not check_images:
-            raise DataError(
-                f"data.on_bad_image={on_bad_image} needs data.check_images=true: what is broken must be "
-                "known before "
-                "images are shared out."
-            )
+        refuse_unseen_damage(on_bad_image, check_images=check_images)
         self.root = root
         self.source = source
         self.target = target
@@ -134,6 +129,7 @@ class DataModule:
         self.steps_per_epoch = steps_per_epoch
         self.notices: list[str] = []
         self.views: int | None = None
+        self.has_target = self.trains_on_target = target is not None
         self._catalogs: dict[str, Catalog] = {}
         self._preprocessing: Preprocessing | None = None
         self._stored: Mapping[str, Stored] = {}
@@ -161,10 +157,6 @@ class DataModule:
         return checked(catalog, self.on_bad_image) if self.check_images else catalog
 
     @property
-    def has_target(self) -> bool:
-        return self.target is not None
-
-    @property
     def classes(self) -> tuple[str, ...]:
         return self._domains[0].classes
 
@@ -183,12 +175,8 @@ class DataModule:
         return {part: len(catalog) for part, catalog in self._catalogs.items()}
 
     def catalog(self, part: str) -> Catalog:
-        """The samples of a part."""
+        """The samples of a part; the `index` of its batches refers to them."""
         return self._catalogs[part]
-
-    def samples(self, part: str) -> list[str]:
-        """The names that the `index` of the part's batches refers to."""
-        return self._catalogs[part].samples
 
     def split_table(self) -> pd.DataFrame:
         """Each sample's label, group, split and domain; `unused` where fraction or shots left it out."""
@@ -198,7 +186,14 @@ class DataModule:
         """A hash of the catalogs' contents and of the split."""
         return fingerprint(self._domains)
 
-    def bind(self, preprocessing: Preprocessing, seed: int, *, views: int | None = None) -> None:
+    def bind(
+        self,
+        preprocessing: Preprocessing,
+        seed: int,
+        *,
+        views: int | None = None,
+        trains_on_target: bool = True,
+    ) -> None:
         """Prepare images as a network wants them.
 
         Args:
@@ -206,10 +201,12 @@ class DataModule:
             seed: orders and augments.
             views: how many augmented versions of a training image there are, the same in every run and
                 shown in turn; None = another one in each epoch.
+            trains_on_target: whether training batches hold target images, where there is a target.
         """
         self._preprocessing = preprocessing
         self._seed = seed
         self.views = views if self.augmentation.is_random else None
+        self.trains_on_target = trains_on_target and self.has_target
         if self.cache == "decoded":
             self._catalogs, notices = with_decoded(self._catalogs, preprocessing, most_gib=self.cache_gib)
             self.notices += notices
@@ -226,7 +223,7 @@ class DataModule:
     def train_dataloader(self, share: Share = ALONE) -> DataLoader[Any]:
         """This process's share of the training batches, from its position on."""
         source = self._training_part("train")
-        target = self._training_part("target_train") if self.has_target else None
+        target = self._training_part("target_train") if self.trains_on_target else None
         batches = self.batches(self._seed, share)
         in_memory = all(self._in_memory(part) for part in TRAINED_ON if part in self._catalogs)
         workers = choose_workers(self.num_workers, in_memory=in_memory)
@@ -237,7 +234,7 @@ class DataModule:
         """Which samples training sees when, in a run with this seed."""
         return TrainingBatches(
             self._catalogs["train"].codes,
-            num_target=len(self._catalogs["target_train"]) if self.has_target else 0,
+            num_target=len(self._catalogs["target_train"]) if self.trains_on_target else 0,
             batch_size=self.batch_size,
             target_batch_size=self.target_batch_size,
             balanced=self.sampling == "balanced",

@@ -59,7 +59,12 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     torch.manual_seed(derived_seed("initialisation", seed))
     backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
     features: FeatureSettings = make(config.features)
-    data.bind(Preprocessing(**backbone.preprocessing), seed, views=features.views)
+    data.bind(
+        Preprocessing(**backbone.preprocessing),
+        seed,
+        views=features.views,
+        trains_on_target=strategy.objective.uses_target,
+    )
     fit: FitSettings = make(config.fit)
     if fit.channels_last:
         backbone.network.to(memory_format=torch.channels_last)

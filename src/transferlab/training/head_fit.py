@@ -182,5 +182,5 @@ def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Prediction
             scores_NC = network.classify(_in_fresh_memory(kept[part]))
         probabilities_NC: np.ndarray[Any, Any] = scores_NC.double().softmax(1).numpy()
         codes = data.catalog(part).codes
-        tables[part] = Predictions(data.samples(part), codes, probabilities_NC, tuple(data.classes))
+        tables[part] = Predictions(data.catalog(part).samples, codes, probabilities_NC, tuple(data.classes))
     return tables

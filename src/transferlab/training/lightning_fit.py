@@ -128,4 +128,4 @@ def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, part
         trainer.test(module, datamodule=loaders, verbose=False)
     probabilities_NC, labels_N, _ = module.tested.gathered()
     data = loaders.data
-    return Predictions(data.samples(part), labels_N, probabilities_NC, tuple(data.classes))
+    return Predictions(data.catalog(part).samples, labels_N, probabilities_NC, tuple(data.classes))

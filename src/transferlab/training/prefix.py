@@ -125,7 +125,9 @@ class FrozenPrefix:
     def _parts(self) -> list[str]:
         """What each epoch goes through, and where nothing ever opens, what is evaluated in the end."""
         data, selection = self.experiment.data, self.experiment.strategy.selection
-        parts = ["train", "target_train", "val", *watched_parts(data, selection)]
+        parts = ["train", "val", *watched_parts(data, selection)]
+        if data.trains_on_target:
+            parts.append("target_train")
         if never_opens(self.experiment):
             parts += evaluated_parts(data)
         return [part for part in dict.fromkeys(parts) if data.parts.get(part)]

@@ -42,7 +42,7 @@ def test_fingerprint_is_of_the_digits(tmp_path):
 def test_validation_is_carved_from_its_training_part(data_module, tmp_path):
     data = data_module(source=MNIST(str(write_npz(tmp_path / "mnist.npz"))), val_fraction=0.25)
     assert data.parts == {"train": 30, "val": 10, "test": 20}
-    assert {name.split("/")[0] for name in data.samples("val")} == {"train"}
+    assert {name.split("/")[0] for name in data.catalog("val").samples} == {"train"}
 
 
 def test_fraction_makes_a_quick_trial(data_module, tmp_path):

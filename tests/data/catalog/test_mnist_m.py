@@ -63,7 +63,7 @@ def photos_of(made_of):
 
 def test_both_domains_name_and_split_digits_alike(made_of, data_module):
     data = data_module(source=MNIST(made_of["root"]), target=MNISTM(**made_of), val_fraction=0.25)
-    assert data.samples("test") == data.samples("source_test")
+    assert data.catalog("test").samples == data.catalog("source_test").samples
     split = data.split_table().pivot(index="sample", columns="domain", values="split")
     assert (split["source"] == split["target"]).all()
     assert data.catalog("test").codes.tolist() == data.catalog("source_test").codes.tolist()
