@@ -85,6 +85,14 @@ def test_only_within_a_task():
     assert compare_pairs([], metric="accuracy") == []
 
 
+def test_of_many_methods_the_first_is_tested_with_each():
+    names = ["x" * (number + 1) for number in range(11)]
+    pairs = compare_pairs([method(name, 0.5, seeds=2) for name in names], metric="accuracy")
+    assert [{pair.first, pair.second} for pair in pairs] == [{"x", name} for name in names[1:]]
+    pairs = compare_pairs([method(name, 0.5, seeds=2) for name in names[:10]], metric="accuracy")
+    assert len(pairs) == 45
+
+
 def test_balanced_accuracy_gives_classes_the_same_weight():
     one, other = method("a", 0.9), method("bb", 0.8)
     (plain,) = compare_pairs([one, other], metric="accuracy")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -16,6 +16,9 @@ from transferlab.sweep.comparison.grouping import Seed
 from transferlab.sweep.comparison.samples import Hits
 
 LEVEL = 0.05
+MOST_ALL_PAIRS = (
+    10  # methods of a task; with more, the correction for all pairs would leave little to be shown
+)
 
 
 @dataclass(frozen=True)
@@ -90,21 +93,30 @@ class Pair:
 
 
 def compare_pairs(methods: Sequence[Method], *, metric: str) -> list[Pair]:
-    """Test all pairs of methods that have the same task.
+    """Test pairs of methods that have the same task: all, or with more than ten methods the first with each.
 
     The two tests answer different questions, so each is corrected by Holm for all pairs by itself.
 
     Args:
-        methods: that have finished runs.
+        methods: that have finished runs; the best on validation, which says nothing of test, first.
         metric: `accuracy` or `balanced_accuracy`, of which the test figures are.
     """
-    pairs = [_pair(*two, metric) for two in combinations(methods, 2) if two[0].task == two[1].task]
+    pairs = [_pair(one, other, metric) for one, other in _to_be_tested(methods)]
     over_samples = _corrected([pair.over_samples for pair in pairs])
     over_seeds = _corrected([pair.over_seeds for pair in pairs])
     return [
         replace(pair, over_samples=samples, over_seeds=seeds)
         for pair, samples, seeds in zip(pairs, over_samples, over_seeds, strict=True)
     ]
+
+
+def _to_be_tested(methods: Sequence[Method]) -> Iterator[tuple[Method, Method]]:
+    for task in dict.fromkeys(method.task for method in methods):
+        alike = [method for method in methods if method.task == task]
+        if len(alike) > MOST_ALL_PAIRS:
+            yield from ((alike[0], other) for other in alike[1:])
+        else:
+            yield from combinations(alike, 2)
 
 
 def _pair(one: Method, other: Method, metric: str) -> Pair:

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from transferlab.evaluation.comparison.intervals import FEWEST_SEEDS
 from transferlab.evaluation.comparison.signed_rank import seeds_needed
 from transferlab.sweep.comparison.figures import NAMES, SELECTIONS
 from transferlab.sweep.comparison.grouping import seeds_as_text
-from transferlab.sweep.comparison.pairs import Pair, Question
+from transferlab.sweep.comparison.pairs import MOST_ALL_PAIRS, Pair, Question
 from transferlab.sweep.comparison.report import Comparison, Row, Summary
-from transferlab.sweep.comparison.writing import TABLE, TESTS
+from transferlab.sweep.comparison.writing import TESTS
 
 _MOST_PAIRS = 20
+_MANY_SEEDS = 10
 
 
 def show(comparison: Comparison, console: Console) -> None:
@@ -48,8 +50,11 @@ def notes(comparison: Comparison) -> Iterator[str]:
     needed = seeds_needed(len(asked)) if asked else 0
     if asked and max(pair.num_seeds for pair in asked) < needed:
         yield f"other seeds: among {len(asked)} pairs only {needed} seeds or more can show a difference"
-    if len({row.task for row in comparison.rows if row.chosen}) > 1:
+    tasks = [row.task for row in comparison.rows if row.chosen]
+    if len(set(tasks)) > 1:
         yield "methods that learn from different data are not tested against each other"
+    if any(tasks.count(task) > MOST_ALL_PAIRS for task in tasks):
+        yield f"of more than {MOST_ALL_PAIRS} methods, the best on validation is tested against each"
     for row in comparison.rows:
         group = row.group
         if group.missing:
@@ -115,9 +120,11 @@ def _table(*columns: str) -> Table:
 def _about_intervals(rows: Sequence[Row]) -> str:
     kinds = list(dict.fromkeys(row.interval_over for row in rows if row.interval_over))
     if not kinds:
-        return f"Intervals need 3 seeds. More figures: {TABLE}"
-    note = "" if kinds != ["seeds", "test samples"] else " (where there is one seed)"
-    return f"Intervals: bootstrap over {' and over '.join(kinds)}{note}. More figures: {TABLE}"
+        return f"Intervals need {FEWEST_SEEDS} seeds"
+    over = " or ".join(kinds)
+    few = "seeds" in kinds and any(1 < len(row.each) < _MANY_SEEDS for row in rows)
+    note = f", too narrow with under {_MANY_SEEDS} seeds" if few else ""
+    return f"Intervals: bootstrap over {over}{note}"
 
 
 def _against(first: str, second: str, key: str | None) -> str:
