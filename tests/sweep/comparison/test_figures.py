@@ -18,9 +18,15 @@ def test_finite_figures_by_their_names():
     result = {
         "val": {"accuracy": 0.5, "auroc": None, "samples": 10},
         "test": {"accuracy": 0.25, "macro_f1": 0.2, "loss": math.nan},
+        "source_test": {"accuracy": 0.75},
     }
     found = figures_of(result)
-    assert found == {"val accuracy": 0.5, "test accuracy": 0.25, "test macro F1": 0.2}
+    assert found == {
+        "val accuracy": 0.5,
+        "test accuracy": 0.25,
+        "test macro F1": 0.2,
+        "source test accuracy": 0.75,
+    }
     assert set(found) <= set(FIGURES)
     assert figures_of({}) == figures_of({"test": None, "selection": None}) == {}
 

@@ -41,7 +41,7 @@ Intervals: bootstrap over seeds, too narrow with under 10 seeds
 
 On test: 1 pair of methods, p-values corrected by Holm
                                      diff.  other samples      other seeds
-progressive_unfreezing against      +0.300  better, p < 0.001  better, p = 0.031
+progressive_unfreezing against      +0.300  better, p<0.001    better, p=0.031
 fine_tune"""
     )
 
@@ -67,7 +67,7 @@ Intervals: bootstrap over test samples
 On test: 1 pair of methods, p-values corrected by Holm
                                      diff.  other samples      other seeds
 strategy=dann                       +0.030  no difference      too few seeds: 1
-learning_rates.base=0.01 against            shown, p = 0.13    of 6
+learning_rates.base=0.01 against            shown, p=0.13      of 6
 strategy=fine_tune
 learning_rates.base=0.1"""
     )

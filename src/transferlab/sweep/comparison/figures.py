@@ -20,9 +20,9 @@ NAMES = {
     "loss": "loss",
 }
 SELECTIONS = ("last", "selected", "oracle")  # of an epoch, with two domains
+_PARTS = {"val": "val", "test": "test", "source_test": "source test"}
 FIGURES = (
-    *(f"val {NAMES[metric]}" for metric in METRICS),
-    *(f"test {NAMES[metric]}" for metric in METRICS),
+    *(f"{title} {NAMES[metric]}" for title in _PARTS.values() for metric in METRICS),
     *(f"{rule} accuracy" for rule in SELECTIONS),
 )
 
@@ -33,9 +33,9 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, float]:
     A figure of another kind joins here, and in `FIGURES`: everything else follows from these.
     """
     found: dict[str, Any] = {}
-    for part in ("val", "test"):
+    for part, title in _PARTS.items():
         for metric in METRICS:
-            found[f"{part} {NAMES[metric]}"] = (result.get(part) or {}).get(metric)
+            found[f"{title} {NAMES[metric]}"] = (result.get(part) or {}).get(metric)
     for name, epoch in _epochs(result.get("selection") or {}).items():
         found[f"{name} accuracy"] = epoch.get("accuracy")
     return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}

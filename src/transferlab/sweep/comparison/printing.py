@@ -140,7 +140,7 @@ def _against(first: str, second: str, key: str | None) -> str:
 def _answer(question: Question) -> str:
     if question.corrected is None:
         return question.verdict
-    p_value = "p < 0.001" if question.corrected < 0.001 else f"p = {question.corrected:.2g}"
+    p_value = "p<0.001" if question.corrected < 0.001 else f"p={question.corrected:.2g}"  # kept on one line
     return f"{question.verdict}, {p_value}"
 
 
