@@ -7,16 +7,19 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow bench check format lock wheel clean
+.PHONY: demo test test-slow test-long bench check format lock wheel clean
 
 demo: $(READY)  ## the main job on embedded data: pretrain, sweep, adapt, compare (minutes, no network)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)  ## the fast tests
-	$(PYTEST) -n 2 -m "not slow and not gpu and not slurm and not browser and not data"
+	$(PYTEST) -n 2 -m "not slow and not long and not gpu and not slurm and not browser and not data"
 
 test-slow: $(READY)  ## everything else that this machine can run; data needs ../shared/data
-	$(PYTEST) -m "(slow or data) and not gpu and not slurm and not browser"
+	$(PYTEST) -m "(slow or data) and not long and not gpu and not slurm and not browser"
+
+test-long: $(READY)  ## minutes each: a sweep of 24 jobs, killed three times
+	$(PYTEST) -m long
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
 	for bench in data_loading features heads training_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done

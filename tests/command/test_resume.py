@@ -33,7 +33,7 @@ def test_help_and_no_argument(capsys):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["a", "b"], "transferlab resume takes one run folder, not 2."),
+        (["a", "b"], "transferlab resume takes the folder of one run or sweep, not 2."),
         (["gone"], "gone: there is no such folder."),
         (["."], ".: this is not a run folder (it has no config.yaml)."),
     ],

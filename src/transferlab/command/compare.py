@@ -41,7 +41,10 @@ def run(arguments: Sequence[str]) -> int:
     runs = gather(folders)
 
     from transferlab.sweep.comparison.compare import compare_runs
+    from transferlab.sweep.placing import left_behind_lines
 
     file = compare_runs(runs, out)
+    for folder in folders:
+        sys.stdout.writelines(f"{line}\n" for line in left_behind_lines(folder))
     sys.stdout.write(f"{file}\n")
     return 0 if any(run.status == "finished" for run in runs) else 1

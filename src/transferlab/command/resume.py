@@ -1,4 +1,4 @@
-"""`transferlab resume RUN`, and how further processes of a run join it."""
+"""`transferlab resume RUN` or `SWEEP`, and how further processes of a run join it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from transferlab.sweep.together import members_of
 
 HELP = """\
 transferlab resume RUN [allow=[module,...]]
+transferlab resume SWEEP
 
 Go on with a run that was killed, interrupted or failed, from its last checkpoint. The outcome is that of a
 run left alone, bit for bit on the same machine. `allow` names your own modules, as when you trained.
 Runs of a sweep that train together (group.json names them) are run again together, from the start.
+
+Of a sweep what has finished stays, what was cut short goes on, what is missing or has failed is run; then its
+runs are compared. Jobs are those that the sweep's folder records, whatever has become of the config files.
+Where images or weights have changed since, jobs are run anew beside the earlier ones, and you are told.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Resume one run."""
+    """Resume one run or one sweep; the exit code is 0 when all has finished."""
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
     path, allow = _path_and_allow(arguments)
+    if (Path(path) / "sweep.json").is_file():
+        return _resume_sweep(Path(path), allow)
     if Run(path).status == "finished":
         left = [run.path for run in members_of(Run(path)) if run.status != "finished"]
         mend = f"; one that trains with it has not: transferlab resume {left[0]}" if left else ""
@@ -35,6 +42,18 @@ def run(arguments: Sequence[str]) -> int:
         resume(path, allow=allow)
     sys.stdout.write(f"{path}\n")
     return 0 if Run(path).status == "finished" else 1
+
+
+def _resume_sweep(folder: Path, allow: Sequence[str]) -> int:
+    from transferlab.command.train import conclude
+    from transferlab.sweep.resume import resume_sweep
+
+    try:
+        runs = resume_sweep(folder, allow=allow)
+    except KeyboardInterrupt:
+        sys.stderr.write(f"To go on: transferlab resume {folder}\n")
+        raise
+    return conclude(folder, runs)
 
 
 def join(arguments: Sequence[str]) -> int:
@@ -50,7 +69,7 @@ def _path_and_allow(arguments: Sequence[str]) -> tuple[str, list[str]]:
     paths = [argument for argument in arguments if not argument.startswith("allow=")]
     allowed = [argument[len("allow=") :] for argument in arguments if argument.startswith("allow=")]
     if len(paths) != 1:
-        raise UserError(f"transferlab resume takes one run folder, not {len(paths)}.")
+        raise UserError(f"transferlab resume takes the folder of one run or sweep, not {len(paths)}.")
     if not Path(paths[0]).is_dir():
         raise UserError(f"{paths[0]}: there is no such folder.")
     return paths[0], [name for text in allowed for name in text.strip("[]").split(",") if name]

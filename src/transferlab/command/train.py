@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -123,24 +125,36 @@ def _sweep(given: _Arguments) -> int:
         sys.stdout.write(f"note: {text}\n")
     from transferlab.sweep.task import Task
 
-    task = Task()
+    task = Task(_as_typed(given))
     further = [] if given.config_dir is None else [f"--config-dir={given.config_dir}"]
     into = [f"hydra.sweep.dir='{sweep.folder}'"]
     try:
         _hydra(["--multirun", *further, *sweep.overrides, *into], config_name=given.config_name, task=task)
     except KeyboardInterrupt:
-        sys.stderr.write(f"To go on, repeat the command with hydra.sweep.dir={sweep.folder}\n")
+        sys.stderr.write(f"To go on: transferlab resume {shlex.quote(str(sweep.folder))}\n")
         raise
     # a launcher of others may have run the jobs elsewhere: then the folder tells
     runs = task.runs or [Run(result.parent) for result in sweep.folder.glob("*/result.json")]
-    if not runs:
-        return 0
+    return conclude(sweep.folder, runs) if runs else 0
+
+
+def conclude(folder: Path, runs: Sequence[Run]) -> int:
+    """Compare what is in a sweep's folder; the exit code is 0 if these runs of it have finished."""
     from transferlab.sweep.comparison.compare import compare_runs
     from transferlab.sweep.comparison.gathering import gather
+    from transferlab.sweep.placing import left_behind_lines
 
-    compare_runs(gather([sweep.folder]), into=sweep.folder)
-    sys.stdout.write(f"{sweep.folder}\n")
+    compare_runs(gather([folder]), into=folder)
+    sys.stdout.writelines(f"{line}\n" for line in left_behind_lines(folder))
+    sys.stdout.write(f"{folder}\n")
     return 0 if all(run.status == "finished" for run in runs) else 1
+
+
+def _as_typed(given: _Arguments) -> str:
+    """The command of a sweep, to be repeated in a shell."""
+    options = [] if given.config_name == "train" else ["--config-name", given.config_name]
+    options += [] if given.config_dir is None else ["--config-dir", given.config_dir]
+    return shlex.join(["transferlab", "train", "-m", *options, *given.overrides])
 
 
 def _hydra(arguments: Sequence[str], *, config_name: str, task: Callable[[DictConfig], None] | None) -> None:

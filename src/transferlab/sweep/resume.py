@@ -1,15 +1,25 @@
-"""Go on with a run that was cut short: by itself, or with the group that it trains in."""
+"""Go on with what was cut short: a run by itself or with the group that it trains in, or a whole sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.config.rules import warnings_about
+from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.sweep.job import failure_recorded, recorded_job
+from transferlab.sweep.job import Job, failure_recorded, recorded_job
+from transferlab.sweep.placing import Places
+from transferlab.sweep.record import JOBS, SweepRecord
 from transferlab.sweep.together import members_of, run_group
 from transferlab.sweep.work import keep_threads
 from transferlab.training import api
+
+_LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
 
 
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
@@ -32,3 +42,76 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     with api.in_its_folder(run), failure_recorded(members):
         run_group([recorded_job(member, allow) for member in members])
     return run
+
+
+def resume_sweep(folder: Path, *, allow: Sequence[str] = ()) -> list[Run]:
+    """Go on with a sweep as its folder records it, by the launcher that it began with.
+
+    What has finished stays, what was cut short goes on, what is missing or has failed is run. Config files
+    are not read again.
+
+    Args:
+        folder: of the sweep.
+        allow: the user's own modules that its configs name.
+
+    Returns:
+        The runs of all its jobs.
+
+    Raises:
+        UserError: no sweep there, or one with a launcher of others.
+        KeyboardInterrupt: the user ended it; no process is left.
+    """
+    folder = folder.resolve()
+    record = SweepRecord(folder)
+    _require_launcher(record)
+    places, placed = Places(record), list[Job | Run]()
+    with api.in_folder(record.about.get("folder")):
+        for entry in list(record.jobs.values()):
+            placed.append(_placed(entry, places, allow))
+        jobs = [each for each in placed if isinstance(each, Job)]
+        _tell_of_the_rest(record, num_unfit=len(placed) - len(jobs))
+        _launch(record.about["launcher"], jobs, folder)
+    return [each.run if isinstance(each, Job) else each for each in placed]
+
+
+def _placed(entry: Mapping[str, Any], places: Places, allow: Sequence[str]) -> Job | Run:
+    """A job of the record; its run alone if it can not be run, recorded as failed."""
+    folder = places.record.folder
+    if "config" not in entry:  # it never fitted
+        return Run(folder / entry["folder"])
+    run = Run(folder / entry["base"])
+    with failure_recorded([run]):
+        config = OmegaConf.create(dict(entry["config"]))
+        assert isinstance(config, DictConfig)
+        config = api.checked_record(config, folder / JOBS, allow)
+        return places.placed(Job(config, run, entry["choices"], warnings_about(config)))
+    return run
+
+
+def _require_launcher(record: SweepRecord) -> None:
+    if not record.about or not record.jobs:
+        raise UserError(f"{record.folder}: there is no sweep (no sweep.json with jobs beside it).")
+    target = str(record.about["launcher"].get("_target_"))
+    if target != _LOCAL:
+        raise UserError(
+            f"{record.folder}: its jobs were started by {target}, which can not be told to go on. Repeat the "
+            f"command with hydra.sweep.dir={record.folder}: {record.about['command']}"
+        )
+
+
+def _tell_of_the_rest(record: SweepRecord, *, num_unfit: int) -> None:
+    """Say what is not run here, and how it would be."""
+    again = f"repeat the command with hydra.sweep.dir={record.folder}: {record.about['command']}"
+    if num_unfit:
+        sys.stdout.write(f"note: {num_unfit} jobs can not be run as they are recorded; {again}\n")
+    if not str(record.about["sweeper"]).startswith("hydra._internal.core_plugins."):
+        sys.stdout.write(
+            f"note: {record.about['sweeper']} chooses jobs while it goes; those not chosen yet are not run "
+            f"here: {again}\n"
+        )
+
+
+def _launch(launcher: Mapping[str, Any], jobs: Sequence[Job], folder: Path) -> None:
+    from transferlab.sweep.launch import launch
+
+    launch(jobs, jobs_at_once=launcher["jobs_at_once"])

@@ -11,7 +11,7 @@ from transferlab.sweep.together import FILE, HELD, run_group, start_anew
 from transferlab.training.api import run_in
 
 # What an attempt leaves that does not get as far as a config
-_TRACES = frozenset({"result.json", "error.txt"})
+TRACES = frozenset({"result.json", "error.txt"})
 
 
 def work(jobs: Sequence[Job]) -> bool:
@@ -54,7 +54,7 @@ def _run_alone(job: Job) -> None:
     with run.locked():
         grouped = (run.path / FILE).is_file()  # its group is no more, and it had no checkpoints of its own
         begun = run.config_file.is_file() and not grouped
-        if grouped or {file.name for file in run.path.iterdir()} <= _TRACES | HELD:
+        if grouped or {file.name for file in run.path.iterdir()} <= TRACES | HELD:
             start_anew(run, stays=HELD)
         elif not begun:
             run.create()  # says that the folder holds something else

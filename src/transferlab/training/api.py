@@ -94,10 +94,18 @@ def _require_config(run: Run) -> None:
 @contextlib.contextmanager
 def in_its_folder(run: Run) -> Iterator[None]:
     """Work in the folder that a run was started from, as far as it exists: its config's paths start there."""
-    file, here = run.path / "environment.json", Path.cwd()
+    file = run.path / "environment.json"
     recorded = json.loads(file.read_text(encoding="utf-8")).get("folder") if file.is_file() else None
-    if recorded and Path(recorded).is_dir():
-        os.chdir(recorded)
+    with in_folder(recorded):
+        yield
+
+
+@contextlib.contextmanager
+def in_folder(folder: str | None) -> Iterator[None]:
+    """Work in this folder, if there is one and it exists."""
+    here = Path.cwd()
+    if folder and Path(folder).is_dir():
+        os.chdir(folder)
     try:
         yield
     finally:
@@ -109,11 +117,25 @@ def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     _require_config(run)
     config = OmegaConf.load(run.config_file)
     assert isinstance(config, DictConfig)
+    return checked_record(config, run.config_file, allow)
+
+
+def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) -> DictConfig:
+    """A config that a file holds, with the permission to run one's own classes; raises `ConfigError`."""
     config["allow"] = list(allow)
-    problems = check(config, given={"allow": allow}, files=[run.config_file])
+    problems = check(config, given={"allow": allow}, files=[file])
     if problems:
         raise ConfigError(problems)
     return config
 
 
-__all__ = ["in_its_folder", "join", "recorded_config", "resume", "run_in", "train"]
+__all__ = [
+    "checked_record",
+    "in_folder",
+    "in_its_folder",
+    "join",
+    "recorded_config",
+    "resume",
+    "run_in",
+    "train",
+]

@@ -17,6 +17,7 @@ from transferlab.training import record
 from transferlab.training.build import Experiment, build, build_like
 from transferlab.training.distributed import is_worker
 from transferlab.training.head_fit import fit_heads_of, fits_head_alone
+from transferlab.training.inputs import current_inputs, record_inputs
 from transferlab.training.outcome import Outcome
 from transferlab.training.recording import Recording, recorded
 from transferlab.training.terminal import quiet_libraries, say, show_result, summary_of
@@ -49,7 +50,7 @@ def run_experiment(
         started = time.perf_counter()
         checkpoint = run.last_checkpoint if resume and run.last_checkpoint.is_file() else None
         experiment = build(config, load_weights=checkpoint is None)
-        _begin(recording, experiment)
+        _begin(recording, experiment, current_inputs(config.backbone, experiment.data))
         if checkpoint is None and fits_head_alone(config, experiment):
             [outcome] = fit_heads_of([recording], [experiment], started=started)
         else:
@@ -89,8 +90,9 @@ def run_group(members: Sequence[Member]) -> None:
         ]
         first = build(members[0].config)
         experiments = [first, *(build_like(first, member.config) for member in members[1:])]
+        inputs = current_inputs(members[0].config.backbone, first.data)
         for recording, experiment in zip(recordings, experiments, strict=True):
-            _begin(recording, experiment)
+            _begin(recording, experiment, inputs)
         say(f"{len(members)} heads train together")
         outcomes = fit_heads_of(recordings, experiments, started=started)
         for recording, experiment, outcome in zip(recordings, experiments, outcomes, strict=True):
@@ -101,12 +103,13 @@ def run_group(members: Sequence[Member]) -> None:
                 _end(recording, experiment, outcome)
 
 
-def _begin(recording: Recording, experiment: Experiment) -> None:
+def _begin(recording: Recording, experiment: Experiment, inputs: Mapping[str, str]) -> None:
     """Say what is about to be trained on what."""
     recording.note(*experiment.data.notices, *experiment.strategy.objective.notices)
     if not recording.quiet:
         say(summary_of(experiment))
     if not is_worker():
+        record_inputs(inputs, recording.run)
         record.describe_data(experiment.data, recording.run)
     recording.open_loggers()
 

@@ -12,6 +12,7 @@ import yaml
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.sweep.job import environment_of
+from transferlab.sweep.record import SweepRecord
 
 # the one written in C where there is one: ten times as fast
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -47,6 +48,8 @@ class Recorded:
 def gather(folders: Sequence[Path]) -> list[Recorded]:
     """The runs of these folders, each once: those of a sweep by the names of their folders.
 
+    Of a sweep's runs those that read other data or weights than its jobs do now are left out.
+
     Args:
         folders: of runs, or of sweeps, whose folders of runs are directly within.
 
@@ -57,7 +60,7 @@ def gather(folders: Sequence[Path]) -> list[Recorded]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder.")
-        runs = [folder] if is_run(folder) else [path for path in sorted(folder.iterdir()) if is_run(path)]
+        runs = [folder] if is_run(folder) else _runs_in(folder)
         if not runs:
             raise UserError(f"{folder}: there is no run in it. Give folders of runs, or of sweeps.")
         for path in runs:
@@ -69,6 +72,11 @@ def gather(folders: Sequence[Path]) -> list[Recorded]:
 def is_run(folder: Path) -> bool:
     """Whether a run has left something there, if only why it failed to begin."""
     return (folder / "result.json").is_file() or (folder / "config.yaml").is_file()
+
+
+def _runs_in(sweep: Path) -> list[Path]:
+    left_behind = {run.path for run in SweepRecord(sweep).left_behind()}
+    return [path for path in sorted(sweep.iterdir()) if is_run(path) and path not in left_behind]
 
 
 def _read(run: Run) -> Recorded:

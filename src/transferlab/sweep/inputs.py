@@ -1,0 +1,70 @@
+"""What the jobs of a sweep read: hashes of images and weights, computed once for each that differs.
+
+They are part of a job's identity: a finished job of other images is not this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.data.catalog.catalog import CatalogSource
+from transferlab.data.checking import checked
+from transferlab.data.module import DataModule
+from transferlab.data.reader import content_hash
+from transferlab.training.build import make_data
+from transferlab.training.inputs import weights_hash
+
+_known: dict[str, str] = {}  # hash by the config of a catalog, for as long as this process lives
+
+
+def inputs_of(config: DictConfig) -> dict[str, str]:
+    """Hashes of what a job reads, by config path.
+
+    Images are read whole, as each job does, and those that can not be decoded are treated as
+    `data.on_bad_image` says; both once for all jobs that read the same.
+
+    Args:
+        config: checked and resolved.
+
+    Raises:
+        UserError: data or weights that can not be used.
+    """
+    plain: Any = OmegaConf.to_container(config)
+    found = {"backbone.weights": weights_hash(plain["backbone"])}
+    augmentation = plain["data"].get("augmentation") or {}
+    if "file" in augmentation:
+        file = Path(augmentation["file"]).expanduser()
+        found["data.augmentation.file"] = content_hash(file.read_bytes()) if file.is_file() else "missing"
+    data = make_data(config)
+    for domain, source in (("source", data.source), ("target", data.target)):
+        if source is not None:
+            described = [plain["data"][domain], data.check_images, data.on_bad_image]
+            key = json.dumps(described, sort_keys=True)
+            if key not in _known:
+                _known[key] = _catalog_hash(source, data)
+            found[f"data.{domain}"] = _known[key]
+    return found
+
+
+def short_hash(inputs: Mapping[str, str]) -> str:
+    """Six hex digits that change when one of the inputs does."""
+    text = json.dumps(dict(inputs), sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=3).hexdigest()
+
+
+def _catalog_hash(source: CatalogSource, data: DataModule) -> str:
+    """A hash of samples, labels, contents, and of groups and parts where the source fixes them."""
+    catalog = source.load().usable()
+    if data.check_images:
+        catalog = checked(catalog, data.on_bad_image)
+    digest = hashlib.blake2b(catalog.fingerprint().encode(), digest_size=16)
+    rows = catalog.table[["sample", "group", "split"]].to_numpy().tolist()
+    for row in sorted("\0".join(map(str, cells)) for cells in rows):
+        digest.update(f"{row}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""What a sweep's folder says of itself: which command it is, and every job that it has asked for.
+
+    sweep.json    the command, where it was given, and Hydra's launcher and sweeper
+    jobs.jsonl    a line for each job: its base name, its folder, its config, what it reads
+
+A job's folder is `<base>-<hash of what it reads>`. The last line of a base says which folder it has now; the
+others of that base are left behind: runs of data or weights that have changed since.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from transferlab.run.folder import Run, write_atomically
+
+FILE, JOBS = "sweep.json", "jobs.jsonl"
+_WITH_HASH = re.compile("-[0-9a-f]{6}$")
+
+
+class SweepRecord:
+    """The record of the sweep in a folder.
+
+    Raises:
+        ValueError: sweep.json is not readable JSON.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        file = folder / FILE
+        self.about: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        self.jobs: dict[str, dict[str, Any]] = {}  # by base name, the last line of each
+        if (folder / JOBS).is_file():
+            for line in (folder / JOBS).read_text("utf-8").splitlines():
+                entry = _read(line)
+                if entry is not None:
+                    self.jobs[entry["base"]] = entry
+
+    def describe(self, command: str) -> None:
+        """Write down the sweep that Hydra runs for this command."""
+        hydra = HydraConfig.get()
+        about = {
+            "command": command,
+            "folder": str(Path.cwd()),
+            "launcher": OmegaConf.to_container(hydra.launcher, resolve=True),
+            "sweeper": str(hydra.sweeper.get("_target_")),
+        }
+        if about != self.about:
+            self.about = about
+            write_atomically(self.folder / FILE, json.dumps(about, indent=2) + "\n")
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Append a job, unless its line stands there already: `base`, `folder` and what else is known."""
+        entry = json.loads(json.dumps(entry))
+        if self.jobs.get(entry["base"]) == entry:
+            return
+        self.jobs[entry["base"]] = entry
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / JOBS).open("ab") as file:
+            if file.tell() and not _ends_a_line(self.folder / JOBS):
+                file.write(b"\n")  # a kill has cut the last one short
+            file.write(json.dumps(entry).encode() + b"\n")
+
+    def left_behind(self) -> list[Run]:
+        """The runs of other data or weights than the ones that the jobs read now."""
+        names = sorted(path.name for path in self.folder.glob("*/") if path.is_dir())
+        of_jobs = [(name, name if name in self.jobs else _WITH_HASH.sub("", name)) for name in names]
+        return [
+            Run(self.folder / name)
+            for name, base in of_jobs
+            if base in self.jobs and self.jobs[base]["folder"] != name
+        ]
+
+
+def _read(line: str) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None  # cut short by a kill; the job is asked for again by the same command
+    return entry if isinstance(entry, dict) and {"base", "folder"} <= entry.keys() else None
+
+
+def _ends_a_line(file: Path) -> bool:
+    with file.open("rb") as content:
+        content.seek(-1, os.SEEK_END)
+        return content.read() == b"\n"

@@ -1,0 +1,135 @@
+"""A sweep that is killed and goes on gives what one left alone gives; changed data is never mixed in."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.sweep.killing import killed_and_resumed
+from tests.sweep.test_launch import in_second_epoch, kill_myself
+from tests.training.processes import command
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
+from transferlab.sweep.resume import resume_sweep
+
+FAST = [
+    *("train", "-m", "data.shots_per_class=2", "data.batch_size=10", "trainer.enable_progress_bar=false"),
+    *("backbone=mnist_convnet", "backbone.weights=random", "fit.checkpoint_every_steps=1"),
+    "hydra.launcher.jobs_at_once=2",
+]
+SHORT = [*FAST, "trainer.max_epochs=2"]
+SEEDS = [*SHORT, "hydra.sweep.dir=sweep", "seed=0,1"]
+
+
+def folders(sweep: str = "sweep") -> dict[str, str]:
+    return {path.name: Run(path).status for path in sorted(Path(sweep).glob("*/"))}
+
+
+def same_comparison(one: str, other: str) -> bool:
+    """Whether two sweeps have the same comparison, byte for byte."""
+    files = ("comparison.csv", "comparison_tests.csv")
+    return all(Path(one, name).read_bytes() == Path(other, name).read_bytes() for name in files)
+
+
+@pytest.mark.slow
+def test_six_jobs_killed_twice_give_the_comparison_of_a_sweep_left_alone():
+    grid = ["strategy=fine_tune,from_scratch", "seed=0,1,2"]
+    assert command([*SHORT, *grid, "hydra.sweep.dir=alone"])[0] == 0
+    killed_and_resumed([*SHORT, *grid, "hydra.sweep.dir=killed"], "killed", kills=2, total=18, seed=1)
+    assert list(folders("killed").values()) == ["finished"] * 6
+    assert folders("killed") == folders("alone")
+    assert same_comparison("killed", "alone")
+
+
+@pytest.mark.long
+def test_24_jobs_killed_three_times_give_the_comparison_of_a_sweep_left_alone():
+    grid = [
+        "strategy=fine_tune,from_scratch,partial",
+        "strategy.learning_rates.base=0.001,0.01",
+        "seed=0,1,2,3",
+    ]
+    assert command([*SHORT, *grid, "hydra.sweep.dir=alone"])[0] == 0
+    killed_and_resumed([*SHORT, *grid, "hydra.sweep.dir=killed"], "killed", kills=3, total=72, seed=2)
+    assert list(folders("killed").values()) == ["finished"] * 24
+    assert same_comparison("killed", "alone")
+
+
+@pytest.mark.slow
+def test_jobs_are_those_of_the_record_whatever_has_become_of_the_config_files():
+    Path("conf/experiment").mkdir(parents=True)
+    file = Path("conf/experiment/mine.yaml")
+    file.write_text("# @package _global_\ntrainer: {max_epochs: 1}\n")
+    own = [*FAST, "experiment=mine", "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert command(own)[0] == 0
+    before = folders()
+    shutil.rmtree(Path("sweep", next(iter(before))))
+    file.write_text("# @package _global_\ntrainer: {max_epochs: 2}\n")
+    Path("elsewhere").mkdir()
+    code, shown, said = command(["resume", "sweep"])
+    assert code == 0, said
+    assert "1 of 2 finished before, not run again\n" in shown
+    assert folders() == before
+    assert shown.splitlines()[-1] == "sweep"
+
+
+@pytest.mark.slow
+def test_photos_that_have_changed_since():
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        photo = Path("photos", "ab"[number % 2], f"{number}.png")
+        photo.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(photo)
+    own = ["data=folder", "data.root=photos", "data.shots_per_class=null", "data.num_workers=0"]
+    arguments = [*SHORT, *own, "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert command(arguments)[0] == 0
+    before = folders()
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save("photos/a/0.png")
+    code, shown, said = command(["resume", "sweep"])
+    assert code == 0, said
+    assert "note: data.source: not the same files as when this sweep began." in shown
+    assert "finished before" not in shown
+    for name in before:
+        assert f"of other data or weights, not compared: {name} (finished)\n" in shown
+    after = folders()
+    assert len(after) == 4
+    assert list(after.values()) == ["finished"] * 4
+    assert {re.sub("-[0-9a-f]{6}$", "", name) for name in after} == {
+        re.sub("-[0-9a-f]{6}$", "", name) for name in before
+    }
+    assert "2 of 2 finished before" in command(arguments)[1]
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_other_data():
+    code = command([*SEEDS, "data.batch_size=4"], prepare=lambda: in_second_epoch(0, kill_myself))[0]
+    assert code == 1
+    (killed,) = [Run(path) for path in Path("sweep").glob("*/") if Run(path).status == "failed"]
+    recorded = json.loads((killed.path / "inputs.json").read_text())
+    killed.write_json("inputs.json", {**recorded, "data": "of other images"})
+    code, _, said = command(["resume", str(killed.path)])
+    assert code == 2
+    assert "data: not the same files as when this run began" in said
+    killed.write_json("inputs.json", recorded)
+    assert command(["resume", "sweep"])[0] == 0
+
+
+def test_no_sweep_there():
+    Path("sweep").mkdir()
+    Path("sweep/sweep.json").write_text("{}")
+    with pytest.raises(UserError, match="sweep: there is no sweep"):
+        resume_sweep(Path("sweep"))
+
+
+def test_launchers_of_others_are_not_asked():
+    Path("sweep").mkdir()
+    about = {"command": "transferlab train -m seed=0,1", "launcher": {"_target_": "os.system"}, "sweeper": ""}
+    Path("sweep/sweep.json").write_text(json.dumps(about))
+    Path("sweep/jobs.jsonl").write_text('{"base": "a", "folder": "a"}\n')
+    with pytest.raises(UserError, match=r"os\.system, which can not be told to go on\. Repeat the command"):
+        resume_sweep(Path("sweep"))
