@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-long bench check format lock wheel clean
+.PHONY: demo test test-slow test-long test-slurm bench check format lock wheel clean
 
 demo: $(READY)  ## the main job on embedded data: pretrain, sweep, adapt, compare (minutes, no network)
 	$(BIN)/python scripts/demo.py
@@ -20,6 +20,10 @@ test-slow: $(READY)  ## everything else that this machine can run; data needs ..
 
 test-long: $(READY)  ## minutes each: a sweep of 24 jobs, killed three times
 	$(PYTEST) -m long
+
+test-slurm: $(READY)  ## sweeps on a Slurm of one node, which is installed (Debian), started and ended here; needs root
+	bash scripts/slurm_up.sh
+	$(PYTEST) -m slurm; code=$$?; bash scripts/slurm_up.sh down; exit $$code
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
 	for bench in data_loading features heads training_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
@@ -40,7 +44,7 @@ wheel: $(READY)  ## build the wheel and try it in a clean environment and an emp
 lock:  ## choose versions anew and write requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra tensorboard --extra huggingface --universal --python-version 3.10 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra tensorboard --extra huggingface --extra slurm --universal --python-version 3.10 --generate-hashes \
 		--no-emit-index-url --no-annotate --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
 
 $(READY): requirements.lock pyproject.toml

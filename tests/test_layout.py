@@ -63,7 +63,11 @@ def test_imports_go_down(file):
 
 
 def test_the_hooks_for_hydra_are_thin():
-    hooks = {"transferlab_searchpath": {"config"}, "transferlab_launcher": {"sweep"}}
+    hooks = {
+        "transferlab_searchpath": {"config"},
+        "transferlab_launcher": {"sweep"},
+        "transferlab_slurm": {"sweep"},
+    }
     folder = ROOT / "src" / "hydra_plugins"
     assert {path.name for path in folder.iterdir() if not path.name.startswith("__")} == set(hooks)
     for name, known in hooks.items():

@@ -283,4 +283,4 @@ def test_hydras_own_launcher_runs_jobs_in_this_process():
 def test_how_many_at_once_is_a_number(value):
     code, _, said = command([*SWEEP, f"hydra.launcher.jobs_at_once={value}", "seed=0,1"])
     assert code == 2
-    assert f"hydra.launcher.jobs_at_once={value.replace('true', 'True')}: must be auto or a whole" in said
+    assert f"hydra.launcher.jobs_at_once={value}: must be a whole number above 0 or auto." in said

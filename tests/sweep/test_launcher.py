@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,22 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
 from hydra_plugins.transferlab_launcher import LocalLauncher
+from hydra_plugins.transferlab_slurm import SlurmLauncher
+from transferlab.config import launcher as launcher_check
 from transferlab.config import places
 from transferlab.config.compose import started
+from transferlab.config.launcher import problems_of_launcher
 from transferlab.sweep import launch as launching
 from transferlab.sweep.loader import SweepLoader
+from transferlab.sweep.slurm_settings import SlurmSettings
 from transferlab.sweep.task import Task
 
 SHIPPED = places.shipped() / "hydra" / "launcher"
+
+
+@pytest.fixture(autouse=True)
+def _as_on_a_cluster(monkeypatch):
+    monkeypatch.setattr(launcher_check, "_what_slurm_needs", lambda: [])
 
 
 @pytest.fixture
@@ -42,11 +51,34 @@ def test_hydra_finds_it():
     assert "hydra_plugins.transferlab_launcher.LocalLauncher" in found
 
 
-def test_yaml_lists_what_it_takes():
-    content = yaml.safe_load((SHIPPED / "local.yaml").read_text())
-    target = content.pop("_target_")
-    assert target == f"{LocalLauncher.__module__}.{LocalLauncher.__name__}"
-    assert list(content) == list(inspect.signature(LocalLauncher).parameters)
+@pytest.mark.parametrize(("name", "launcher"), [("local", LocalLauncher), ("slurm", SlurmLauncher)])
+def test_yaml_lists_what_it_takes(name, launcher):
+    content = yaml.safe_load((SHIPPED / f"{name}.yaml").read_text())
+    assert content.pop("_target_") == f"{launcher.__module__}.{launcher.__name__}"
+    content.pop("_convert_", None)
+    taken = inspect.signature(launcher).parameters.values()
+    assert list(content) == [argument.name for argument in taken]
+
+
+def test_defaults_of_slurm_are_those_of_its_class(loader):
+    launcher = Plugins.instance()._instantiate(master(loader, "hydra/launcher=slurm").hydra.launcher)
+    assert asdict(launcher) == asdict(SlurmLauncher(shell_before=[], further=[]))
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED.glob("slurm_*.yaml")), ids=lambda file: file.stem)
+def test_presets_of_slurm_choose_among_its_settings(loader, file):
+    keys = yaml.safe_load(file.read_text()).keys() - {"defaults"}
+    assert keys <= {field.name for field in fields(SlurmLauncher)}
+    assert problems_of_launcher(master(loader, f"hydra/launcher={file.stem}").hydra.launcher) == []
+
+
+@pytest.mark.parametrize("preset", ["slurm", "slurm_gpu", "slurm_multi_gpu", "slurm_multi_node"])
+def test_each_preset_fits_the_trainer_that_it_names(loader, preset):
+    said = (SHIPPED / f"{preset}.yaml").read_text().partition("\n")[0]
+    trainer = [word.rstrip(";") for word in said.split() if word.startswith("trainer")]
+    config = master(loader, f"hydra/launcher={preset}", *trainer)
+    given = {field.name: config.hydra.launcher[field.name] for field in fields(SlurmSettings)}
+    assert SlurmSettings(**given).misfit(config) is None
 
 
 def test_it_is_the_default(loader):
@@ -115,7 +147,7 @@ def test_jobs_have_their_own_folders_and_numbers(launched):
     folders = [job.run.path for job in found.jobs]
     assert [folder.parent for folder in folders] == [Path("sweep").resolve()] * 2
     assert [folder.name.partition("_")[0] for folder in folders] == ["seed=0", "seed=2"]
-    assert found.launcher.task.runs == [job.run for job in found.jobs]
+    assert found.launcher.sweep.task.runs == [job.run for job in found.jobs]
     assert "hydra" not in found.jobs[0].config
     assert found.jobs[0].config.name == "fine_tune"
     assert found.jobs[0].choices["strategy"] == "fine_tune"
@@ -137,5 +169,5 @@ def test_other_sweepers_are_told_of_a_failure(launched):
 def test_a_job_with_a_wrong_config_is_recorded_and_not_launched(launched):
     found = launched("++seed=0", "++data.batch_size=0")
     assert len(found.jobs) == 1
-    assert [run.status for run in found.launcher.task.runs] == ["finished", "failed"]
-    assert "data.batch_size=0: must be above 0." in found.launcher.task.runs[1].result["error"]
+    assert [run.status for run in found.launcher.sweep.task.runs] == ["finished", "failed"]
+    assert "data.batch_size=0: must be above 0." in found.launcher.sweep.task.runs[1].result["error"]

@@ -3,66 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 
 
 class LocalLauncher(Launcher):
-    """Composes the jobs and hands them to `transferlab.sweep.launch`, which is imported when it is needed."""
+    """Hands the jobs to `transferlab.sweep.launch`, which is imported when it is needed."""
 
     def __init__(self, jobs_at_once: int | Literal["auto"] = "auto") -> None:
         self.jobs_at_once = jobs_at_once
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this once, before the first jobs."""
-        from transferlab.sweep.loader import SweepLoader
+        from transferlab.sweep.composing import HydraSweep
 
-        hydra_context.config_loader = SweepLoader(hydra_context.config_loader)  # for the sweeper too
-        self.context, self.task, self.config = hydra_context, task_function, config
+        self.sweep = HydraSweep(hydra_context, task_function, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run jobs, and tell how each ended; what they say and leave is in their run folders."""
-        from transferlab.sweep.job import Job
+        """Run jobs, and tell how each ended."""
         from transferlab.sweep.launch import launch
-        from transferlab.sweep.task import Task
 
-        assert isinstance(self.task, Task), "this launcher runs the sweeps of transferlab alone"
-        outer = HydraConfig.instance().cfg
-        composed = []
-        try:
-            for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-                composed.append(self.task.composed(self._compose(list(overrides), number)))
-        finally:
-            HydraConfig.instance().cfg = outer
-        launch([each for each in composed if isinstance(each, Job)], jobs_at_once=self.jobs_at_once)
-        returns = []
-        for each, overrides in zip(composed, job_overrides, strict=True):
-            run = each.run if isinstance(each, Job) else each
-            returned = JobReturn(overrides=filter_overrides(overrides), working_dir=str(Path.cwd()))
-            # Hydra's own sweeper wants no values, and would end the sweep at the first job that failed
-            failed = run.status != "finished" and not self._sweeper_wants_no_values()
-            returned.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
-            returned.return_value = RuntimeError(run.result.get("error")) if failed else None
-            returns.append(returned)
-        return returns
-
-    def _compose(self, overrides: list[str], number: int) -> DictConfig:
-        """A job's config without Hydra's part, which HydraConfig then holds."""
-        config = self.context.config_loader.load_sweep_config(self.config, overrides)
-        with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
-        HydraConfig.instance().set_config(config)  # what the folder's name is made from; read-only from here
-        with open_dict(config), read_write(config.hydra.runtime):
-            folder = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)).resolve()
-            config.hydra.runtime.output_dir = str(folder)
-        HydraConfig.instance().set_config(config)
-        return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-    def _sweeper_wants_no_values(self) -> bool:
-        return str(self.config.hydra.sweeper._target_).startswith("hydra._internal.core_plugins.")
+        return self.sweep.run(
+            job_overrides, initial_job_idx, lambda jobs: launch(jobs, jobs_at_once=self.jobs_at_once)
+        )

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from transferlab.config.compose import Composed, ConfigError, started
+from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.overrides import Given
 
 
@@ -47,7 +46,7 @@ def check_sweep(
             except ConfigError as error:
                 tried.append((before, after, error.problems))
         problems += _with_causes(tried)
-        problems += _of_the_launcher(composed[0].hydra) if composed else []
+        problems += problems_of_launcher(composed[0].hydra.launcher) if composed else []
         if problems:
             raise ConfigError(problems)
     warnings = dict.fromkeys(text for each in composed for text in each.warnings)
@@ -60,13 +59,6 @@ def _folder(composed: Sequence[Composed]) -> Path:
     if any(each.config.name != name for each in composed):
         folder = folder.replace(f"/{name}/", "/mixed/")
     return Path(folder)
-
-
-def _of_the_launcher(hydra: DictConfig) -> list[str]:
-    at_once = hydra.launcher.get("jobs_at_once", "auto")
-    if at_once == "auto" or (type(at_once) is int and at_once > 0):
-        return []
-    return [f"hydra.launcher.jobs_at_once={at_once}: must be auto or a whole number above 0."]
 
 
 def _alternatives(read: Sequence[Given], first: Sequence[Given]) -> Iterator[tuple[str, str, list[Given]]]:

@@ -74,6 +74,14 @@ class Places:
             )
 
 
+def left_behind_lines(folder: Path) -> list[str]:
+    """A line for each run of a sweep that read other data or weights than there are now."""
+    return [
+        f"of other data or weights, not compared: {run.path.name} ({run.status})"
+        for run in SweepRecord(folder).left_behind()
+    ]
+
+
 def _adopt(earlier: Run, run: Run) -> None:
     """Take over the folder of an attempt that failed before it could read anything."""
     if earlier.path == run.path or not earlier.path.is_dir():

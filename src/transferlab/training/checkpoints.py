@@ -18,6 +18,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from transferlab.strategy.strategy import Selection
+from transferlab.training import leaving
 from transferlab.training.module import TransferModule
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import selected_epoch
@@ -31,17 +32,26 @@ class Checkpoints(Checkpoint):
         self.folder, self.settings, self.selection = folder, settings, selection
         self._saved_at = time.monotonic()
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hear of a request to end before Lightning does, which would end without a checkpoint."""
+        leaving.listen()
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save within an epoch, when it is time and the state is complete."""
+        """Save within an epoch, when it is time or this is to end, and the state is complete."""
         done = batch_idx + 1
         is_last = done >= trainer.num_training_batches
-        if is_last or done % trainer.accumulate_grad_batches != 0 or not self._due(done, trainer):
+        if is_last or done % trainer.accumulate_grad_batches != 0:
+            return
+        is_due, leaves = trainer.strategy.broadcast((self._is_due(done), leaving.asked() is not None))
+        if not (is_due or leaves):
             return
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if loss is None or torch.isfinite(loss):  # the module complains soon; the last good one is kept
             self._save(trainer, is_best=False)
+        if leaves:
+            leaving.leave()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after the validation, when the module has added the epoch to its history."""
@@ -49,14 +59,14 @@ class Checkpoints(Checkpoint):
         newest = len(pl_module.history) - 1
         selected = self.selection != "last" and selected_epoch(pl_module.history, self.selection) == newest
         self._save(trainer, is_best=selected)
+        if trainer.strategy.broadcast(leaving.asked() is not None):
+            leaving.leave()
 
-    def _due(self, done: int, trainer: pl.Trainer) -> bool:
-        every = self.settings.checkpoint_every_steps
+    def _is_due(self, done: int) -> bool:
+        every, minutes = self.settings.checkpoint_every_steps, self.settings.checkpoint_every_minutes
         if every is not None and done % every == 0:
             return True
-        minutes = self.settings.checkpoint_every_minutes
-        due = minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
-        return bool(trainer.strategy.broadcast(due)) if minutes is not None else False
+        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
     def _save(self, trainer: pl.Trainer, *, is_best: bool) -> None:
         new = self.folder / "new.ckpt"

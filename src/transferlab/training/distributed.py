@@ -41,7 +41,7 @@ def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
 
 def is_worker() -> bool:
     """Whether this process joins a run that another one leads."""
-    return int(os.environ.get("LOCAL_RANK", 0)) > 0
+    return any(int(os.environ.get(name, 0)) > 0 for name in ("LOCAL_RANK", "NODE_RANK"))
 
 
 def agree_on_buffers(module: nn.Module) -> None:

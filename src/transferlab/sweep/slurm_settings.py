@@ -1,0 +1,93 @@
+"""What each job of a sweep asks Slurm for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from omegaconf import DictConfig
+
+
+@dataclass(kw_only=True)
+class SlurmSettings:
+    """The `hydra.launcher` section of a config with `hydra/launcher=slurm`.
+
+    Attributes:
+        partition: where the jobs queue; None: Slurm's default.
+        account: who pays.
+        qos: quality of service.
+        constraint: features that a node must have.
+        timeout_min: minutes after which Slurm ends a job; it goes on in another turn if `requeue`.
+        nodes: for each job.
+        tasks_per_node: processes that Slurm starts on each node, for one job; `trainer.devices` must say so.
+        cpus_per_task: cores of each process.
+        gpus_per_node: None: without.
+        mem_gb: memory on each node; None: Slurm's default.
+        jobs_at_once: how many run at a time; auto: as many as Slurm lets.
+        requeue: start a job again that was preempted or has reached its time limit; it goes on where it was.
+        signal_delay_s: seconds before the time limit at which a job is told to save and end.
+        shell_before: lines of shell before the job, such as `module load cuda`.
+        further: any other options of sbatch in their long form, such as `--exclude=node7`.
+        poll_s: seconds between two looks at the queue.
+        cancel_on_interrupt: whether Ctrl-C ends the jobs; else they go on.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    timeout_min: int = 240
+    nodes: int = 1
+    tasks_per_node: int = 1
+    cpus_per_task: int = 4
+    gpus_per_node: int | None = None
+    mem_gb: float | None = 16.0
+    jobs_at_once: int | Literal["auto"] = "auto"
+    requeue: bool = True
+    signal_delay_s: int = 120
+    shell_before: Sequence[str] = ()
+    further: Sequence[str] = ()
+    poll_s: float = 10.0
+    cancel_on_interrupt: bool = False
+
+    def for_submitit(self) -> dict[str, Any]:
+        """The parameters of `submitit.SlurmExecutor`."""
+        further = [option.removeprefix("--").partition("=") for option in self.further]
+        asked = {
+            "job_name": "transferlab",
+            "partition": self.partition,
+            "account": self.account,
+            "qos": self.qos,
+            "constraint": self.constraint,
+            "time": self.timeout_min,
+            "nodes": self.nodes,
+            "ntasks_per_node": self.tasks_per_node,
+            "cpus_per_task": self.cpus_per_task,
+            "gpus_per_node": self.gpus_per_node,
+            "mem": None if self.mem_gb is None else f"{round(1024 * self.mem_gb)}M",
+            "array_parallelism": None if self.jobs_at_once == "auto" else self.jobs_at_once,
+            "signal_delay_s": self.signal_delay_s,
+            "setup": list(self.shell_before) or None,
+            "stderr_to_stdout": True,
+            "additional_parameters": {
+                "requeue" if self.requeue else "no-requeue": True,
+                **{name: value if equals else True for name, equals, value in further},
+            },
+            # since 22.05 srun does not take over the cores that sbatch was asked for
+            "srun_args": [f"--cpus-per-task={self.cpus_per_task}", "--kill-on-bad-exit=1"],
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+    def misfit(self, config: DictConfig) -> str | None:
+        """Why a job does not fit what Slurm would start for it; None where it does."""
+        trainer, processes = config.trainer, self.nodes * self.tasks_per_node
+        given = f"trainer.num_nodes={trainer.num_nodes} trainer.devices={trainer.devices}"
+        if trainer.num_nodes != self.nodes:
+            mend = f"set trainer.num_nodes={self.nodes}"
+        elif processes > 1 and trainer.devices != self.tasks_per_node:
+            mend = f"set trainer.devices={self.tasks_per_node}"
+        else:
+            return None
+        started = f"hydra.launcher.nodes={self.nodes} hydra.launcher.tasks_per_node={self.tasks_per_node}"
+        return f"{given}: Slurm would start {processes} processes of each job ({started}); {mend}."

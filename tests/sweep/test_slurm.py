@@ -1,0 +1,269 @@
+"""Sweeps on a real Slurm: an array; jobs put back, preempted, out of time, cancelled; Ctrl-C and return.
+
+Needs a controller with the partitions of scripts/slurm_up.sh: `make test-slurm`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.training.processes import command, in_child
+from tests.training.test_resume import assert_same
+from transferlab.run.folder import Run
+from transferlab.training import api
+
+pytestmark = pytest.mark.slurm
+
+SLURM = [
+    *("hydra/launcher=slurm", "hydra.launcher.poll_s=0.5", "hydra.launcher.cpus_per_task=1"),
+    *("hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=20"),
+]
+# 3 epochs of 5 steps, and no checkpoint within an epoch but by request
+TINY = [
+    *("backbone=timm", "backbone.name=test_resnet", "backbone.weights=random", "data.shots_per_class=4"),
+    *("data.batch_size=8", "trainer.max_epochs=3", "trainer.enable_progress_bar=false"),
+    "fit.checkpoint_every_minutes=null",
+]
+STEPS = 15
+GATE = '''
+from pathlib import Path
+
+from transferlab.strategy.objective.cross_entropy import CrossEntropy
+from transferlab.training import leaving
+
+
+class Gate(CrossEntropy):
+    """Waits in the middle of the second epoch, once, until it is let through or its process is to end."""
+
+    def __init__(self, *, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def losses(self, network, batch, progress):
+        here = Path(f"{self.name}.reached")
+        if progress > 0.5 and not here.exists():
+            here.touch()
+            while not Path(f"{self.name}.open").exists() and leaving.asked() is None:
+                time.sleep(0.05)
+        with Path(f"{self.name}.steps").open("a") as steps:
+            steps.write(f"{round(progress * 15)}\\n")
+        return super().losses(network, batch, progress)
+'''
+GATED = [*TINY, "strategy/objective=gate", "allow=[gate]"]
+
+
+@pytest.fixture(autouse=True)
+def _gate(_own_folder):
+    Path("gate.py").write_text("import time\n" + GATE)
+    Path("conf/strategy/objective").mkdir(parents=True)
+    Path("conf/strategy/objective/gate.yaml").write_text("_target_: gate.Gate\nname: a\n")
+
+
+@contextlib.contextmanager
+def sweep(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A sweep in the background; what is left of it afterwards is ended."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "transferlab", "train", "-m", *SLURM, "hydra.sweep.dir=sweep", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.communicate()
+        if ids := list(submitted()):
+            slurm("scancel", *ids)
+
+
+def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and output of a sweep, when it has ended."""
+    shown, _ = running.communicate(timeout=240)
+    return running.returncode, shown
+
+
+def until(condition: Callable[[], object], running: subprocess.Popen[str]) -> None:
+    """Wait for something that a sweep in the background is to bring about."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert running.poll() is None, running.communicate()[0]
+        assert time.monotonic() < deadline, logs()
+        time.sleep(0.1)
+
+
+def slurm(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def submitted() -> dict[str, list[str]]:
+    """The run folders of each job that has been submitted."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(Path("sweep/slurm").glob("runs_of_*.json")):
+        found |= json.loads(file.read_text())
+    return found
+
+
+def logs() -> str:
+    return "\n".join(file.read_text() for file in sorted(Path("sweep/slurm").glob("*_log.out")))
+
+
+def runs() -> list[Run]:
+    return [Run(file.parent) for file in sorted(Path("sweep").glob("*/result.json"))]
+
+
+def steps(name: str = "a") -> list[int]:
+    return [int(line) for line in Path(f"{name}.steps").read_text().splitlines()]
+
+
+def train_alone(*arguments: str) -> str:
+    """The folder of the same run, left alone and without Slurm; it has passed its gate."""
+    assert in_child(lambda: api.train([*arguments, "hydra.run.dir=alone"])) == 0
+    return "alone"
+
+
+def test_a_sweep_is_an_array_with_a_task_for_each_group():
+    heads = ["strategy=fine_tune,feature_extraction", "features.cache=auto", "data.shots_seed=0"]
+    arguments = [*TINY, *heads, "strategy.learning_rates.base=0.001,0.01"]
+    with sweep(*arguments) as running:
+        code, shown = ended(running)
+    assert code == 0, shown + logs()
+    units = submitted()
+    assert sorted(len(names) for names in units.values()) == [1, 1, 2]
+    array = {job_id.partition("_")[0] for job_id in units}
+    assert len(array) == 1
+    assert f"3 submitted to Slurm: {array.pop()}; what they say is in " in shown
+    assert [run.status for run in runs()] == ["finished"] * 4
+    assert shown.count("finished: ") == 3
+    local = command(["train", "-m", *arguments, "hydra.sweep.dir=local", "hydra.launcher.jobs_at_once=1"])
+    assert local[0] == 0
+    for run in runs():
+        assert_same(str(run.path), f"local/{run.path.name}")
+
+    with sweep(*arguments) as running:
+        code, shown = ended(running)
+    assert code == 0
+    assert "4 of 4 finished before, not run again" in shown
+    assert submitted() == units
+
+
+def requeue(job_id: str) -> None:
+    slurm("scontrol", "requeue", job_id)
+
+
+def preempt(job_id: str) -> None:
+    """Let a short job of more importance take the whole node."""
+    slurm("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+
+
+def wait_for_the_limit(job_id: str) -> None:
+    """Slurm itself sends the signal."""
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "asked", "said"),
+    [
+        (requeue, [], "interrupted\n"),
+        (preempt, [], "interrupted\n"),
+        (preempt, ["hydra.launcher.partition=grace"], "asked by Slurm to give way: started again later"),
+        (
+            wait_for_the_limit,
+            ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"],
+            "reached its time limit of 1 min (hydra.launcher.timeout_min): started again later",
+        ),
+    ],
+    ids=["requeued", "preempted", "preempted with grace", "at the time limit"],
+)
+def test_cut_short_in_mid_epoch_it_ends_as_if_left_alone(interrupt, asked, said):
+    with sweep(*GATED, *asked, "seed=3") as running:
+        until(Path("a.reached").exists, running)
+        (job_id,) = submitted()
+        interrupt(job_id)
+        code, shown = ended(running)
+    assert code == 0, shown + logs()
+    assert "waits in the queue again: " in shown
+    assert said in logs()
+    assert steps() == list(range(STEPS))  # none was run twice: it had saved in the very step
+    (run,) = runs()
+    assert_same(str(run.path), train_alone(*GATED, "seed=3"))
+
+
+def test_two_processes_that_slurm_has_started_cut_short_in_mid_epoch():
+    arguments = [*GATED, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=4"]
+    with sweep(*arguments, "hydra.launcher.tasks_per_node=2", "seed=3") as running:
+        until(Path("a.reached").exists, running)
+        (job_id,) = submitted()
+        requeue(job_id)
+        code, shown = ended(running)
+    assert code == 0, shown + logs()
+    assert "waits in the queue again: " in shown
+    assert steps() == sorted([*range(STEPS), *range(STEPS)])
+    (run,) = runs()
+    assert run.predictions("test")["sample"].is_unique
+    # Lightning starts the second process of this one, by the command line of the first
+    alone = [sys.executable, "-m", "transferlab", "train", *arguments, "seed=3", "hydra.run.dir=alone"]
+    subprocess.run(alone, check=True, capture_output=True)
+    assert_same(str(run.path), "alone")
+
+
+def test_a_cancelled_job_is_recorded_and_the_sweep_ends():
+    Path("b.reached").touch()
+    with sweep(*GATED, "strategy.objective.name=a,b") as running:
+        until(Path("a.reached").exists, running)
+        cancelled, _ = submitted()  # in the order of the command line
+        slurm("scancel", cancelled)
+        code, shown = ended(running)
+    assert code == 1, shown + logs()
+    first, second = [Run(Path("sweep", name)) for (name,) in submitted().values()]
+    assert [first.status, second.status] == ["interrupted", "finished"]
+    assert first.result["error"] == f"Slurm's job {cancelled} was cancelled"
+    assert f"interrupted: {first.path.name}: Slurm's job {cancelled} was cancelled" in shown
+    assert len(Path("sweep/comparison.csv").read_text().splitlines()) == 3
+    assert steps("b") == list(range(STEPS))
+
+
+def test_jobs_go_on_after_ctrl_c_and_the_same_command_waits_for_them():
+    with sweep(*GATED) as running:
+        until(Path("a.reached").exists, running)
+        running.send_signal(signal.SIGINT)
+        code, shown = ended(running)
+        before = submitted()
+        (job_id,) = before
+        assert code == 130, shown
+        assert f"Slurm goes on with 1; to end them: scancel {job_id}" in shown
+        assert "To go on, repeat the command with hydra.sweep.dir=sweep\n" in shown
+        assert slurm("squeue", "--noheader", "--format=%T", f"--jobs={job_id}") == "RUNNING"
+        with sweep(*GATED) as again:
+            assert again.stdout is not None
+            assert f"Slurm has 1 from before: {job_id}\n" in iter(again.stdout.readline, "")
+            Path("a.open").touch()
+            code, shown = ended(again)
+    assert code == 0, shown + logs()
+    assert submitted() == before
+    assert steps() == list(range(STEPS))
+
+
+def test_what_slurm_refuses_is_recorded():
+    with sweep(*TINY, "hydra.launcher.partition=nowhere", "seed=0,1") as running:
+        code, shown = ended(running)
+    assert code == 1
+    assert [run.status for run in runs()] == ["failed"] * 2
+    assert "Slurm refuses the jobs: sbatch: error: invalid partition specified: nowhere" in shown
+
+
+def test_processes_that_do_not_fit_are_refused():
+    with sweep(*TINY, "hydra.launcher.tasks_per_node=2") as running:
+        code, shown = ended(running)
+    assert code == 1
+    assert "trainer.num_nodes=1 trainer.devices=1: Slurm would start 2 processes of each job" in shown
+    assert submitted() == {}

@@ -1,0 +1,92 @@
+"""A process that is asked to end saves first, and goes on later from exactly there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.training.processes import in_child
+from tests.training.test_resume import STEPS_AN_EPOCH, assert_same, overrides, resume, train_alone
+from transferlab.run.folder import Run
+from transferlab.training import api, leaving
+from transferlab.training.checkpoints import load_checkpoint
+from transferlab.training.module import TransferModule
+
+ONLY_AT_EPOCH_ENDS = "fit.checkpoint_every_steps=null"
+
+
+def train_asked_to_end(arguments: list[str], *, step: int, sent: signal.Signals) -> None:
+    """Train in a child that gets a signal in this step, counted from 1."""
+
+    def action() -> None:
+        original, numbers = TransferModule.training_step, iter(range(1, 1000))
+
+        def training_step(self, batch, batch_idx):
+            if next(numbers) == step:
+                os.kill(os.getpid(), sent)
+            return original(self, batch, batch_idx)
+
+        TransferModule.training_step = training_step
+        with leaving.asked_by({signal.SIGUSR2: 60, signal.SIGTERM: 60}), pytest.raises(KeyboardInterrupt):
+            api.train([*arguments, "hydra.run.dir=asked"])
+
+    assert in_child(action) == 0
+    assert Run("asked").status == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("step", "sent", "saved"),
+    [
+        (STEPS_AN_EPOCH + 3, signal.SIGTERM, STEPS_AN_EPOCH + 3),  # SIGTERM is Lightning's too
+        pytest.param(3, signal.SIGUSR2, 3, marks=pytest.mark.slow),
+        # an epoch's last batch is never saved before the validation: it saves after it
+        pytest.param(STEPS_AN_EPOCH, signal.SIGUSR2, STEPS_AN_EPOCH, marks=pytest.mark.slow),
+    ],
+)
+def test_it_saves_the_step_in_which_it_is_asked_and_ends_as_if_left_alone(step, sent, saved):
+    arguments = overrides("fine_tune", "test_resnet", ONLY_AT_EPOCH_ENDS)
+    train_alone("alone", arguments)
+    train_asked_to_end(arguments, step=step, sent=sent)
+    assert load_checkpoint(Run("asked").last_checkpoint)["global_step"] == saved
+    resume("asked")
+    assert_same("asked", "alone")
+
+
+@pytest.mark.slow
+def test_it_waits_for_the_end_of_an_accumulation():
+    arguments = overrides("fine_tune", "test_resnet", ONLY_AT_EPOCH_ENDS, "trainer.accumulate_grad_batches=2")
+    train_alone("alone", arguments)
+    train_asked_to_end(arguments, step=3, sent=signal.SIGUSR2)
+    assert load_checkpoint(Run("asked").last_checkpoint)["global_step"] == 2
+    resume("asked")
+    assert_same("asked", "alone")
+
+
+def test_without_a_place_to_save_it_ends_when_patience_does():
+    with leaving.asked_by({signal.SIGUSR2: 0.05}):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        with pytest.raises(KeyboardInterrupt):
+            time.sleep(60)
+        assert leaving.asked() == signal.SIGUSR2
+
+
+def test_the_first_request_counts():
+    with leaving.asked_by({signal.SIGUSR2: 60, signal.SIGTERM: 60}):
+        assert leaving.asked() is None
+        os.kill(os.getpid(), signal.SIGUSR2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert leaving.asked() == signal.SIGUSR2
+
+
+def test_signals_mean_what_they_meant_before():
+    numbers = [signal.SIGUSR2, signal.SIGALRM]
+    before = [signal.getsignal(number) for number in numbers]
+    with leaving.asked_by({signal.SIGUSR2: 60}):
+        os.kill(os.getpid(), signal.SIGUSR2)
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    leaving.listen()  # as in a training that nobody cuts short
+    assert [signal.getsignal(number) for number in numbers] == before
