@@ -23,6 +23,7 @@ from transferlab.training import api
 
 pytestmark = pytest.mark.slurm
 
+COMMAND = [sys.executable, "-m", "transferlab"]
 SLURM = [
     *("hydra/launcher=slurm", "hydra.launcher.poll_s=0.5", "hydra.launcher.cpus_per_task=1"),
     *("hydra.launcher.mem_gb=null", "hydra.launcher.timeout_min=20"),
@@ -72,7 +73,7 @@ def _gate(_own_folder):
 def sweep(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A sweep in the background; what is left of it afterwards is ended."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "transferlab", "train", "-m", *SLURM, "hydra.sweep.dir=sweep", *arguments],
+        [*COMMAND, "train", "-m", *SLURM, "hydra.sweep.dir=sweep", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -211,7 +212,7 @@ def test_two_processes_that_slurm_has_started_cut_short_in_mid_epoch():
     (run,) = runs()
     assert run.predictions("test")["sample"].is_unique
     # Lightning starts the second process of this one, by the command line of the first
-    alone = [sys.executable, "-m", "transferlab", "train", *arguments, "seed=3", "hydra.run.dir=alone"]
+    alone = [*COMMAND, "train", *arguments, "seed=3", "hydra.run.dir=alone"]
     subprocess.run(alone, check=True, capture_output=True)
     assert_same(str(run.path), "alone")
 
@@ -232,7 +233,7 @@ def test_a_cancelled_job_is_recorded_and_the_sweep_ends():
     assert steps("b") == list(range(STEPS))
 
 
-def test_jobs_go_on_after_ctrl_c_and_the_same_command_waits_for_them():
+def test_jobs_go_on_after_ctrl_c_and_are_waited_for_and_resumed():
     with sweep(*GATED) as running:
         until(Path("a.reached").exists, running)
         running.send_signal(signal.SIGINT)
@@ -251,6 +252,13 @@ def test_jobs_go_on_after_ctrl_c_and_the_same_command_waits_for_them():
     assert code == 0, shown + logs()
     assert submitted() == before
     assert steps() == list(range(STEPS))
+
+    (run,) = runs()
+    run.write_json("result.json", {"status": "interrupted"})
+    again = subprocess.run([*COMMAND, "resume", "sweep"], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert len(submitted()) == 2
+    assert run.status == "finished"
 
 
 def test_what_slurm_refuses_is_recorded():

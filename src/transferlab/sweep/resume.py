@@ -9,17 +9,23 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from transferlab.config.launcher import problems_of_launcher
+from transferlab.config.check import ConfigError
+from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.sweep.placing import Places
 from transferlab.sweep.record import JOBS, SweepRecord
+from transferlab.sweep.slurm_settings import SlurmSettings
 from transferlab.sweep.together import members_of, run_group
 from transferlab.sweep.work import keep_threads
 from transferlab.training import api
 
 _LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
+_SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
+_SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
 
 
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
@@ -92,11 +98,15 @@ def _require_launcher(record: SweepRecord) -> None:
     if not record.about or not record.jobs:
         raise UserError(f"{record.folder}: there is no sweep (no sweep.json with jobs beside it).")
     target = str(record.about["launcher"].get("_target_"))
-    if target != _LOCAL:
+    if problems := problems_of_launcher(OmegaConf.create(record.about["launcher"])):
+        raise UserError("\n".join(problems))
+    if target not in (_LOCAL, _SLURM):
         raise UserError(
             f"{record.folder}: its jobs were started by {target}, which can not be told to go on. Repeat the "
             f"command with hydra.sweep.dir={record.folder}: {record.about['command']}"
         )
+    if problems := problems_of_launcher(OmegaConf.create(record.about["launcher"])):
+        raise ConfigError(problems)
 
 
 def _tell_of_the_rest(record: SweepRecord, *, num_unfit: int) -> None:
@@ -112,6 +122,13 @@ def _tell_of_the_rest(record: SweepRecord, *, num_unfit: int) -> None:
 
 
 def _launch(launcher: Mapping[str, Any], jobs: Sequence[Job], folder: Path) -> None:
-    from transferlab.sweep.launch import launch
+    if launcher["_target_"] == _SLURM:
+        from transferlab.sweep import slurm_launch
+        from transferlab.sweep.slurm_settings import SlurmSettings
 
-    launch(jobs, jobs_at_once=launcher["jobs_at_once"])
+        asked = {name: value for name, value in launcher.items() if not name.startswith("_")}
+        slurm_launch.launch(jobs, SlurmSettings(**asked), folder)
+    else:
+        from transferlab.sweep.launch import launch
+
+        launch(jobs, jobs_at_once=launcher["jobs_at_once"])

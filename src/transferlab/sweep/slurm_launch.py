@@ -161,7 +161,7 @@ class _Watch:
         if state == "CANCELLED":
             record_end([*silent, *told_to_end], "interrupted", f"{job} was cancelled")
         elif state in _MENDS:
-            record_end([*silent, *told_to_end], "failed", f"{job} {_MENDS[state]}")
+            record_end([*silent, *told_to_end], "failed", f"{job}: {_MENDS[state]}")
         else:
             how = "left the queue" if state is None else f"ended as {state}"
             record_end(silent, "failed", f"{job} {how} before the run had ended")
