@@ -9,7 +9,6 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.check import ConfigError
 from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.rules import warnings_about
@@ -18,13 +17,11 @@ from transferlab.run.folder import Run
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.sweep.placing import Places
 from transferlab.sweep.record import JOBS, SweepRecord
-from transferlab.sweep.slurm_settings import SlurmSettings
 from transferlab.sweep.together import members_of, run_group
 from transferlab.sweep.work import keep_threads
 from transferlab.training import api
 
 _LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
-_SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
 _SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
 
 
@@ -98,8 +95,6 @@ def _require_launcher(record: SweepRecord) -> None:
     if not record.about or not record.jobs:
         raise UserError(f"{record.folder}: there is no sweep (no sweep.json with jobs beside it).")
     target = str(record.about["launcher"].get("_target_"))
-    if problems := problems_of_launcher(OmegaConf.create(record.about["launcher"])):
-        raise UserError("\n".join(problems))
     if target not in (_LOCAL, _SLURM):
         raise UserError(
             f"{record.folder}: its jobs were started by {target}, which can not be told to go on. Repeat the "
