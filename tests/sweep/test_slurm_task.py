@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
+from tests.training.test_resume import assert_same, overrides
+from transferlab.config.compose import compose_checked
 from transferlab.run.folder import Run
 from transferlab.sweep import slurm_queue, slurm_task, work
 from transferlab.sweep.job import Job
@@ -135,6 +140,44 @@ def test_other_processes_of_a_job_do_not_speak_for_it(monkeypatch, slurm):
     monkeypatch.setattr(train, "run_experiment", lambda config, run, *, resume: joined.append(resume))
     call(monkeypatch, lambda run: pytest.fail("it leads"))
     assert joined == [True]
+
+
+@pytest.mark.slow
+def test_a_process_on_each_of_two_nodes_trains_as_two_on_one():
+    """With the variables that srun sets; both nodes are this machine."""
+    two = [*overrides(), "data.batch_size=4", "trainer=ddp", "trainer.accelerator=cpu"]
+    config = compose_checked([*two, "trainer.devices=1", "trainer.num_nodes=2"]).config
+    task = SlurmTask([Job(config, Run(Path("run").resolve()), {}, []).as_json()], SlurmSettings(nodes=2))
+    variables = {
+        "SLURM_JOB_ID": str(os.getpid()),  # from which the port follows
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "1",
+        "SLURM_NODELIST": "localhost",
+        "SLURM_LOCALID": "0",
+    }
+
+    def on_node(number: int) -> None:
+        os.environ.update({**variables, "SLURM_NODEID": str(number), "SLURM_PROCID": str(number)})
+        task()
+
+    forked = multiprocessing.get_context("fork")
+    nodes = [forked.Process(target=on_node, args=(number,)) for number in (0, 1)]
+    for node in nodes:
+        node.start()
+    for node in nodes:
+        node.join()
+    assert [node.exitcode for node in nodes] == [0, 0]
+    alone = [
+        sys.executable,
+        "-m",
+        "transferlab",
+        "train",
+        *two,
+        "trainer.devices=2",
+        "hydra.run.dir=one_node",
+    ]
+    subprocess.run(alone, check=True, capture_output=True)
+    assert_same("run", "one_node")
 
 
 def test_lightning_does_not_take_over(monkeypatch, slurm):
