@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -110,3 +111,29 @@ def test_followed_through_a_package(tmp_path):
 def test_a_file_that_is_not_python(tmp_path):
     Path("broken.py").write_text("class X(:\n")
     assert signature("broken.X", (str(tmp_path),)) is None
+
+
+def test_aliases_are_followed_within_a_package(tmp_path):
+    package = tmp_path / "aliased"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "kinds.py").write_text("from typing import Literal\n\nKind = Literal['a', 'b']\n")
+    (package / "part.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from aliased.kinds import Kind\n\n"
+        "Kinds = list[Kind]\n\n"
+        "@dataclass\nclass Part:\n    kind: Kind | None\n    kinds: Kinds\n\n\n"
+        "class Other:\n    def __init__(self, kind: 'Kind') -> None: ...\n"
+    )
+    read = signature("aliased.part.Part", [str(tmp_path)])
+    assert read.arguments["kind"].annotation == Literal["a", "b"] | None
+    assert read.arguments["kinds"].annotation == list[Literal["a", "b"]]
+    assert signature("aliased.part.Other", [str(tmp_path)]).arguments["kind"].annotation == Literal["a", "b"]
+    assert signature("aliased.part.Kinds", [str(tmp_path)]) is None
+
+
+@pytest.mark.parametrize(("key", "choice"), [("strategy.bn", "mixed"), ("strategy.selection", "val_loss")])
+def test_choices_behind_an_alias_are_checked(problems, key, choice):
+    [problem] = problems(f"{key}=nonsense")
+    assert key in problem
+    assert choice in problem

@@ -7,8 +7,10 @@ typo, so its source file is found and parsed instead.
 from __future__ import annotations
 
 import ast
+import copy
 import importlib.machinery
 import sys
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -60,18 +62,23 @@ def _signature(target: str, path: tuple[str, ...]) -> Signature | None:
     node, module = found
     if isinstance(node, ast.ClassDef):
         return _of_class(target, node, module, path)
-    return _of_function(target, node, is_method=False)
+    if isinstance(node, ast.FunctionDef):
+        return _of_function(target, node, module, path, is_method=False)
+    return None
 
 
+@cache
 def _definition(
     module: str, name: str, path: tuple[str, ...]
-) -> tuple[ast.ClassDef | ast.FunctionDef, str] | None:
+) -> tuple[ast.ClassDef | ast.FunctionDef | ast.Assign, str] | None:
     """The definition of `name`, followed through `from x import name`, and the module that it stands in."""
     file = _source_file(module, path)
     if file is None:
         return None
     for node in _parsed(file).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return node, module
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
             return node, module
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
@@ -85,6 +92,7 @@ def _definition(
     return None
 
 
+@cache
 def _parsed(file: Path) -> ast.Module:
     """The file's syntax tree; an empty one where it can not be read as Python."""
     try:
@@ -108,7 +116,7 @@ def _of_class(target: str, node: ast.ClassDef, module: str, path: tuple[str, ...
     """The arguments of `__init__`, of a dataclass's fields, or of what the bases take."""
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _of_function(target, item, is_method=True)
+            return _of_function(target, item, module, path, is_method=True)
     is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
     arguments: dict[str, Argument] = {}
     is_open = False
@@ -119,7 +127,7 @@ def _of_class(target: str, node: ast.ClassDef, module: str, path: tuple[str, ...
         if inherited.arguments and not is_dataclass:
             break
     if is_dataclass:
-        arguments |= _fields(node)
+        arguments |= _fields(node, module, path)
     return Signature(target, arguments, open=is_open)
 
 
@@ -133,7 +141,7 @@ def _of_base(target: str, base: ast.expr, module: str, path: tuple[str, ...]) ->
     return Signature(target, {}, open=True)
 
 
-def _fields(node: ast.ClassDef) -> dict[str, Argument]:
+def _fields(node: ast.ClassDef, module: str, path: tuple[str, ...]) -> dict[str, Argument]:
     """The fields of a dataclass that its constructor takes."""
     found = {}
     for item in node.body:
@@ -141,26 +149,50 @@ def _fields(node: ast.ClassDef) -> dict[str, Argument]:
             default = "" if item.value is None else ast.unparse(item.value)
             if "ClassVar" not in ast.unparse(item.annotation) and "init=False" not in default:
                 no_default = not default or (default.startswith("field(") and "default" not in default)
-                found[item.target.id] = _argument(item.target.id, item.annotation, no_default)
+                annotation = _expanded(item.annotation, module, path)
+                found[item.target.id] = _argument(item.target.id, annotation, no_default)
     return found
 
 
-def _of_function(target: str, node: ast.FunctionDef, is_method: bool) -> Signature:
+def _of_function(
+    target: str, node: ast.FunctionDef, module: str, path: tuple[str, ...], *, is_method: bool
+) -> Signature:
     positional = [*node.args.posonlyargs, *node.args.args]
     num_required = len(positional) - len(node.args.defaults)
     arguments = {
-        item.arg: _argument(item.arg, item.annotation, position < num_required)
+        item.arg: _argument(item.arg, _expanded(item.annotation, module, path), position < num_required)
         for position, item in enumerate(positional)
         if not (is_method and position == 0)
     }
     for item, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-        arguments[item.arg] = _argument(item.arg, item.annotation, default is None)
+        annotation = _expanded(item.annotation, module, path)
+        arguments[item.arg] = _argument(item.arg, annotation, default is None)
     return Signature(target, arguments, open=node.args.kwarg is not None)
 
 
 def _argument(name: str, annotation: ast.expr | None, required: bool) -> Argument:
     if annotation is None:
         return Argument(name, Any, "Any", required)
+    return Argument(name, evaluate(annotation), ast.unparse(annotation), required)
+
+
+def _expanded(annotation: ast.expr | None, module: str, path: tuple[str, ...]) -> ast.expr | None:
+    """The annotation with each alias (`BatchNorm = Literal[...]`) replaced by what it means."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         annotation = ast.parse(annotation.value, mode="eval").body
-    return Argument(name, evaluate(annotation), ast.unparse(annotation), required)
+    return None if annotation is None else _Aliases(module, path).visit(copy.deepcopy(annotation))
+
+
+class _Aliases(ast.NodeTransformer):
+    """Replaces names that are assigned at the top of a module; those of other packages stay as they are."""
+
+    def __init__(self, module: str, path: tuple[str, ...]) -> None:
+        self.module, self.path = module, path
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if evaluate(node) is not Any or node.id in dir(typing):
+            return node
+        found = _definition(self.module, node.id, self.path)
+        if found is None or not isinstance(found[0], ast.Assign):
+            return node
+        return _Aliases(found[1], self.path).visit(copy.deepcopy(found[0].value))

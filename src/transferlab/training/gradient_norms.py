@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
-STEPS_BETWEEN = 10  # a norm reads every gradient once; this many steps make that nothing
+_BATCHES_BETWEEN = 10  # a norm reads every gradient once; so many batches make that nothing
+
+
+def gradients_are_due(counts: Mapping[str, int]) -> bool:
+    """Whether to measure in this step, by how often an epoch has observed what: in its first, then in each
+    tenth.
+    """
+    return counts.get("loss", 0) > _BATCHES_BETWEEN * counts.get("gradient_norm/head", 0)
 
 
 def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:

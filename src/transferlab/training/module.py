@@ -20,10 +20,10 @@ from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.collecting import Outputs
-from transferlab.training.distributed import agree_on_buffers
+from transferlab.training.distributed import agree_on_buffers, mean_over_processes
 from transferlab.training.epoch_means import EpochMeans
 from transferlab.training.errors import loss_not_finite, predictions_not_finite
-from transferlab.training.gradient_norms import STEPS_BETWEEN, gradient_norms
+from transferlab.training.gradient_norms import gradient_norms, gradients_are_due
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import is_over
 
@@ -160,7 +160,7 @@ class TransferModule(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Every few steps, how large the gradients are."""
-        if self.global_step % STEPS_BETWEEN == 0:
+        if gradients_are_due(self._means.counts):
             self._means.add(gradient_norms(optimizer))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -222,7 +222,7 @@ class TransferModule(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Add the epoch to the history; the callbacks that save and stop come after this."""
         self._seconds += time.perf_counter() - self._started
-        means = {f"train/{name}": mean for name, mean in self._means.means().items()}
+        means = mean_over_processes({f"train/{name}": mean for name, mean in self._means.means().items()})
         if not np.isfinite(means.get("train/loss", 0.0)):
             self._refuse_nan(torch.tensor(float("nan")), self._means.sums)
         entry = {
