@@ -81,9 +81,9 @@ JobRequeue=1
 ReturnToService=2
 KillWait=20
 MinJobAge=300
-# it pretends to have 8 cores, so that jobs of tests, which mostly wait, run beside each other
+# it pretends to have 8 cores and 64 GB, so that jobs of tests, which mostly wait, run beside each other
 SlurmdParameters=config_overrides
-NodeName=$NODE NodeAddr=127.0.0.1 CPUs=8 RealMemory=1000 State=UNKNOWN
+NodeName=$NODE NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 State=UNKNOWN
 PartitionName=main Nodes=$NODE Default=YES MaxTime=INFINITE PriorityTier=1
 # jobs of this one get a while to end by themselves before they are preempted
 PartitionName=grace Nodes=$NODE MaxTime=INFINITE PriorityTier=1 GraceTime=30

@@ -60,6 +60,8 @@ def prepared(command: str) -> list[str]:
 def test_command_runs(command, newcomers_folder):
     if "trainer=ddp" in command:
         pytest.skip("two processes: tests/training/test_distributed.py")
+    if "hydra/launcher=slurm" in command:
+        pytest.skip("needs Slurm: tests/sweep/test_slurm.py")
     if "runs/first" in command:
         first = ["backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
         assert in_child(lambda: api.train([*first, *SHORT, "hydra.run.dir=runs/first"])) == 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +24,11 @@ from transferlab.training import api
 
 pytestmark = pytest.mark.slurm
 
+README = [
+    line
+    for line in (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("transferlab train -m hydra/launcher=slurm")
+]
 COMMAND = [sys.executable, "-m", "transferlab"]
 SLURM = [
     *("hydra/launcher=slurm", "hydra.launcher.poll_s=0.5", "hydra.launcher.cpus_per_task=1"),
@@ -35,7 +41,8 @@ TINY = [
     "fit.checkpoint_every_minutes=null",
 ]
 STEPS = 15
-GATE = '''
+GATE = """
+import time
 from pathlib import Path
 
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
@@ -43,30 +50,31 @@ from transferlab.training import leaving
 
 
 class Gate(CrossEntropy):
-    """Waits in the middle of the second epoch, once, until it is let through or its process is to end."""
+    'Waits at each of these steps, once, until it is let through or its process is to end.'
 
-    def __init__(self, *, name: str) -> None:
+    def __init__(self, *, name: str, at: list[int]) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.at = name, at
 
     def losses(self, network, batch, progress):
-        here = Path(f"{self.name}.reached")
-        if progress > 0.5 and not here.exists():
+        step = round(progress * 15)
+        here = Path(f"{self.name}.{step}")
+        if step in self.at and not here.exists():
             here.touch()
             while not Path(f"{self.name}.open").exists() and leaving.asked() is None:
                 time.sleep(0.05)
         with Path(f"{self.name}.steps").open("a") as steps:
-            steps.write(f"{round(progress * 15)}\\n")
+            steps.write(f"{step}\\n")
         return super().losses(network, batch, progress)
-'''
+"""
 GATED = [*TINY, "strategy/objective=gate", "allow=[gate]"]
 
 
 @pytest.fixture(autouse=True)
 def _gate(_own_folder):
-    Path("gate.py").write_text("import time\n" + GATE)
+    Path("gate.py").write_text(GATE)
     Path("conf/strategy/objective").mkdir(parents=True)
-    Path("conf/strategy/objective/gate.yaml").write_text("_target_: gate.Gate\nname: a\n")
+    Path("conf/strategy/objective/gate.yaml").write_text("_target_: gate.Gate\nname: a\nat: [8]\n")
 
 
 @contextlib.contextmanager
@@ -172,37 +180,42 @@ def wait_for_the_limit(job_id: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("interrupt", "asked", "said"),
+    ("interrupts", "asked", "said"),
     [
-        (requeue, [], "interrupted\n"),
-        (preempt, [], "interrupted\n"),
-        (preempt, ["hydra.launcher.partition=grace"], "asked by Slurm to give way: started again later"),
+        ({8: requeue, 11: preempt}, [], "interrupted\n"),
         (
-            wait_for_the_limit,
+            {8: preempt},
+            ["hydra.launcher.partition=grace"],
+            "asked by Slurm to give way: started again later",
+        ),
+        (
+            {8: wait_for_the_limit},
             ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"],
             "reached its time limit of 1 min (hydra.launcher.timeout_min): started again later",
         ),
     ],
-    ids=["requeued", "preempted", "preempted with grace", "at the time limit"],
+    ids=["requeued and preempted", "preempted with grace", "at the time limit"],
 )
-def test_cut_short_in_mid_epoch_it_ends_as_if_left_alone(interrupt, asked, said):
-    with sweep(*GATED, *asked, "seed=3") as running:
-        until(Path("a.reached").exists, running)
-        (job_id,) = submitted()
-        interrupt(job_id)
+def test_cut_short_in_mid_epoch_it_ends_as_if_left_alone(interrupts, asked, said):
+    arguments = [*GATED, "seed=3", f"strategy.objective.at=[{','.join(map(str, interrupts))}]"]
+    with sweep(*arguments, *asked) as running:
+        for step, interrupt in interrupts.items():
+            until(Path(f"a.{step}").exists, running)
+            (job_id,) = submitted()
+            interrupt(job_id)
         code, shown = ended(running)
     assert code == 0, shown + logs()
-    assert "waits in the queue again: " in shown
-    assert said in logs()
+    assert shown.count("waits in the queue again: ") == len(interrupts)
+    assert logs().count(said) == len(interrupts)
     assert steps() == list(range(STEPS))  # none was run twice: it had saved in the very step
     (run,) = runs()
-    assert_same(str(run.path), train_alone(*GATED, "seed=3"))
+    assert_same(str(run.path), train_alone(*arguments))
 
 
 def test_two_processes_that_slurm_has_started_cut_short_in_mid_epoch():
     arguments = [*GATED, "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data.batch_size=4"]
     with sweep(*arguments, "hydra.launcher.tasks_per_node=2", "seed=3") as running:
-        until(Path("a.reached").exists, running)
+        until(Path("a.8").exists, running)
         (job_id,) = submitted()
         requeue(job_id)
         code, shown = ended(running)
@@ -218,9 +231,9 @@ def test_two_processes_that_slurm_has_started_cut_short_in_mid_epoch():
 
 
 def test_a_cancelled_job_is_recorded_and_the_sweep_ends():
-    Path("b.reached").touch()
+    Path("b.8").touch()
     with sweep(*GATED, "strategy.objective.name=a,b") as running:
-        until(Path("a.reached").exists, running)
+        until(Path("a.8").exists, running)
         cancelled, _ = submitted()  # in the order of the command line
         slurm("scancel", cancelled)
         code, shown = ended(running)
@@ -235,7 +248,7 @@ def test_a_cancelled_job_is_recorded_and_the_sweep_ends():
 
 def test_jobs_go_on_after_ctrl_c_and_are_waited_for_and_resumed():
     with sweep(*GATED) as running:
-        until(Path("a.reached").exists, running)
+        until(Path("a.8").exists, running)
         running.send_signal(signal.SIGINT)
         code, shown = ended(running)
         before = submitted()
@@ -259,6 +272,17 @@ def test_jobs_go_on_after_ctrl_c_and_are_waited_for_and_resumed():
     assert again.returncode == 0, again.stdout + again.stderr
     assert len(submitted()) == 2
     assert run.status == "finished"
+
+
+@pytest.mark.parametrize("written", README)
+def test_commands_of_the_readme(written):
+    short = ["hydra.launcher.poll_s=0.5", "trainer.max_epochs=1", "trainer.limit_train_batches=1"]
+    own = [argument for argument in shlex.split(written)[1:] if "partition=" not in argument]
+    told = subprocess.run(
+        [*COMMAND, *own, *short, "hydra.sweep.dir=sweep"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout + told.stderr + logs()
+    assert {run.status for run in runs()} == {"finished"}
 
 
 def test_what_slurm_refuses_is_recorded():
