@@ -1,16 +1,244 @@
-"""Two processes for one run: same weights on both, every sample counted once, files written once."""
+"""Two processes for one run: same gradients on both, every sample counted once, files written once."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import pytorch_lightning as pl
+import torch
 
+from tests.training.processes import command, in_child
+from tests.training.ranks import on_ranks, train_on_ranks
+from tests.training.test_resume import TINY
+from transferlab.backbone.freezing import freeze_all_but_last
+from transferlab.config.compose import compose_checked
 from transferlab.run.folder import Run
+from transferlab.training.api import recorded_config
+from transferlab.training.build import build
+from transferlab.training.checkpoints import load_checkpoint
+from transferlab.training.lightning_fit import _predict
+from transferlab.training.loaders import Loaders
+from transferlab.training.module import TransferModule
+from transferlab.training.terminal import quiet_libraries
+
+PROGRESSIVE = [*TINY, "backbone.name=test_resnet", "strategy=progressive_unfreezing", "trainer.max_epochs=4"]
+
+
+def observe_gradients(freeze_early: bool) -> Callable[[], Callable[[], Any]]:
+    """Record each step's gradients, by epoch, step and parameter; None where there is none."""
+
+    def prepare() -> Callable[[], Any]:
+        seen: dict[tuple[int, int, str], torch.Tensor | None] = {}
+
+        def before_step(self: TransferModule, optimizer: torch.optim.Optimizer) -> None:
+            for name, parameter in self.network.named_parameters():
+                gradient = parameter.grad if parameter.requires_grad else None
+                place = self.current_epoch, self.global_step, name
+                seen[place] = None if gradient is None else gradient.clone()
+
+        TransferModule.on_before_optimizer_step = before_step
+        if freeze_early:  # as callbacks do that freeze before the network is wrapped
+            TransferModule.setup = lambda self, stage: freeze_all_but_last(self.network.backbone, 0)
+        return lambda: seen
+
+    return prepare
+
+
+def differing(ranks: list[Any]) -> set[tuple[int, str]]:
+    """Epochs and parameters whose gradients are not the same bits on both ranks."""
+    one, other = ranks
+    assert one.keys() == other.keys()
+    return {
+        (epoch, name)
+        for (epoch, step, name), gradient in one.items()
+        if gradient is not None and not torch.equal(gradient, other[epoch, step, name])
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two processes, and the gradients that each has seen."""
+    folder = str(tmp_path_factory.mktemp("ddp") / "run")
+    return Run(folder), train_on_ranks(
+        folder, [*PROGRESSIVE, "features.cache=off"], prepare=observe_gradients(freeze_early=False)
+    )
+
+
+def test_gradients_are_the_same_on_all_ranks_in_every_phase(trained):
+    run, ranks = trained
+    assert run.history["trainable_stages"].tolist() == [0, 1, 2, 3]
+    assert not differing(ranks)
+    opened = opened_in_each_epoch(ranks[0])
+    assert all(some < more for some, more in pairwise(opened))
+    for epoch, names in enumerate(opened):
+        for name in names:
+            gradients = [g for (at, _, which), g in ranks[0].items() if (at, which) == (epoch, name)]
+            assert any(gradient.abs().max() > 0 for gradient in gradients), (epoch, name)
+
+
+def opened_in_each_epoch(seen: Any) -> list[set[str]]:
+    """The names of the parameters that have gradients, epoch by epoch."""
+    return [
+        {name for (at, _, name), gradient in seen.items() if at == epoch and gradient is not None}
+        for epoch in sorted({at for at, _, _ in seen})
+    ]
+
+
+def test_a_run_of_two_processes_is_recorded_once(trained):
+    run, _ = trained
+    assert run.status == "finished"
+    assert run.history["epoch"].tolist() == [0, 1, 2, 3]
+    split = pd.read_csv(run.path / "split.csv")
+    for part in ("val", "test"):
+        predicted = run.predictions(part)["sample"]
+        assert predicted.is_unique
+        assert sorted(predicted) == sorted(split["sample"][split["split"] == part])
+
+
+def test_one_process_evaluates_the_same_weights_to_the_same(trained):
+    run, _ = trained
+
+    def evaluate() -> None:
+        quiet_libraries()
+        experiment = build(recorded_config(run))
+        module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
+        module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
+        for part in ("val", "test"):
+            alone = _predict(trainer(devices=1), module, Loaders(experiment.data), part)
+            alone.write(Path(f"{part}.csv"))
+
+    assert in_child(evaluate) == 0
+    for part in ("val", "test"):
+        pd.testing.assert_frame_equal(pd.read_csv(f"{part}.csv"), run.predictions(part), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_gradients_are_the_same_where_the_outputs_of_frozen_layers_are_kept():
+    ranks = train_on_ranks("run", PROGRESSIVE, prepare=observe_gradients(freeze_early=False))
+    assert not differing(ranks)
+    assert len(opened_in_each_epoch(ranks[0])) == 4
+
+
+@pytest.mark.slow
+def test_gradients_would_differ_if_stages_were_frozen_before_wrapping():
+    """What the test above guards against is there to be seen: nothing says so, and ranks drift apart."""
+    ranks = train_on_ranks(
+        "run", [*PROGRESSIVE, "features.cache=off"], prepare=observe_gradients(freeze_early=True)
+    )
+    assert {epoch for epoch, _ in differing(ranks)} == {1, 2, 3}
+
+
+def observe_randomness() -> Callable[[], Any]:
+    """Record what dropout leaves of a vector of ones in each step, and each training image by its visit."""
+    from transferlab.data.loading.dataset import TrainingSet
+
+    masks: list[torch.Tensor] = []
+    images: dict[Any, torch.Tensor] = {}
+    step, item = TransferModule.training_step, TrainingSet.__getitems__
+
+    def training_step(self, batch, batch_idx):
+        with torch.random.fork_rng(devices=[]):
+            masks.append(self.network.dropout(torch.ones(64)))
+        return step(self, batch, batch_idx)
+
+    def getitem(self, keys):
+        batch = item(self, keys)
+        images.update({tuple(key): image for key, image in zip(keys, batch["image"], strict=True)})
+        return batch
+
+    TransferModule.training_step, TrainingSet.__getitems__ = training_step, getitem
+    return lambda: (masks, images)
+
+
+def test_ranks_differ_in_dropout_and_augmentation():
+    """A sample that comes several times in an epoch, to whichever rank, looks different each time."""
+    several = ["data.shots_per_class=1", "data.steps_per_epoch=8", "data.batch_size=5"]
+    further = ["strategy=fine_tune", "strategy.head_dropout=0.5", "data/augmentation=standard"]
+    (masks, images), (other_masks, other_images) = train_on_ranks(
+        "run",
+        [*TINY, "backbone.name=test_resnet", "trainer.max_epochs=1", *several, *further],
+        prepare=observe_randomness,
+    )
+    everything = [*masks, *other_masks]
+    assert len(everything) == 16
+    assert len({mask.numpy().tobytes() for mask in everything}) == 16
+    assert not images.keys() & other_images.keys()
+    rows = [key[1] for key in (*images, *other_images)]
+    shared = {key[1] for key in images} & {key[1] for key in other_images}
+    assert len(shared) >= 5
+    assert len(rows) == 80
+    pixels = [image.numpy().tobytes() for image in (*images.values(), *other_images.values())]
+    assert len(set(zip(rows, pixels, strict=True))) == 80
+
+
+def trainer(devices: int) -> pl.Trainer:
+    """One step of training, or a test, that leaves nothing behind."""
+    return pl.Trainer(
+        accelerator="cpu",
+        devices=devices,
+        strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto",
+        max_steps=1,
+        limit_train_batches=1,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def evaluations(rank: int, numbers: range) -> dict[int, Any]:
+    """By number of samples: the validation's indices after a step of training, and what testing predicts."""
+    quiet_libraries()
+    overrides = [*TINY, "backbone.name=test_resnet", "data.batch_size=4", "seed=1"]
+    experiment = build(compose_checked(overrides).config)
+    whole = experiment.data.catalog("test")
+    found = {}
+    for number in numbers:
+        for part in ("val", "test"):
+            experiment.data._catalogs[part] = whole.select(np.arange(len(whole)) < number)
+        module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
+        of_both = trainer(devices=2)
+        loaders = Loaders(experiment.data)
+        of_both.fit(module, datamodule=loaders)
+        _, _, indices = module.outputs["val"].gathered()
+        predictions = _predict(of_both, module, loaders, "test")
+        found[number] = indices, predictions.samples, predictions.probabilities_NC
+    return found
+
+
+def test_each_sample_counts_once_whatever_their_number():
+    numbers = range(1, 18)
+    for found in on_ranks(lambda rank: evaluations(rank, numbers)):
+        for number, (indices, samples, probabilities_NC) in found.items():
+            assert indices.tolist() == list(range(number))
+            assert len(samples) == len(probabilities_NC) == number
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_each_job_once_in_one_folder():
+    arguments = [*TINY, "backbone.name=test_resnet", "trainer.max_epochs=1", "seed=0,1"]
+    ddp = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "features.cache=off"]
+    code, shown, said = command(["train", "-m", *arguments, *ddp])
+    assert code == 0, said
+    (sweep,) = Path("sweeps").glob("*/*")
+    assert shown.splitlines()[-1] == str(sweep)
+    assert not Path("runs").exists()
+    runs = [Run(config.parent) for config in sweep.glob("*/config.yaml")]
+    assert sorted(run.result["seed"] for run in runs) == [0, 1]
+    assert [run.status for run in runs] == ["finished"] * 2
+    assert len([path for path in sweep.iterdir() if path.is_dir()]) == 2
+    assert shown.count("epoch   1/1") == 2
 
 
 @pytest.mark.slow

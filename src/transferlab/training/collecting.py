@@ -58,5 +58,5 @@ class Outputs:
         if not rows:
             return None
         columns = [torch.cat(column) for column in zip(*rows, strict=True)]
-        order = columns[0].argsort()
-        return [column[order].numpy() for column in columns]
+        _, first = np.unique(columns[0].numpy(), return_index=True)
+        return [column[first].numpy() for column in columns]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -42,6 +43,15 @@ def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
 def is_worker() -> bool:
     """Whether this process joins a run that another one leads."""
     return any(int(os.environ.get(name, 0)) > 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
+    """The mean of each figure over all processes, which have the same figures."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return dict(figures)
+    everyones: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(everyones, dict(figures))
+    return {name: sum(each[name] for each in everyones) / len(everyones) for name in figures}
 
 
 def agree_on_buffers(module: nn.Module) -> None:

@@ -28,6 +28,7 @@ _SETTLED = (
     ".*You're resuming from a checkpoint that ended mid-epoch.*",
     ".*find_unused_parameters=True was specified.*",
     ".*Please use `isinstance.treespec, TreeSpec.`.*",
+    ".*when logging on epoch level in distributed setting.*",  # what is logged is the mean of all processes
     ".*isinstance.treespec, LeafSpec.*",
     ".*The `srun` command is available on your system but is not used.*",
 )

@@ -115,12 +115,19 @@ def test_stream_does_not_depend_on_where_it_is_cut():
         assert first + rest == whole
 
 
-@pytest.mark.parametrize(("num", "world_size"), [(10, 1), (10, 3), (2, 3)])
-def test_evaluation_shows_each_sample_once(num, world_size):
-    rows = []
-    for rank in range(world_size):
-        sampler = EvaluationBatches(num, batch_size=3, share=Share(rank=rank, world_size=world_size))
-        share = list(sampler)
-        assert len(share) == len(sampler)
-        rows += [row for batch in share for row in batch]
-    assert sorted(rows) == list(range(num))
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+@pytest.mark.parametrize("num", range(18))
+def test_evaluation_shows_each_sample_and_all_ranks_have_equally_many_batches(num, batch_size, world_size):
+    samplers = [
+        EvaluationBatches(num, batch_size=batch_size, share=Share(rank=rank, world_size=world_size))
+        for rank in range(world_size)
+    ]
+    shares = [list(sampler) for sampler in samplers]
+    assert {len(share) for share in shares} == {len(sampler) for sampler in samplers} == {len(samplers[0])}
+    assert all(0 < len(batch) <= batch_size for share in shares for batch in share)
+    shown = Counter(row for share in shares for batch in share for row in batch)
+    assert sorted(shown) == list(range(num))
+    again = sum(shown.values()) - num
+    assert again < world_size  # at most one sample of each rank that has run out
+    assert again == 0 or num % (world_size * batch_size)

@@ -140,15 +140,21 @@ class TrainingBatches(Sampler[list[Key]]):
 
 
 class EvaluationBatches(Sampler[list[int]]):
-    """Each sample exactly once over all ranks, in order, without padding."""
+    """Each sample once over all ranks, in order.
+
+    All ranks have equally many batches, as they talk to each other in each: one that has run out of samples
+    shows its first again. Whoever gathers the outputs counts each sample once.
+    """
 
     def __init__(self, num_samples: int, *, batch_size: int, share: Share = ALONE) -> None:
+        self.num_samples = num_samples
         self.rows = range(share.rank, num_samples, share.world_size)
         self.batch_size = batch_size
+        self.world_size = share.world_size
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
+        return -(-self.num_samples // (self.world_size * self.batch_size))
 
     def __iter__(self) -> Iterator[list[int]]:
-        for start in range(0, len(self.rows), self.batch_size):
-            yield list(self.rows[start : start + self.batch_size])
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield list(self.rows[start : start + self.batch_size]) or [self.rows[0] if self.rows else 0]
