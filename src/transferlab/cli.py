@@ -9,7 +9,9 @@ USAGE = """\
 transferlab: the best transfer recipe for your images and a pretrained network, with evidence
 
   transferlab train [group=option] [key=value] [-m]   fit, test, write a run folder; -m sweeps
-  transferlab resume RUN                              go on after a kill, as if it had not happened
+  transferlab resume RUN | SWEEP                      go on after a kill, as if it had not happened
+  transferlab reproduce RUN                           run it again, and compare every figure
+  transferlab evaluate RUN [data=...]                 a trained model's figures, also on other images
   transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
   transferlab gap DIR DIR | RUN                       how far two domains are apart, in figures and a picture
   transferlab compare SWEEP | RUN ...                 a table with intervals and paired tests
@@ -26,6 +28,8 @@ Your photos:  transferlab train data=folder data.root=DIR backbone=resnet18
 VERBS = {
     "train": "train:run",
     "resume": "resume:run",
+    "reproduce": "reproduce:run",
+    "evaluate": "evaluate:run",
     "inspect": "inspect:run",
     "list": "listing:run",
     "gap": "gap:run",

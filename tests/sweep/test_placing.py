@@ -13,8 +13,8 @@ from transferlab.sweep import placing
 from transferlab.sweep.comparison.gathering import gather
 from transferlab.sweep.inputs import short_hash
 from transferlab.sweep.job import Job
-from transferlab.sweep.placing import Places, left_behind_lines
-from transferlab.sweep.record import SweepRecord
+from transferlab.sweep.placing import Places
+from transferlab.sweep.record import SweepRecord, left_behind_lines
 
 ONE, TWO = (
     {"data.source": "1", "backbone.weights": "random"},

@@ -41,7 +41,7 @@ def run(arguments: Sequence[str]) -> int:
     runs = gather(folders)
 
     from transferlab.sweep.comparison.compare import compare_runs
-    from transferlab.sweep.placing import left_behind_lines
+    from transferlab.sweep.record import left_behind_lines
 
     file = compare_runs(runs, out)
     for folder in folders:

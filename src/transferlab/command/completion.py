@@ -9,7 +9,7 @@ from transferlab.run.errors import UserError
 
 _BASH = """\
 _transferlab() {
-    local words="train resume inspect list gap compare features completion --help --version"
+    local words="train resume reproduce evaluate inspect list gap compare features completion --help --version"
     local current="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=( $(compgen -W "$words" -- "$current") )
@@ -43,8 +43,8 @@ function __transferlab_query
     env COMP_LINE="$line" transferlab train -sc query=fish 2>/dev/null
 end
 complete -c transferlab -f
-complete -c transferlab -n '__fish_use_subcommand' -a 'train resume inspect list gap compare'
-complete -c transferlab -n '__fish_use_subcommand' -a 'features completion'
+complete -c transferlab -n '__fish_use_subcommand' -a 'train resume reproduce evaluate inspect list'
+complete -c transferlab -n '__fish_use_subcommand' -a 'gap compare features completion'
 complete -c transferlab -n '__fish_seen_subcommand_from list' -a 'backbones strategies data experiments'
 complete -c transferlab -n '__fish_seen_subcommand_from features' -a 'list clear'
 complete -c transferlab -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'

@@ -142,7 +142,7 @@ def conclude(folder: Path, runs: Sequence[Run]) -> int:
     """Compare what is in a sweep's folder; the exit code is 0 if these runs of it have finished."""
     from transferlab.sweep.comparison.compare import compare_runs
     from transferlab.sweep.comparison.gathering import gather
-    from transferlab.sweep.placing import left_behind_lines
+    from transferlab.sweep.record import left_behind_lines
 
     compare_runs(gather([folder]), into=folder)
     sys.stdout.writelines(f"{line}\n" for line in left_behind_lines(folder))

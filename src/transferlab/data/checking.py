@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.catalog import Catalog, CatalogSource
 from transferlab.data.decoding import Examined, examine
 from transferlab.data.errors import DataError, some
 from transferlab.data.loading.workers import usable_cores
@@ -29,6 +29,12 @@ def refuse_unseen_damage(on_bad_image: OnBadImage, *, check_images: bool) -> Non
             f"data.on_bad_image={on_bad_image} needs data.check_images=true: what is broken must be known "
             "before images are shared out."
         )
+
+
+def usable(source: CatalogSource, on_bad_image: OnBadImage, *, check_images: bool) -> Catalog:
+    """A source's catalog, without images that cannot be read where these are looked for; `DataError`."""
+    catalog = source.load().usable()
+    return checked(catalog, on_bad_image) if check_images else catalog
 
 
 def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:

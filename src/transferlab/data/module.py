@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import Catalog, CatalogSource
-from transferlab.data.checking import checked, refuse_unseen_damage
+from transferlab.data.checking import refuse_unseen_damage, usable
 from transferlab.data.domains import (
     arrange_source,
     arrange_target,
@@ -153,8 +153,7 @@ class DataModule:
         self._catalogs = named_parts(self._domains, self.notices)
 
     def _usable(self, source: CatalogSource) -> Catalog:
-        catalog = source.load().usable()
-        return checked(catalog, self.on_bad_image) if self.check_images else catalog
+        return usable(source, self.on_bad_image, check_images=self.check_images)
 
     @property
     def classes(self) -> tuple[str, ...]:

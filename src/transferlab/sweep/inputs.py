@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.data.catalog.catalog import CatalogSource
-from transferlab.data.checking import checked
+from transferlab.data.checking import usable
 from transferlab.data.module import DataModule
 from transferlab.data.reader import content_hash
 from transferlab.training.build import make_data
@@ -60,9 +60,7 @@ def short_hash(inputs: Mapping[str, str]) -> str:
 
 def _catalog_hash(source: CatalogSource, data: DataModule) -> str:
     """A hash of samples, labels, contents, and of groups and parts where the source fixes them."""
-    catalog = source.load().usable()
-    if data.check_images:
-        catalog = checked(catalog, data.on_bad_image)
+    catalog = usable(source, data.on_bad_image, check_images=data.check_images)
     digest = hashlib.blake2b(catalog.fingerprint().encode(), digest_size=16)
     rows = catalog.table[["sample", "group", "split"]].to_numpy().tolist()
     for row in sorted("\0".join(map(str, cells)) for cells in rows):

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from transferlab.run.folder import Run, RunFolderError
 from transferlab.sweep.inputs import inputs_of, short_hash
@@ -72,14 +71,6 @@ class Places:
                 f"note: {', '.join(new)}: not the same files as when this sweep began. Its jobs are run "
                 "anew, in folders of their own; earlier runs stay where they are, but are not compared.\n"
             )
-
-
-def left_behind_lines(folder: Path) -> list[str]:
-    """A line for each run of a sweep that read other data or weights than there are now."""
-    return [
-        f"of other data or weights, not compared: {run.path.name} ({run.status})"
-        for run in SweepRecord(folder).left_behind()
-    ]
 
 
 def _adopt(earlier: Run, run: Run) -> None:

@@ -58,15 +58,16 @@ class SweepRecord:
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Append a job, unless its line stands there already: `base`, `folder` and what else is known."""
-        entry = json.loads(json.dumps(entry))
-        if self.jobs.get(entry["base"]) == entry:
+        line = json.dumps(entry)
+        plain: dict[str, Any] = json.loads(line)
+        if self.jobs.get(plain["base"]) == plain:
             return
-        self.jobs[entry["base"]] = entry
+        self.jobs[plain["base"]] = plain
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / JOBS).open("ab") as file:
             if file.tell() and not _ends_a_line(self.folder / JOBS):
                 file.write(b"\n")  # a kill has cut the last one short
-            file.write(json.dumps(entry).encode() + b"\n")
+            file.write(line.encode() + b"\n")
 
     def left_behind(self) -> list[Run]:
         """The runs of other data or weights than the ones that the jobs read now."""
@@ -77,6 +78,14 @@ class SweepRecord:
             for name, base in of_jobs
             if base in self.jobs and self.jobs[base]["folder"] != name
         ]
+
+
+def left_behind_lines(folder: Path) -> list[str]:
+    """A line for each run of a sweep that read other data or weights than there are now."""
+    return [
+        f"of other data or weights, not compared: {run.path.name} ({run.status})"
+        for run in SweepRecord(folder).left_behind()
+    ]
 
 
 def _read(line: str) -> dict[str, Any] | None:

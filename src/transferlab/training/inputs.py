@@ -90,4 +90,4 @@ def _place_on_hub(name: str) -> str:
     )
     if known is None:
         return name
-    return known.hf_hub_id or known.url or known.file or f"{known.architecture}.{known.tag}"
+    return str(known.hf_hub_id or known.url or f"{known.architecture}.{known.tag}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from safetensors.torch import save
 import transferlab
 from transferlab.backbone.classifier import Classifier
 from transferlab.data.contact_sheet import contact_sheet
+from transferlab.data.errors import some
 from transferlab.data.module import DataModule
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
@@ -40,6 +42,28 @@ def describe_data(data: DataModule, run: Run) -> None:
         file = run.path / "plots" / "augmentation.png"
         file.parent.mkdir(exist_ok=True)
         Image.fromarray(contact_sheet(data.images("train"), data.images("train", augmented=True))).save(file)
+
+
+def split_differences(data: DataModule, run: Run) -> list[str]:
+    """How samples, labels, groups and parts differ from split.csv, a sentence for each kind of difference."""
+    file = run.path / "split.csv"
+    if not file.is_file():
+        return []
+    keys, told = ["domain", "sample"], []
+    # through CSV, too, so that equal cells are equal
+    now = pd.read_csv(io.StringIO(data.split_table().to_csv(index=False)), dtype=str, keep_default_na=False)
+    then = pd.read_csv(file, dtype=str, keep_default_na=False)
+    both = then.merge(now, on=keys, how="outer", suffixes=("_then", "_now"), indicator=True)
+    for side, what in (("left_only", "are gone"), ("right_only", "are new")):
+        names = both.loc[both["_merge"] == side, "sample"].tolist()
+        if names:
+            told.append(f"data: {len(names)} images {what}: {some(names)}.")
+    shared = both[both["_merge"] == "both"]
+    for column in ("label", "group", "split"):
+        names = shared.loc[shared[f"{column}_then"] != shared[f"{column}_now"], "sample"].tolist()
+        if names:
+            told.append(f"data: {len(names)} images have another {column}: {some(names)}.")
+    return told
 
 
 def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:

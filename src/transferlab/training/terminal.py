@@ -16,6 +16,7 @@ from transferlab.training.build import Experiment
 from transferlab.training.distributed import is_worker
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 # Advice of libraries that a run has already taken into account
@@ -27,8 +28,8 @@ _SETTLED = (
     ".*You're resuming from a checkpoint that ended before the epoch ended.*",
     ".*You're resuming from a checkpoint that ended mid-epoch.*",
     ".*find_unused_parameters=True was specified.*",
-    ".*Please use `isinstance.treespec, TreeSpec.`.*",
     ".*when logging on epoch level in distributed setting.*",  # what is logged is the mean of all processes
+    ".*Please use `isinstance.treespec, TreeSpec.`.*",
     ".*isinstance.treespec, LeafSpec.*",
     ".*The `srun` command is available on your system but is not used.*",
 )
@@ -91,9 +92,8 @@ def epoch_line(entry: Mapping[str, float], max_epochs: int | None, num_stages: i
     return "  ".join(parts)
 
 
-def show_result(figures: Mapping[str, Any]) -> None:
-    """The final figures as a table."""
-    from rich.console import Console
+def show_figures(figures: Mapping[str, Any]) -> None:
+    """The figures of each part as a table."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -105,8 +105,13 @@ def show_result(figures: Mapping[str, Any]) -> None:
         if part in figures:
             values = [figures[part].get(name) for name in names]
             table.add_row(part.replace("_", " "), *["-" if v is None else f"{v:.3f}" for v in values])
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(table)
+    _console().print(table)
+
+
+def show_result(figures: Mapping[str, Any]) -> None:
+    """The final figures as a table, and how they came about."""
+    show_figures(figures)
+    console, names = _console(), figures["metrics"]
     selection, cost = figures["selection"], figures["cost"]
     if "target" in selection:
         console.print(_selection_table(selection["target"], selection["rule"], names[:2]))
@@ -117,6 +122,12 @@ def show_result(figures: Mapping[str, Any]) -> None:
         f"{cost['fit_seconds']:.1f} s",
         highlight=False,
     )
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def _selection_table(target: Mapping[str, Mapping[str, float]], rule: str, names: Sequence[str]) -> Table:

@@ -1,0 +1,162 @@
+"""How far a run and its reproduction are apart in figures, predictions and environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from transferlab.evaluation.comparison.intervals import Interval, intervals_over_samples
+from transferlab.evaluation.metrics import confusion_matrix
+from transferlab.evaluation.predictions import Predictions
+from transferlab.run.folder import Run
+
+Verdict = Literal["identical", "within the interval", "differs", "differs, has no interval", "not compared"]
+PARTS = ("val", "test", "source_test")
+_NOT_FIGURES = ("status", "seed", "warnings", "metrics", "error")
+_TIMES = ("cost.fit_seconds",)
+_NOT_ENVIRONMENT = ("command", "folder", "choices")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number of result.json, of a run and of its reproduction.
+
+    Attributes:
+        name: its dotted path.
+        recorded: None where the run has none.
+        again: None where the reproduction has none.
+        interval: of the recorded one, over the samples of its part (95 %); None where none is known.
+    """
+
+    name: str
+    recorded: float | None
+    again: float | None
+    interval: Interval | None = None
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.recorded is None or self.again is None else self.again - self.recorded
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.name in _TIMES:
+            return "not compared"
+        if self.recorded == self.again:
+            return "identical"
+        if self.interval is None:
+            return "differs, has no interval"
+        is_within = self.again is not None and self.interval.low <= self.again <= self.interval.high
+        return "within the interval" if is_within else "differs"
+
+
+@dataclass(frozen=True)
+class PredictionsApart:
+    """How the predictions for a part differ.
+
+    Attributes:
+        part: of the data.
+        num_samples: that both have.
+        num_others: that only one of them has.
+        largest: difference of a probability.
+        num_changed: samples with another predicted class.
+    """
+
+    part: str
+    num_samples: int
+    num_others: int
+    largest: float
+    num_changed: int
+
+
+def figures_apart(run: Run, again: Run) -> list[Figure]:
+    """Every number of result.json, of both."""
+    recorded, now = dict(_numbers(run.result)), dict(_numbers(again.result))
+    intervals = {
+        f"{part}.{name}": interval for part in PARTS for name, interval in _intervals(run, part).items()
+    }
+    names = dict.fromkeys([*recorded, *now])
+    return [Figure(name, recorded.get(name), now.get(name), intervals.get(name)) for name in names]
+
+
+def predictions_apart(run: Run, again: Run) -> list[PredictionsApart]:
+    """The predictions of both, part by part; samples are matched by name."""
+    found = []
+    for part in PARTS:
+        files = [each.path / "predictions" / f"{part}.csv" for each in (run, again)]
+        if not all(file.is_file() for file in files):
+            continue
+        recorded, now = (Predictions.read(file) for file in files)
+        rows = {sample: row for row, sample in enumerate(now.samples)}
+        both = [(row, rows[sample]) for row, sample in enumerate(recorded.samples) if sample in rows]
+        one_N = np.array([row for row, _ in both], dtype=np.int64)
+        other_N = np.array([row for _, row in both], dtype=np.int64)
+        others = len(recorded.samples) + len(now.samples) - 2 * len(both)
+        if recorded.classes != now.classes:
+            found.append(PredictionsApart(part, len(both), others, float("nan"), len(both)))
+            continue
+        before_NC, after_NC = recorded.probabilities_NC[one_N], now.probabilities_NC[other_N]
+        largest = float(np.abs(before_NC - after_NC).max(initial=0.0))
+        changed = int((before_NC.argmax(1) != after_NC.argmax(1)).sum())
+        found.append(PredictionsApart(part, len(both), others, largest, changed))
+    return found
+
+
+def environment_apart(run: Run, again: Run) -> dict[str, tuple[Any, Any]]:
+    """What of versions, hardware, threads and code was another: then and now, by its dotted name."""
+    then, now = (dict(_leaves(_environment(each))) for each in (run, again))
+    return {
+        name: (then.get(name), now.get(name))
+        for name in dict.fromkeys([*then, *now])
+        if then.get(name) != now.get(name)
+    }
+
+
+def verdict_of(figures: list[Figure], predictions: list[PredictionsApart]) -> Verdict:
+    """`identical` if all is, bit for bit; else the worst verdict of those figures that have an interval."""
+    verdicts = {figure.verdict for figure in figures} - {"not compared"}
+    same = all(part.largest == 0 and part.num_others == 0 for part in predictions)
+    if verdicts <= {"identical"} and same:
+        return "identical"
+    return "differs" if "differs" in verdicts else "within the interval"
+
+
+def _numbers(content: Any, path: str = "") -> Iterator[tuple[str, float | None]]:
+    """Numbers of result.json by their dotted paths; None where a figure is not defined."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if path or key not in _NOT_FIGURES:
+                yield from _numbers(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(content, list):
+        for place, value in enumerate(content):
+            yield from _numbers(value, f"{path}[{place}]")
+    elif content is None or (isinstance(content, int | float) and not isinstance(content, bool)):
+        yield path, content
+
+
+def _intervals(run: Run, part: str) -> dict[str, Interval]:
+    file = run.path / "predictions" / f"{part}.csv"
+    if not file.is_file():
+        return {}
+    table = Predictions.read(file)
+    known = table.labels_N >= 0
+    if not known.any():
+        return {}
+    return intervals_over_samples(confusion_matrix(table.probabilities_NC[known], table.labels_N[known]))
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    file = run.path / "environment.json"
+    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return {key: value for key, value in content.items() if key not in _NOT_ENVIRONMENT}
+
+
+def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value

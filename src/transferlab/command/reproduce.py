@@ -1,0 +1,117 @@
+"""`transferlab reproduce RUN`: a recorded run once more, and how far the figures are apart."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from transferlab.command.arguments import folder_and_rest
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
+
+if TYPE_CHECKING:
+    from transferlab.analysis.reproduction import Figure
+
+HELP = """\
+transferlab reproduce RUN [allow=[MODULE]]
+
+Run the config of a finished run again, in its seeds and with as many threads, and compare: every figure of
+result.json, the predictions, the environment. On the same machine and versions they are the same bit for bit;
+elsewhere accuracies should lie within the recorded ones' 95 % interval over the samples.
+A run that was trained together with others (group.json) is run again with all of them.
+
+  --out DIR   where the new run goes (default: RUN/reproductions/<date>_<time>)
+
+Exit code: 0 identical or within the interval, 1 not, 2 a mistake in the command.
+"""
+_ALWAYS = ("val.", "test.", "source_test.", "selection.", "cost.")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Reproduce a run."""
+    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
+        sys.stdout.write(HELP)
+        return 0 if arguments else 2
+    out, given = folder_and_rest(list(arguments), verb="reproduce", into="reproductions")
+    paths = [argument for argument in given if not argument.startswith("allow=")]
+    if len(paths) != 1:
+        raise UserError(f"transferlab reproduce takes the folder of one run, not {len(paths)}.")
+    recorded = Run(paths[0])
+    if not recorded.config_file.is_file():
+        raise UserError(f"{recorded.path}: this is not a run folder (it has no config.yaml).")
+    if recorded.status != "finished":
+        raise UserError(
+            f"{recorded.path} has not finished ({recorded.status}): transferlab resume {recorded.path}"
+        )
+    if not any(argument.partition("=")[0] == "--out" for argument in arguments):
+        out = recorded.path / "reproductions" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    texts = [text.partition("=")[2].strip("[]") for text in given if text.startswith("allow=")]
+    allow = [name for text in texts for name in text.split(",") if name]
+
+    from transferlab.sweep.reproduce import changed_inputs, reproduce
+
+    for text in changed_inputs(recorded, allow=allow):
+        sys.stdout.write(f"changed since: {text}\n")
+    verdicts = [_compare(before, again) for before, again in reproduce(recorded, out, allow=allow)]
+    sys.stdout.write(f"{out}\n")
+    return 1 if "differs" in verdicts else 0
+
+
+def _compare(recorded: Run, again: Run) -> str:
+    """Write reproduction.csv into the new run's folder, show what matters of it, and return the verdict."""
+    import pandas as pd
+
+    from transferlab.analysis import reproduction
+    from transferlab.run.folder import write_atomically
+
+    figures = reproduction.figures_apart(recorded, again)
+    predictions = reproduction.predictions_apart(recorded, again)
+    verdict = reproduction.verdict_of(figures, predictions)
+    rows = [
+        {
+            "figure": figure.name,
+            "recorded": figure.recorded,
+            "again": figure.again,
+            "difference": figure.difference,
+            "low": figure.interval.low if figure.interval else None,
+            "high": figure.interval.high if figure.interval else None,
+            "verdict": figure.verdict,
+        }
+        for figure in figures
+    ]
+    write_atomically(again.path / "reproduction.csv", pd.DataFrame(rows).to_csv(index=False))
+    sys.stdout.write(f"\n{recorded.path.name}\n")
+    apart = reproduction.environment_apart(recorded, again)
+    for name, (then, now) in apart.items():
+        sys.stdout.write(f"environment: {name} was {then}, is {now}\n")
+    if not apart:
+        sys.stdout.write("environment: the same versions, hardware, threads and code\n")
+    _show(figures)
+    for part in predictions:
+        others = f", {part.num_others} in one of them only" if part.num_others else ""
+        sys.stdout.write(
+            f"predictions of {part.part}: largest difference of a probability {part.largest:.3g}, "
+            f"{part.num_changed} of {part.num_samples} images predicted otherwise{others}\n"
+        )
+    sys.stdout.write(f"{verdict}\n")
+    return verdict
+
+
+def _show(figures: Sequence[Figure]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, side in (("", "left"), ("recorded", "right"), ("again", "right"), ("difference", "right")):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    table.add_column("verdict")
+    shown = [each for each in figures if each.name.startswith(_ALWAYS) or each.verdict != "identical"]
+    for figure in shown:
+        numbers = (figure.recorded, figure.again, figure.difference)
+        table.add_row(figure.name, *["-" if n is None else f"{n:.6g}" for n in numbers], figure.verdict)
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console.print(table)
+    if len(figures) > len(shown):
+        console.print(f"and {len(figures) - len(shown)} more, identical (reproduction.csv)", highlight=False)

@@ -1,0 +1,76 @@
+"""Run what a folder records once more, in new folders: a run by itself, or the group that it trained in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from transferlab.run.folder import Run
+from transferlab.sweep.job import Job, recorded_job
+from transferlab.sweep.together import members_of, run_group
+from transferlab.sweep.work import keep_threads
+from transferlab.training import api
+from transferlab.training.build import make_data
+from transferlab.training.inputs import current_inputs, recorded_inputs
+from transferlab.training.record import split_differences
+
+
+def changed_inputs(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
+    """What is no longer as it was when a run read it, a sentence each: images, labels, parts, weights."""
+    with api.in_its_folder(run):
+        config = api.recorded_config(run, allow)
+        data = make_data(config)
+        data.load()
+        now, before = current_inputs(config.backbone, data), recorded_inputs(run)
+    told = []
+    if before and before["data"] != now["data"]:
+        told += split_differences(data, run) or ["data: the contents of images have changed."]
+    if before and before["backbone.weights"] != now["backbone.weights"]:
+        told.append("backbone.weights: not the same weights as then.")
+    if not before:
+        told.append(
+            f"{run.path} does not say what it has read (no inputs.json), so nothing can be said of that."
+        )
+    return told
+
+
+def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[Run, Run]]:
+    """Run a recorded config again, in its seeds and with as many threads; a member of a group with all of it.
+
+    Nobody else is told: its loggers are left out.
+
+    Args:
+        run: finished.
+        into: a new folder; of a group, a folder for each member in it.
+        allow: the user's own modules that its config names.
+
+    Returns:
+        Each run and its reproduction, `run` first.
+
+    Raises:
+        UserError: its config does not fit this version, or the reproduction failed.
+    """
+    run, into = Run(run.path.resolve()), into.resolve()
+    members = members_of(run) or [run]
+    grouped = len(members) > 1
+    pairs = [(member, Run(into / member.path.name if grouped else into)) for member in members]
+    keep_threads(run)
+    with api.in_its_folder(run):
+        jobs = [_again(member, new, allow) for member, new in pairs]
+        for job in jobs:
+            job.run.create()
+        if grouped:
+            run_group(jobs)
+        else:
+            [job] = jobs
+            api.run_in(job.config, job.run, choices=job.choices, warnings=job.warnings)
+    return sorted(pairs, key=lambda pair: pair[0].path != run.path)
+
+
+def _again(run: Run, new: Run, allow: Sequence[str]) -> Job:
+    job = recorded_job(run, allow)
+    OmegaConf.update(job.config, "logger", {}, merge=False)
+    return replace(job, run=new)

@@ -1,0 +1,155 @@
+"""Evaluate the model of a finished run: on its own parts again, or on other images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader
+
+from transferlab.backbone.classifier import Classifier
+from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.evaluating import evaluation_loader, other_parts
+from transferlab.data.preprocessing import Preprocessing
+from transferlab.evaluation.metrics import metrics_in_order
+from transferlab.evaluation.predictions import Predictions
+from transferlab.run import environment
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run, write_atomically
+from transferlab.training.build import make, make_data
+from transferlab.training.collecting import Outputs
+from transferlab.training.inputs import recorded_inputs
+from transferlab.training.outcome import evaluated_parts
+from transferlab.training.record import evaluation_record
+from transferlab.training.saved_model import SavedModel, load_model
+from transferlab.training.terminal import quiet_libraries, say, show_figures
+
+# One device is enough, whatever the training had; and every sample counts
+_FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_test_batches": None, "fast_dev_run": False}
+
+
+def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
+    """Evaluate a run's model, write what comes of it into a folder, and show it.
+
+    Args:
+        run: finished.
+        config: the run's own, checked; where its data is another one, the model is evaluated on that.
+        into: a new folder: config.yaml, environment.json, result.json and predictions/.
+
+    Returns:
+        What its result.json says: the figures as in the run's, `warnings`, and `of`, the run.
+
+    Raises:
+        UserError: no model, data that can not be used, or classes that the model does not know.
+    """
+    quiet_libraries()
+    into.create()
+    with into.locked():
+        model = load_model(run, config)
+        parts, notices = _parts(run, config, model)
+        predictions = {part: _predicted(model, config, parts[part], into) for part in parts}
+        labelled = {part: table for part, table in predictions.items() if (table.labels_N >= 0).any()}
+        notices += [
+            f"{part}: no image has a label, so there are predictions alone."
+            for part in parts
+            if part not in labelled
+        ]
+        result = {
+            "status": "finished",
+            "of": str(run.path.resolve()),
+            "metrics": run.result.get("metrics") or metrics_in_order(parts["test"].class_counts),
+            **evaluation_record(labelled),
+            "warnings": notices,
+        }
+        shown = OmegaConf.masked_copy(config, [str(key) for key in config if key != "allow"])
+        write_atomically(into.config_file, OmegaConf.to_yaml(shown, sort_keys=False))
+        into.write_json("environment.json", environment.describe())
+        for part, table in predictions.items():
+            table.write(into.path / "predictions" / f"{part}.csv")
+        into.write_json("result.json", result)
+    for text in notices:
+        say(f"note: {text}")
+    if labelled:
+        show_figures(result)
+    return result
+
+
+def _parts(run: Run, config: DictConfig, model: SavedModel) -> tuple[dict[str, Catalog], list[str]]:
+    """The catalogs to evaluate on, and what the user should know."""
+    recorded = OmegaConf.load(run.config_file)
+    data = make_data(config)
+    if any(recorded.data.get(name) != config.data.get(name) for name in ("source", "target")):
+        parts, notices = other_parts(data, model.classes)
+    else:
+        data.load()
+        if data.classes != model.classes:
+            raise UserError(
+                f"The data of {run.path} has other classes now: {', '.join(data.classes)}; the model has "
+                f"{', '.join(model.classes)}."
+            )
+        parts, notices = {part: data.catalog(part) for part in evaluated_parts(data)}, []
+        before = recorded_inputs(run).get("data")
+        if before is not None and before != data.fingerprint():
+            notices.append("the run's data has changed since it was trained: other images, labels or parts.")
+    if config.strategy.get("bn") == "domain_specific":
+        of_source = [part for part in ("val", "source_test") if part in parts]
+        notices += [
+            f"{part}: left out; with strategy.bn=domain_specific the model is the target's."
+            for part in of_source
+        ]
+        parts = {part: catalog for part, catalog in parts.items() if part not in of_source}
+    return parts, notices
+
+
+def _predicted(model: SavedModel, config: DictConfig, catalog: Catalog, into: Run) -> Predictions:
+    """What the model says of every sample, computed as at the end of a training."""
+    loader = evaluation_loader(
+        catalog, model.preprocessing, batch_size=config.data.batch_size, num_workers=config.data.num_workers
+    )
+    predictor, flags = _Predictor(model.network), OmegaConf.merge(config.trainer, _FLAGS)
+    assert isinstance(flags, DictConfig)
+    try:
+        trainer: pl.Trainer = make(
+            flags,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            use_distributed_sampler=False,
+            default_root_dir=str(into.path),
+        )
+        trainer.test(predictor, datamodule=_Batches(loader, model.preprocessing), verbose=False)
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {error}") from error
+    probabilities_NC, _, _ = predictor.outputs.gathered()
+    return Predictions(catalog.samples, catalog.codes, probabilities_NC, model.classes)
+
+
+class _Predictor(pl.LightningModule):
+    """Collects a network's answers."""
+
+    def __init__(self, network: Classifier) -> None:
+        super().__init__()
+        self.network = network
+        self.outputs = Outputs()
+
+    def test_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> None:
+        features_ND = self.network.features(batch["image"])
+        self.outputs.add(features_ND, self.network.classify(features_ND), batch)
+
+
+class _Batches(pl.LightningDataModule):
+    """The batches of a loader, normalised on the device."""
+
+    def __init__(self, loader: DataLoader[Any], preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.loader, self.preprocessing = loader, preprocessing
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return self.loader
+
+    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> Any:
+        return {**batch, "image": self.preprocessing.normalised(batch["image"])}
