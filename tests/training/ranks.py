@@ -51,7 +51,7 @@ def on_ranks(action: Callable[[int], Any]) -> list[Any]:
 def train_on_ranks(
     folder: str, overrides: Sequence[str], *, prepare: Callable[[], Callable[[], Any]]
 ) -> list[Any]:
-    """Train as one run; `prepare` is called in each process, and what it returns in the end, for the result."""
+    """Train as one run; `prepare` is called first in each process, and in the end what it returns."""
     ddp = ["trainer=ddp", "trainer.accelerator=cpu", f"trainer.devices={WORLD_SIZE}"]
 
     def action(rank: int) -> Any:
