@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 STRATEGIES = "feature_extraction,fine_tune,progressive_unfreezing"
-QUIET = ["trainer.enable_progress_bar=false", "fit.keep_checkpoints=false"]
+QUIET = ["trainer.enable_progress_bar=false", "fit.keep_checkpoints=none"]
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from transferlab.run.folder import Run
 
 TINY = [
     *("data.shots_per_class=4", "data.batch_size=16", "trainer.max_epochs=2"),
-    *("trainer.enable_progress_bar=false", "fit.keep_checkpoints=false"),
+    *("trainer.enable_progress_bar=false", "fit.keep_checkpoints=none"),
 ]
 
 

@@ -39,6 +39,31 @@ def test_what_is_there_is_never_overwritten():
     assert Path("a/note.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("which", "left"),
+    [
+        ("none", []),
+        ("last", ["last"]),
+        ("best", ["best"]),
+        ("last_and_best", ["best", "last"]),
+        ("every_epoch", ["best", "epoch_0000", "last"]),
+    ],
+)
+def test_checkpoints_that_stay(which, left):
+    run = Run("a")
+    for name in ("best", "epoch_0000", "last", "new"):
+        write_atomically(Path(f"a/checkpoints/{name}.ckpt"), name)
+    run.keep_checkpoints(which)
+    assert sorted(file.stem for file in Path("a/checkpoints").iterdir()) == left
+
+
+def test_the_last_checkpoint_is_the_best_where_none_was_selected():
+    write_atomically(Path("a/checkpoints/last.ckpt"), "last")
+    Run("a").keep_checkpoints("best")
+    assert Path("a/checkpoints/last.ckpt").is_file()
+    Run("without").keep_checkpoints("none")
+
+
 HOLDER = """
 import sys
 from transferlab.run.folder import Run

@@ -125,9 +125,7 @@ def test_killing_a_child_and_one_that_is_gone(warm):
 def test_requests_to_end_are_noted_for_a_while():
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     ignored = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    inherited = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a background job ignores it
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     try:
         before = [signal.getsignal(number) for number in numbers]
         with children.requests_to_end() as noted:
@@ -143,7 +141,9 @@ def test_requests_to_end_are_noted_for_a_while():
 @pytest.mark.slow
 def test_a_fresh_process_is_told_its_jobs():
     """With a config that can not be built: the process gets as far as reading it."""
-    config = OmegaConf.create({"seed": 0, "trainer": {"devices": 1}, "fit": {"keep_checkpoints": True}})
+    config = OmegaConf.create(
+        {"seed": 0, "trainer": {"devices": 1}, "fit": {"keep_checkpoints": "last_and_best"}}
+    )
     job = Job(config, Run(Path("run").resolve()), {"strategy": "x"}, [])
     child = children.start([job], warm=False, log=Path("log.txt"), variables={"MINE": "x"}, threads=None)
     assert ended(child) == 0

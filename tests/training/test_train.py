@@ -13,6 +13,7 @@ from tests.training.processes import command, in_child
 from tests.training.test_resume import TINY, overrides
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.folder import Run
+from transferlab.training.checkpoints import load_checkpoint
 
 RUN = ["train", *TINY, "backbone.name=test_resnet", "hydra.run.dir=run"]
 
@@ -61,7 +62,7 @@ def test_the_validated_depth_is_recorded():
         "trainer.precision=bf16-mixed",
         "trainer.max_time=00:00:05:00",
         "backbone.gradient_checkpointing=true",
-        "fit.keep_checkpoints=false",
+        "fit.keep_checkpoints=none",
         "data/mixing=mixup",
         "trainer.max_steps=7",
     ],
@@ -69,7 +70,21 @@ def test_the_validated_depth_is_recorded():
 def test_switches(setting):
     left = run(setting)
     assert left.status == "finished"
-    assert left.last_checkpoint.is_file() == (setting != "fit.keep_checkpoints=false")
+    assert left.last_checkpoint.is_file() == (setting != "fit.keep_checkpoints=none")
+
+
+@pytest.mark.parametrize("which", ["best", "every_epoch"])
+def test_checkpoints_that_stay(which):
+    left = run("trainer.max_epochs=3", f"fit.keep_checkpoints={which}")
+    names = sorted(file.name for file in left.last_checkpoint.parent.iterdir())
+    epochs = [f"epoch_000{number}.ckpt" for number in range(3)]
+    assert names == (["best.ckpt"] if which == "best" else ["best.ckpt", *epochs, "last.ckpt"])
+    histories = [
+        load_checkpoint(left.last_checkpoint.parent / name)["transferlab"]["history"] for name in names
+    ]
+    if which == "every_epoch":
+        assert [len(history) for history in histories[1:4]] == [1, 2, 3]
+    assert len(histories[0]) == left.result["selection"]["epoch"] + 1
 
 
 @pytest.mark.slow

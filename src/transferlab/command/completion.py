@@ -9,10 +9,10 @@ from transferlab.run.errors import UserError
 
 _BASH = """\
 _transferlab() {
-    local words="train resume reproduce evaluate inspect list gap compare features completion --help --version"
+    local words="train resume reproduce evaluate inspect list gap compare features completion"
     local current="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=( $(compgen -W "$words" -- "$current") )
+        COMPREPLY=( $(compgen -W "$words --help --version" -- "$current") )
     elif [ "${COMP_WORDS[1]}" = list ]; then
         COMPREPLY=( $(compgen -W "backbones strategies data experiments" -- "$current") )
     elif [ "${COMP_WORDS[1]}" = features ]; then

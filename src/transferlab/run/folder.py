@@ -83,10 +83,24 @@ class Run:
         """Write a JSON file of the folder at once: a reader sees the old one or the new one."""
         write_atomically(self.path / name, json.dumps(content, indent=2, default=str) + "\n")
 
-    def remove_checkpoints(self) -> None:
-        """Delete what a resume would need, to save disk; the model itself stays."""
-        for file in (self.last_checkpoint, self.best_checkpoint):
-            file.unlink(missing_ok=True)
+    def keep_checkpoints(self, which: str) -> None:
+        """Delete the others, to save disk; the model itself stays.
+
+        Args:
+            which: `none`, `last`, `best`, `last_and_best` or `every_epoch`. Where no epoch was selected, the
+                last one is the best.
+        """
+        folder, last, best = self.last_checkpoint.parent, self.last_checkpoint, self.best_checkpoint
+        kept = {
+            "none": [],
+            "last": [last],
+            "best": [best if best.is_file() else last],
+            "last_and_best": [last, best],
+            "every_epoch": [last, best, *folder.glob("epoch_*.ckpt")],
+        }[which]
+        for file in folder.glob("*.ckpt"):
+            if file not in kept:
+                file.unlink()
 
     def create(self) -> None:
         """Make the folder.

@@ -1,8 +1,9 @@
 """Checkpoints from which a killed run goes on bit-identically.
 
 `last.ckpt` is written at each epoch's end and, by time or steps, within it; `best.ckpt` is the one that the
-selection keeps. Never on an epoch's last batch (Lightning would skip the validation after a resume)
-and never inside an accumulation of gradients (they are not in a checkpoint).
+selection keeps; with `fit.keep_checkpoints=every_epoch` each epoch's stays as well. Never on an epoch's last
+batch (Lightning would skip the validation after a resume) and never inside an accumulation of gradients (they
+are not in a checkpoint).
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Checkpoints(Checkpoint):
         assert isinstance(pl_module, TransferModule)
         newest = len(pl_module.history) - 1
         selected = self.selection != "last" and selected_epoch(pl_module.history, self.selection) == newest
-        self._save(trainer, is_best=selected)
+        self._save(trainer, is_best=selected, epoch=newest)
         if trainer.strategy.broadcast(leaving.asked() is not None):
             leaving.leave()
 
@@ -68,12 +69,15 @@ class Checkpoints(Checkpoint):
             return True
         return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
 
-    def _save(self, trainer: pl.Trainer, *, is_best: bool) -> None:
+    def _save(self, trainer: pl.Trainer, *, is_best: bool, epoch: int | None = None) -> None:
+        """Save; `epoch` is the one that ends here."""
         new = self.folder / "new.ckpt"
         trainer.save_checkpoint(new)
         if trainer.is_global_zero:
             if is_best:
                 _link_or_copy(new, self.folder / "best.ckpt")
+            if epoch is not None and self.settings.keep_checkpoints == "every_epoch":
+                _link_or_copy(new, self.folder / f"epoch_{epoch:04d}.ckpt")
             new.replace(self.folder / "last.ckpt")
         trainer.strategy.barrier()
         self._saved_at = time.monotonic()

@@ -100,8 +100,8 @@ def recorded(
             from transferlab.training import loggers
 
             loggers.finish(recording.told, failed=result["status"] != "finished")
-    if leads and not config.fit.keep_checkpoints:
-        run.remove_checkpoints()
+    if leads:
+        run.keep_checkpoints(config.fit.keep_checkpoints)
 
 
 def _shown(config: DictConfig) -> DictConfig:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Kept = Literal["none", "last", "best", "last_and_best", "every_epoch"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,8 @@ class FitSettings:
         ema_decay: decay of an exponential moving average of the weights; None: no average.
         compile: compile the backbone with torch.compile.
         channels_last: keep the backbone's convolutions in torch's memory format `channels_last`.
-        keep_checkpoints: False deletes them when the run has finished.
+        keep_checkpoints: which are left when the run has finished. `best` is that of the selected epoch;
+            `every_epoch` keeps `epoch_0000.ckpt` and so on beside the last and the best.
     """
 
     early_stopping_patience: int | None = None
@@ -28,4 +32,4 @@ class FitSettings:
     ema_decay: float | None = None
     compile: bool = False
     channels_last: bool = False
-    keep_checkpoints: bool = True
+    keep_checkpoints: Kept = "last_and_best"
