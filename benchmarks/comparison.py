@@ -63,7 +63,7 @@ class Row:
         spent: by `what` in each round.
         baseline: by `against` in the same rounds.
         at_least: how many times as fast `what` should be; or
-        at_most: how many times the other one's time it may take.
+        at_most: how many times the other one's time it may take; infinity: no goal.
         equal: what was asserted of the two results, with the figure.
         remark: why a goal is missed, or on what the figure depends.
     """
@@ -82,7 +82,7 @@ class Row:
         """As it stands in the table; empty where there is none."""
         if self.at_least is not None:
             return f"≥ {self.at_least:g}×"
-        return f"≤ {self.at_most:g}×" if self.at_most is not None else ""
+        return f"≤ {self.at_most:g}×" if math.isfinite(self.at_most or math.inf) else ""
 
     @property
     def reached(self) -> bool:

@@ -15,7 +15,12 @@ from transferlab.data.checking import examine_files
 from transferlab.data.decoding import Examined
 from transferlab.data.domains import arrange_target, refuse_shared_images
 from transferlab.data.errors import DataError, some
-from transferlab.data.inspection_similarity import perceptual_hash, similar_pairs, thumbnail
+from transferlab.data.inspection_similarity import (
+    look_alike_by_nature,
+    perceptual_hash,
+    similar_pairs,
+    thumbnail,
+)
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.module import DataModule
 from transferlab.data.parts import find_leaks, with_parts
@@ -161,7 +166,7 @@ def _describe_copies(catalog: Catalog, report: DomainReport) -> None:
             _warn_of_copies(rows, "are byte for byte the same", report)
     unique = table.drop_duplicates("content")
     samples = unique["sample"].tolist()
-    for pair in _look_alikes(catalog.reader, samples):
+    for pair in _look_alikes(catalog.reader, samples, report):
         rows = unique.iloc[list(pair)]
         report.near_duplicates.append(rows["sample"].tolist())
         _warn_of_copies(rows, "look alike", report)
@@ -175,7 +180,7 @@ def _warn_of_copies(rows: pd.DataFrame, how: str, report: DomainReport) -> None:
         report.warnings.append(f"{some(rows['sample'])} {how} but are in different parts.")
 
 
-def _look_alikes(reader: Reader, samples: list[str]) -> list[tuple[int, int]]:
+def _look_alikes(reader: Reader, samples: list[str], report: DomainReport) -> list[tuple[int, int]]:
     def looked_at(sample: str) -> tuple[int, np.ndarray]:
         pixels = reader(sample)
         return perceptual_hash(pixels), thumbnail(pixels, 16)
@@ -184,7 +189,14 @@ def _look_alikes(reader: Reader, samples: list[str]) -> list[tuple[int, int]]:
         return []
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         hashes, thumbnails = zip(*pool.map(looked_at, samples), strict=True)
-    return similar_pairs(np.array(hashes, dtype=np.uint64), np.stack(thumbnails))
+    looks = np.array(hashes, dtype=np.uint64), np.stack(thumbnails)
+    if look_alike_by_nature(*looks):
+        report.warnings.append(
+            "So many images look alike, as drawings do, that copies cannot be told from others: near "
+            "duplicates are not listed."
+        )
+        return []
+    return similar_pairs(*looks)
 
 
 def _counts_by_part(catalog: Catalog) -> dict[str, dict[str, int]]:

@@ -12,6 +12,8 @@ BITS = 64
 NEAR_BITS = 6
 NEAR_GREY_LEVELS = 8.0
 BANDS = NEAR_BITS + 1
+MOST_ALIKE = 10  # pairs an image; with more of them, looking alike says nothing of being a copy
+LOOKED_AT_FIRST = 2000
 
 
 def perceptual_hash(pixels_HW3: np.ndarray) -> int:
@@ -28,6 +30,17 @@ def thumbnail(pixels_HW3: np.ndarray, size_px: int) -> np.ndarray:
     """Grey, uint8, shape (size_px, size_px)."""
     grey = cv2.cvtColor(np.ascontiguousarray(pixels_HW3), cv2.COLOR_RGB2GRAY)
     return cv2.resize(grey, (size_px, size_px), interpolation=cv2.INTER_AREA)
+
+
+def look_alike_by_nature(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> bool:
+    """Whether so many images look alike, as drawn digits do, that it is no sign of a copy.
+
+    Judged by some 2000 of them, evenly spread, as comparing all with all would take hours then. Arguments
+    are those of `similar_pairs`.
+    """
+    step = -(-len(hashes_N) // LOOKED_AT_FIRST) or 1
+    num_pairs = len(similar_pairs(hashes_N[::step], thumbnails_NSS[::step])) * step**2
+    return num_pairs > MOST_ALIKE * len(hashes_N)
 
 
 def similar_pairs(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> list[tuple[int, int]]:
