@@ -102,6 +102,7 @@ class _Waiting:
 
     one: Submitted
     has_begun: bool = False
+    is_running: bool = False
     seen_ended: int = 0
 
 
@@ -141,11 +142,13 @@ class _Watch:
         state = known.get(each.one.job_id)
         if state is not None and state not in slurm_queue.ENDED:
             each.seen_ended = 0
-            if state == "RUNNING" and not each.has_begun:
-                self.progress.begin(jobs)
-            elif state == "PENDING" and each.has_begun:
+            if state == "RUNNING":
+                if not each.has_begun:
+                    self.progress.begin(jobs)
+                each.has_begun = each.is_running = True
+            elif state == "PENDING" and each.is_running:
                 self.progress.say(f"waits in the queue again: {name_of(jobs)}")
-            each.has_begun = each.has_begun or state == "RUNNING"
+                each.is_running = False
             return
         each.seen_ended += 1
         if each.seen_ended == _LOOKS:
