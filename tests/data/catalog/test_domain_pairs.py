@@ -85,7 +85,8 @@ def test_experiment(experiment, strategy):
         f"experiment={experiment}",
         f"strategy={strategy}",
         *PAIRS[f"data={experiment}"],
-        *("data.batch_size=10", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"),
+        *("data.batch_size=10", "data.steps_per_epoch=3"),
+        *("trainer.max_epochs=1", "trainer.enable_progress_bar=false"),
         "hydra.run.dir=run",
     ]
     assert in_child(lambda: api.train(arguments)) == 0
