@@ -98,13 +98,13 @@ def sweep(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 def ended(running: subprocess.Popen[str]) -> tuple[int, str]:
     """Exit code and output of a sweep, when it has ended."""
-    shown, _ = running.communicate(timeout=240)
+    shown, _ = running.communicate(timeout=500)
     return running.returncode, shown
 
 
 def until(condition: Callable[[], object], running: subprocess.Popen[str]) -> None:
     """Wait for something that a sweep in the background is to bring about."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not condition():
         assert running.poll() is None, running.communicate()[0]
         assert time.monotonic() < deadline, logs()
