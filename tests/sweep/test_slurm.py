@@ -255,7 +255,7 @@ def test_jobs_go_on_after_ctrl_c_and_are_waited_for_and_resumed():
         (job_id,) = before
         assert code == 130, shown
         assert f"Slurm goes on with 1; to end them: scancel {job_id}" in shown
-        assert "To go on, repeat the command with hydra.sweep.dir=sweep\n" in shown
+        assert "To go on: transferlab resume sweep\n" in shown
         assert slurm("squeue", "--noheader", "--format=%T", f"--jobs={job_id}") == "RUNNING"
         with sweep(*GATED) as again:
             assert again.stdout is not None
@@ -268,8 +268,9 @@ def test_jobs_go_on_after_ctrl_c_and_are_waited_for_and_resumed():
 
     (run,) = runs()
     run.write_json("result.json", {"status": "interrupted"})
-    again = subprocess.run([*COMMAND, "resume", "sweep"], capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stdout + again.stderr
+    resumed = [*COMMAND, "resume", "sweep", "allow=[gate]"]
+    told = subprocess.run(resumed, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout + told.stderr
     assert len(submitted()) == 2
     assert run.status == "finished"
 
