@@ -155,8 +155,8 @@ def main() -> None:
     pairs = list(dict.fromkeys(sweep.pair for sweep in SWEEPS))
     lines = [
         "Test accuracy on the target in per cent, mean ± standard deviation over seeds; no label of it was",
-        f"used but for the column `oracle`. Selected by {SELECTED.replace('_', ' ')}. Network, head and SGD's",
-        "schedule are those of Ganin et al. (2016); row `AdamW`: another optimizer, not another network.",
+        f"used but for the column `oracle`. Selected by {SELECTED.replace('_', ' ')}. Network, head and",
+        "SGD are those of Ganin et al. (2016); row `AdamW`: another optimizer, not another network.",
         "",
         *[line for pair in pairs for line in [*table_of(rows, pair), ""]],
         "Made with `python benchmarks/adaptation.py mnist.npz PHOTOS`, that is:",
