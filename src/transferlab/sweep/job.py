@@ -65,7 +65,7 @@ def composed_job(config: DictConfig) -> Job | Run:
         if problems:
             raise ConfigError(problems)
         OmegaConf.resolve(config)
-        return Job(config, run, dict(hydra.runtime.choices), warnings_about(config))
+        return Job(config, run, dict(hydra.runtime.choices), warnings_about(config, given))
     return run
 
 
