@@ -15,6 +15,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
   transferlab gap DIR DIR | RUN                       how far two domains are apart, in figures and a picture
   transferlab compare SWEEP | RUN ...                 a table with intervals and paired tests
+  transferlab tune learning_rate|batch_size           a value to train with, from a few steps of training
   transferlab features list|clear                     the cached features of frozen layers
   transferlab list backbones|strategies|data|experiments
   transferlab completion bash|zsh|fish                what to put into your shell's profile
@@ -34,6 +35,7 @@ VERBS = {
     "list": "listing:run",
     "gap": "gap:run",
     "compare": "compare:run",
+    "tune": "tune:run",
     "features": "features:run",
     "completion": "completion:run",
 }

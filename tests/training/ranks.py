@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import torch
 
 from tests.training.processes import in_child
-from transferlab.run.folder import Run
 from transferlab.training import api, lightning_fit  # noqa: F401 (imported once here, not in every child)
 
 WORLD_SIZE = 2
@@ -33,7 +31,7 @@ def on_ranks(action: Callable[[int], Any]) -> list[Any]:
     files = [Path(f"rank{rank}.pt").resolve() for rank in range(WORLD_SIZE)]
 
     def run(rank: int) -> None:
-        os.environ.update(whole, LOCAL_RANK=str(rank))
+        os.environ.update(whole, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(WORLD_SIZE))
         signal.alarm(_GIVE_UP_S)
         torch.save(action(rank), files[rank])
 
@@ -56,12 +54,7 @@ def train_on_ranks(
 
     def action(rank: int) -> Any:
         result = prepare()
-        if rank == 0:
-            api.train([*overrides, *ddp, f"hydra.run.dir={folder}"])
-        else:
-            while not (Run(folder).path / "result.json").is_file():
-                time.sleep(0.02)
-            api.join(folder)
+        api.train([*overrides, *ddp, f"hydra.run.dir={folder}"])
         return result()
 
     return on_ranks(action)

@@ -82,9 +82,11 @@ def run(arguments: Sequence[str]) -> int:
     if given.multirun:
         return _sweep(given)
     from transferlab.training.api import train
+    from transferlab.training.distributed import is_worker
 
     finished = train(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
-    sys.stdout.write(f"{finished.path}\n")
+    if not is_worker():
+        sys.stdout.write(f"{finished.path}\n")
     return 0
 
 

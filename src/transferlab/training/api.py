@@ -15,6 +15,7 @@ from transferlab.config.compose import compose_checked
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
+from transferlab.training.distributed import is_worker, started_together, wait_for_leader
 
 
 def train(
@@ -38,6 +39,15 @@ def train(
     """
     composed = compose_checked(overrides, config_name=config_name, config_dir=config_dir)
     run = Run(composed.run_dir)
+    if started_together() and not any(text.startswith("hydra.run.dir=") for text in overrides):
+        raise UserError(
+            "Several processes are started together, and each would choose a folder of its own for the run. "
+            "Say which: hydra.run.dir=DIR."
+        )
+    if is_worker():
+        wait_for_leader(run)
+        join(run.path, allow=composed.config.allow)
+        return run
     run.create()
     return run_in(composed.config, run, choices=composed.choices, warnings=composed.warnings)
 
@@ -71,6 +81,9 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     if Run(path).status == "finished":
         return Run(path)
     _require_config(Run(path))
+    if is_worker():
+        join(path, allow=allow)
+        return Run(path)
     run = Run(Path(path).resolve())
     with in_its_folder(run):
         config = recorded_config(run, allow)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import distributed, nn
-
+from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 
+if TYPE_CHECKING:  # a mistake in a config is told before torch is imported
+    from torch import nn
+
 WORKER_VERB = "join"  # not listed: Lightning starts `transferlab join RUN` for each further process
+_PATIENCE_S = 600.0  # the leading process may look through all images first
 _SET_BY_LAUNCHER = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE")
 
 
@@ -25,6 +28,8 @@ def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
     are the user's own modules that the config names. Afterwards the process is as before, so that the next
     job of a sweep can launch its own.
     """
+    from torch import distributed
+
     arguments = sys.argv
     variables = {name: os.environ.get(name) for name in _SET_BY_LAUNCHER}
     sys.argv = [sys.argv[0], WORKER_VERB, str(run.path.resolve()), f"allow=[{','.join(allow)}]"]
@@ -32,7 +37,7 @@ def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
         yield
     finally:
         sys.argv = arguments
-        if distributed.is_available() and distributed.is_initialized():
+        if _are_several():
             distributed.destroy_process_group()
         for name, value in variables.items():
             os.environ.pop(name, None)
@@ -41,13 +46,33 @@ def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
 
 
 def is_worker() -> bool:
-    """Whether this process joins a run that another one leads."""
-    return any(int(os.environ.get(name, 0)) > 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+    """Whether this process joins a run that another one leads: the first of the first machine."""
+    return any(int(os.environ.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
+
+
+def started_together() -> bool:
+    """Whether torchrun, or whoever sets the same variables, has started this process and others like it."""
+    return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+def wait_for_leader(run: Run) -> None:
+    """Return when the leading process has begun this run.
+
+    Raises:
+        UserError: it does not; its own message says why.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while run.status != "running":
+        if time.monotonic() > deadline:
+            raise UserError(f"{run.path}: the leading process has not begun this run in {_PATIENCE_S:.0f} s.")
+        time.sleep(0.05)
 
 
 def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
     """The mean of each figure over all processes, which have the same figures."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    from torch import distributed
+
+    if not _are_several():
         return dict(figures)
     everyones: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(everyones, dict(figures))
@@ -56,7 +81,16 @@ def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
 
 def agree_on_buffers(module: nn.Module) -> None:
     """Give every process the first one's buffers: batch norms' statistics differ, as their samples did."""
-    if distributed.is_available() and distributed.is_initialized():
+    import torch
+    from torch import distributed
+
+    if _are_several():
         for buffer in module.buffers():
             with torch.no_grad():
                 distributed.broadcast(buffer, src=0)
+
+
+def _are_several() -> bool:
+    from torch import distributed
+
+    return distributed.is_available() and distributed.is_initialized()
