@@ -191,8 +191,9 @@ def wait_for_the_limit(job_id: str) -> None:
         ),
         (
             {8: wait_for_the_limit},
-            ["hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=50"],
-            "reached its time limit of 1 min (hydra.launcher.timeout_min): started again later",
+            # Slurm looks every 30 s: the signal comes 30 to 60 s after the start, of a next turn too
+            ["hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=60"],
+            "reached its time limit of 2 min (hydra.launcher.timeout_min): started again later",
         ),
     ],
     ids=["requeued and preempted", "preempted with grace", "at the time limit"],
@@ -206,8 +207,8 @@ def test_cut_short_in_mid_epoch_it_ends_as_if_left_alone(interrupts, asked, said
             interrupt(job_id)
         code, shown = ended(running)
     assert code == 0, shown + logs()
-    assert shown.count("waits in the queue again: ") == len(interrupts)
-    assert logs().count(said) == len(interrupts)
+    assert shown.count("waits in the queue again: ") >= len(interrupts)
+    assert logs().count(said) >= len(interrupts)
     assert steps() == list(range(STEPS))  # none was run twice: it had saved in the very step
     (run,) = runs()
     assert_same(str(run.path), train_alone(*arguments))
