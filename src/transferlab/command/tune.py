@@ -83,7 +83,7 @@ def _require_one_device(config: DictConfig) -> None:
     if not on_one_device(config.trainer):
         raise UserError(
             f"trainer.devices={config.trainer.devices}: transferlab tune runs on one device. Leave "
-            "trainer=ddp out; with n devices, n times the batch makes a step, which is what the learning rate is for."
+            "trainer=ddp out. With n devices a step has n times the images: tune with so large a batch."
         )
 
 
