@@ -32,8 +32,8 @@ def recorded_inputs(run: Run) -> dict[str, str]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def record_inputs(inputs: Mapping[str, str], run: Run) -> None:
-    """Write inputs.json.
+def record_inputs(inputs: Mapping[str, str], run: Run) -> list[str]:
+    """Write inputs.json; return what the user should know of a run that starts over.
 
     Raises:
         UserError: the run goes on from a checkpoint that was made with others.
@@ -46,6 +46,8 @@ def record_inputs(inputs: Mapping[str, str], run: Run) -> None:
             "go on from its checkpoint. Bring them back, or train anew in another folder."
         )
     run.write_json(FILE, inputs)
+    told = f"{' and '.join(changed)}: not the same files as when this run began; it starts over with these."
+    return [told] if changed else []
 
 
 def weights_hash(backbone: Mapping[str, Any]) -> str:

@@ -109,7 +109,7 @@ def _begin(recording: Recording, experiment: Experiment, inputs: Mapping[str, st
     if not recording.quiet:
         say(summary_of(experiment))
     if not is_worker():
-        record_inputs(inputs, recording.run)
+        recording.note(*record_inputs(inputs, recording.run))
         record.describe_data(experiment.data, recording.run)
     recording.open_loggers()
 
