@@ -68,14 +68,20 @@ def wait_for_leader(run: Run) -> None:
         time.sleep(0.05)
 
 
-def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
-    """The mean of each figure over all processes, which have the same figures."""
+def of_all_processes(value: Any) -> list[Any]:
+    """What each process gives here, in the order of their ranks; it must be asked for in all of them."""
     from torch import distributed
 
     if not _are_several():
-        return dict(figures)
+        return [value]
     everyones: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(everyones, dict(figures))
+    distributed.all_gather_object(everyones, value)
+    return everyones
+
+
+def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
+    """The mean of each figure over all processes, which have the same figures."""
+    everyones = of_all_processes(dict(figures))
     return {name: sum(each[name] for each in everyones) / len(everyones) for name in figures}
 
 

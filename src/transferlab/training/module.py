@@ -20,7 +20,7 @@ from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.collecting import Outputs
-from transferlab.training.distributed import agree_on_buffers, mean_over_processes
+from transferlab.training.distributed import agree_on_buffers, mean_over_processes, of_all_processes
 from transferlab.training.epoch_means import EpochMeans
 from transferlab.training.errors import loss_not_finite, predictions_not_finite
 from transferlab.training.gradient_norms import gradient_norms, gradients_are_due
@@ -252,7 +252,7 @@ class TransferModule(pl.LightningModule):
         seconds = self._seconds + (time.perf_counter() - self._started if self._means else 0.0)
         checkpoint["transferlab"] = {
             "history": self.history,
-            "means": self._means.state(),
+            "means": of_all_processes(self._means.state()),  # the first process writes
             "seconds": seconds,
             "validation": self.validation,
         }
@@ -260,6 +260,6 @@ class TransferModule(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         record = checkpoint["transferlab"]
         self.history = record["history"]
-        self._means.load(record["means"])
+        self._means.load(record["means"][self.global_rank % len(record["means"])])
         self._seconds = record["seconds"]
         self.validation = record["validation"]
