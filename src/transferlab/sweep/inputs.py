@@ -41,14 +41,16 @@ def inputs_of(config: DictConfig) -> dict[str, str]:
     if "file" in augmentation:
         file = Path(augmentation["file"]).expanduser()
         found["data.augmentation.file"] = content_hash(file.read_bytes()) if file.is_file() else "missing"
-    data = make_data(config)
-    for domain, source in (("source", data.source), ("target", data.target)):
-        if source is not None:
-            described = [plain["data"][domain], data.check_images, data.on_bad_image]
-            key = json.dumps(described, sort_keys=True)
+    asked = [plain["data"].get(name) for name in ("check_images", "on_bad_image")]
+    domains = [name for name in ("source", "target") if plain["data"].get(name) is not None]
+    keys = {name: json.dumps([plain["data"][name], *asked], sort_keys=True) for name in domains}
+    if any(key not in _known for key in keys.values()):
+        data = make_data(config)
+        sources = {"source": data.source, "target": data.target}
+        for name, key in keys.items():
             if key not in _known:
-                _known[key] = _catalog_hash(source, data)
-            found[f"data.{domain}"] = _known[key]
+                _known[key] = _catalog_hash(sources[name], data)
+    found |= {f"data.{name}": _known[key] for name, key in keys.items()}
     return found
 
 
@@ -58,8 +60,9 @@ def short_hash(inputs: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=3).hexdigest()
 
 
-def _catalog_hash(source: CatalogSource, data: DataModule) -> str:
+def _catalog_hash(source: CatalogSource | None, data: DataModule) -> str:
     """A hash of samples, labels, contents, and of groups and parts where the source fixes them."""
+    assert source is not None
     catalog = usable(source, data.on_bad_image, check_images=data.check_images)
     digest = hashlib.blake2b(catalog.fingerprint().encode(), digest_size=16)
     rows = catalog.table[["sample", "group", "split"]].to_numpy().tolist()
