@@ -16,7 +16,7 @@ test: $(READY)  ## the fast tests
 	$(PYTEST) -n 2 -m "not slow and not long and not gpu and not slurm and not browser and not data"
 
 test-slow: $(READY)  ## everything else that this machine can run; data needs ../shared/data
-	$(PYTEST) -m "(slow or data) and not long and not gpu and not slurm and not browser"
+	$(PYTEST) -n 2 -m "(slow or data) and not long and not gpu and not slurm and not browser"
 
 test-long: $(READY)  ## minutes each: a sweep of 24 jobs, killed three times
 	$(PYTEST) -m long
@@ -26,7 +26,7 @@ test-slurm: $(READY)  ## sweeps on a Slurm of one node, which is installed (Debi
 	$(PYTEST) -m slurm; code=$$?; bash scripts/slurm_up.sh down; exit $$code
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
-	for bench in data_loading features heads training_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
+	for bench in data_loading features heads training_step adaptation_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
 
 check: $(READY)  ## lint, format, types, spelling
 	$(BIN)/ruff check .
@@ -44,7 +44,7 @@ wheel: $(READY)  ## build the wheel and try it in a clean environment and an emp
 lock:  ## choose versions anew and write requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile pyproject.toml --group dev --extra tensorboard --extra huggingface --extra slurm --universal --python-version 3.10 --generate-hashes \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra tensorboard --extra huggingface --extra slurm --extra optuna --universal --python-version 3.10 --generate-hashes \
 		--no-emit-index-url --no-annotate --quiet --upgrade --custom-compile-command "make lock" -o requirements.lock
 
 $(READY): requirements.lock pyproject.toml
