@@ -67,6 +67,7 @@ def test_the_hooks_for_hydra_are_thin():
         "transferlab_searchpath": {"config"},
         "transferlab_launcher": {"sweep"},
         "transferlab_slurm": {"sweep"},
+        "transferlab_optuna": {"sweep"},
     }
     folder = ROOT / "src" / "hydra_plugins"
     assert {path.name for path in folder.iterdir() if not path.name.startswith("__")} == set(hooks)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,11 @@ def on_ranks(action: Callable[[int], Any]) -> list[Any]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     whole = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": "0"}
-    files = [Path(f"rank{rank}.pt").resolve() for rank in range(WORLD_SIZE)]
+    with tempfile.TemporaryDirectory() as folder:
+        return _run(action, whole, [Path(folder) / f"{rank}.pt" for rank in range(WORLD_SIZE)])
+
+
+def _run(action: Callable[[int], Any], whole: Mapping[str, str], files: Sequence[Path]) -> list[Any]:
 
     def run(rank: int) -> None:
         os.environ.update(whole, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(WORLD_SIZE))

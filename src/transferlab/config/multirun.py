@@ -9,6 +9,7 @@ from pathlib import Path
 from transferlab.config.compose import Composed, ConfigError, started
 from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.overrides import Given
+from transferlab.config.sweeper import problems_of_sweeper
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def check_sweep(
             except ConfigError as error:
                 tried.append((before, after, error.problems))
         problems += _with_causes(tried)
-        problems += problems_of_launcher(composed[0].hydra.launcher) if composed else []
+        if composed:
+            problems += problems_of_launcher(composed[0].hydra.launcher)
+            problems += problems_of_sweeper(composed[0].hydra.sweeper, [given.text for given in read])
         if problems:
             raise ConfigError(problems)
     warnings = dict.fromkeys(text for each in composed for text in each.warnings)

@@ -10,8 +10,10 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from transferlab.run.folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.loader import SweepLoader
+from transferlab.sweep.search_settings import figure_of
 from transferlab.sweep.task import Task
 
 
@@ -46,11 +48,11 @@ class HydraSweep:
         returns = []
         for each, overrides in zip(composed, job_overrides, strict=True):
             run = each.run if isinstance(each, Job) else each
-            returned = JobReturn(overrides=filter_overrides(overrides), working_dir=str(Path.cwd()))
+            returned = JobReturn(overrides=filter_overrides(overrides), working_dir=str(run.path))
             # Hydra's own sweeper wants no values, and would end the sweep at the first job that failed
             failed = run.status != "finished" and not self._sweeper_wants_no_values()
             returned.status = JobStatus.FAILED if failed else JobStatus.COMPLETED
-            returned.return_value = RuntimeError(run.result.get("error")) if failed else None
+            returned.return_value = RuntimeError(run.result.get("error")) if failed else self._figure(run)
             returns.append(returned)
         return returns
 
@@ -65,6 +67,11 @@ class HydraSweep:
             config.hydra.runtime.output_dir = str(folder)
         HydraConfig.instance().set_config(config)
         return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+    def _figure(self, run: Run) -> float | None:
+        """What a sweeper that searches optimises."""
+        name = self.config.hydra.sweeper.get("optimize")
+        return None if name is None else figure_of(run, str(name))
 
     def _sweeper_wants_no_values(self) -> bool:
         return str(self.config.hydra.sweeper._target_).startswith("hydra._internal.core_plugins.")
