@@ -23,7 +23,7 @@ from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import api, module
 from transferlab.training.api import recorded_config
 from transferlab.training.build import build
 from transferlab.training.checkpoints import load_checkpoint
@@ -51,6 +51,7 @@ def observe_gradients(freeze_early: bool) -> Callable[[], Callable[[], Any]]:
         TransferModule.on_before_optimizer_step = before_step
         if freeze_early:  # as callbacks do that freeze before the network is wrapped
             TransferModule.setup = lambda self, stage: freeze_all_but_last(self.network.backbone, 0)
+            module.wrap_again = lambda trainer: None
         return lambda: seen
 
     return prepare
@@ -113,10 +114,10 @@ def test_one_process_evaluates_the_same_weights_to_the_same(trained):
     def evaluate() -> None:
         quiet_libraries()
         experiment = build(recorded_config(run))
-        module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
-        module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
+        trained = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
+        trained.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
         for part in ("val", "test"):
-            alone = _predict(trainer(devices=1), module, Loaders(experiment.data), part)
+            alone = _predict(trainer(devices=1), trained, Loaders(experiment.data), part)
             alone.write(Path(f"{part}.csv"))
 
     assert in_child(evaluate) == 0
@@ -210,12 +211,12 @@ def evaluations(rank: int, numbers: range) -> dict[int, Any]:
     for number in numbers:
         for part in ("val", "test"):
             experiment.data._catalogs[part] = whole.select(np.arange(len(whole)) < number)
-        module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
+        trained = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
         of_both = trainer(devices=2)
         loaders = Loaders(experiment.data)
-        of_both.fit(module, datamodule=loaders)
-        _, _, indices = module.outputs["val"].gathered()
-        tested = _predict(of_both, module, loaders, "test") if number in (1, 17) else None
+        of_both.fit(trained, datamodule=loaders)
+        _, _, indices = trained.outputs["val"].gathered()
+        tested = _predict(of_both, trained, loaders, "test") if number in (1, 17) else None
         found[number] = indices, tested
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -13,6 +14,7 @@ from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 
 if TYPE_CHECKING:  # a mistake in a config is told before torch is imported
+    import pytorch_lightning as pl
     from torch import nn
 
 WORKER_VERB = "join"  # not listed: Lightning starts `transferlab join RUN` for each further process
@@ -66,6 +68,23 @@ def wait_for_leader(run: Run) -> None:
         if time.monotonic() > deadline:
             raise UserError(f"{run.path}: the leading process has not begun this run in {_PATIENCE_S:.0f} s.")
         time.sleep(0.05)
+
+
+def wrap_again(trainer: pl.Trainer) -> None:
+    """Let DDP, if it is in use, average the gradients of what is trainable now, and of nothing else.
+
+    DDP looks at `requires_grad` once, when it wraps: what is frozen then and opened later would train with
+    gradients of its own in each process, silently; what is frozen later is still sent around, as zeros.
+    (Without gradients of the backbone a step takes half as long so, and wrapping costs less than ten steps:
+    benchmarks/results/ddp_unfreezing.md.)
+    """
+    from pytorch_lightning.strategies import DDPStrategy
+
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy) and strategy.model is not trainer.lightning_module:
+        strategy.model = trainer.lightning_module  # the old wrapper goes, and its hooks with it
+        gc.collect()
+        strategy.configure_ddp()
 
 
 def of_all_processes(value: Any) -> list[Any]:

@@ -20,7 +20,12 @@ from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.collecting import Outputs
-from transferlab.training.distributed import agree_on_buffers, mean_over_processes, of_all_processes
+from transferlab.training.distributed import (
+    agree_on_buffers,
+    mean_over_processes,
+    of_all_processes,
+    wrap_again,
+)
 from transferlab.training.epoch_means import EpochMeans
 from transferlab.training.errors import loss_not_finite, predictions_not_finite
 from transferlab.training.gradient_norms import gradient_norms, gradients_are_due
@@ -72,6 +77,7 @@ class TransferModule(pl.LightningModule):
         self.tested = Outputs()
         self.validation: dict[str, float] = {}
         self._open_stages = 0
+        self._wrapped_stages = self.num_stages  # Lightning wraps the network before anything is frozen
         self._started = 0.0
         self._means = EpochMeans()
         self._seconds = 0.0
@@ -118,6 +124,9 @@ class TransferModule(pl.LightningModule):
     def _freeze(self) -> None:
         self._open_stages = self.trainable_stages
         freeze_all_but_last(self.network.backbone, self._open_stages)
+        if self._open_stages != self._wrapped_stages:
+            wrap_again(self.trainer)
+            self._wrapped_stages = self._open_stages
         self.train()
         self._started = time.perf_counter()
 
