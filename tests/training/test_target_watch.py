@@ -52,7 +52,14 @@ def test_a_fit_is_shown_no_label_of_the_target():
             assert set(batch) == {"image", "index"}
 
 
-@pytest.mark.parametrize("selection", ["entropy", "information_maximisation", "snd", "dev", "oracle", "last"])
+@pytest.mark.parametrize(
+    "selection",
+    [
+        "information_maximisation",
+        "dev",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("entropy", "snd", "oracle", "last")),
+    ],
+)
 def test_the_kept_epoch_is_the_best_by_its_criterion(selection):
     arguments = overrides("dann", "test_resnet", f"strategy.selection={selection}")
     train_alone("run", arguments)
@@ -98,6 +105,7 @@ def test_the_baseline_is_scored_alike_and_keeps_its_own_rule():
     assert table["oracle"][1] == pytest.approx(accuracy)
 
 
+@pytest.mark.slow
 def test_killed_with_a_selection_of_its_own():
     arguments = overrides("dann", "test_resnet", "strategy.selection=snd")
     train_alone("alone", arguments)
