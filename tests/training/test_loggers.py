@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.training.wandb_file import read_wandb
+from tests.training.wandb_server import wandb_server
 from transferlab.evaluation.predictions import Predictions
 from transferlab.training import loggers
 
@@ -43,10 +45,10 @@ def logged_out(monkeypatch, tmp_path):
 def test_wandb_two_jobs_of_a_sweep(logged_out, monkeypatch, tmp_path):
     """Offline without a login; each job is a run of its own, and finished before the next."""
     monkeypatch.setenv("WANDB_SILENT", "true")
+    (tmp_path / "sweep.json").write_text("{}")
+    sweep = f"{tmp_path.parent.name}/{tmp_path.name}"
     for job, status in (("first", "finished"), ("second", "failed")):
-        logger = loggers.wandb(
-            folder=str(tmp_path / job), run_id=f"{job}-id", project="mine", group="sweep", tags=["t"]
-        )
+        logger = loggers.wandb(folder=str(tmp_path / job), run_id=f"{job}-id", project="mine", tags=["t"])
         loggers.log_config([logger], CONFIG)
         for step in range(3):
             logger.log_metrics({"train/loss": 1.0 / (step + 1), "val/accuracy": 0.1 * step}, step=10 * step)
@@ -59,7 +61,7 @@ def test_wandb_two_jobs_of_a_sweep(logged_out, monkeypatch, tmp_path):
     assert wandb.run is None
     first, second = read_wandb(tmp_path / "first"), read_wandb(tmp_path / "second")
     for run, job in ((first, "first"), (second, "second")):
-        assert (run.run_id, run.project, run.group, run.tags) == (f"{job}-id", "mine", "sweep", ["t"])
+        assert (run.run_id, run.project, run.group, run.tags) == (f"{job}-id", "mine", sweep, ["t"])
         assert run.config["seed"] == run.config["twice"] == 3
         assert run.config["backbone"] == {"name": "resnet18", "kwargs": {}}
         epochs = [entry for entry in run.history if "train/loss" in entry]
@@ -80,6 +82,54 @@ def test_wandb_two_jobs_of_a_sweep(logged_out, monkeypatch, tmp_path):
         ["dog", "cat", 0],
         ["dog", "dog", 2],
     ]
+
+
+def test_the_sweep_of_a_run(tmp_path):
+    run = tmp_path / "name" / "today" / "job"
+    run.mkdir(parents=True)
+    assert loggers.sweep_of(run) is None
+    (run.parent / "sweep.json").write_text("{}")
+    assert loggers.sweep_of(run) == "name/today"
+
+
+ONLINE = """
+import sys
+from pathlib import Path
+from omegaconf import OmegaConf
+from transferlab.training import loggers
+
+failed = sys.argv[1] == "failed"
+Path("name/sweep.json").parent.mkdir(exist_ok=True)
+Path("name/sweep.json").write_text("{}")
+logger = loggers.wandb(folder="name/job", run_id="the-id", project="mine", mode="online")
+loggers.log_config([logger], OmegaConf.create({"seed": 3}))
+for step in range(2):
+    logger.log_metrics({"train/loss": 0.5 + step}, step=step)
+loggers.finish([logger], failed=failed)
+"""
+
+
+@pytest.mark.slow
+def test_a_server_is_told_of_one_run_that_fails_and_is_resumed_by_its_id(tmp_path):
+    with wandb_server() as server:
+        for outcome in ("failed", "finished"):
+            done = subprocess.run(
+                [sys.executable, "-c", ONLINE, outcome],
+                env={
+                    **{name: text for name, text in os.environ.items() if not name.startswith("WANDB_")},
+                    **{"WANDB_BASE_URL": server.address, "WANDB_API_KEY": "x" * 40, "WANDB_SILENT": "true"},
+                },
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            assert done.returncode == 0, done.stderr
+    begun = server.begun()
+    assert [each["name"] for each in begun] == ["the-id"] * len(begun)
+    assert {each["groupName"] for each in begun} - {None} == {f"{tmp_path.name}/name"}  # None: as before
+    assert {each["project"] for each in begun} - {None} == {"mine"}
+    assert server.exit_codes() == [1, 0]
+    assert server.history("train/loss") == [0.5, 1.5] * 2
 
 
 def test_wandb_mode_without_a_login(logged_out):

@@ -53,6 +53,8 @@ def wandb(
 ) -> Logger:
     """A W&B run with the id of the transferlab run, so that a resumed one goes on as the same.
 
+    Without a `group`, the runs of a sweep have the sweep's.
+
     Raises:
         UserError: the W&B server can not be reached or does not know the user.
     """
@@ -66,7 +68,7 @@ def wandb(
             dir=folder,
             project=project,
             entity=entity,
-            group=group,
+            group=group or sweep_of(Path(folder)),
             tags=tags or [],
             mode=chosen,  # type: ignore[arg-type]
             id=run_id,
@@ -81,6 +83,12 @@ def wandb(
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     return WandbLogger(save_dir=folder, project=project, id=run_id, experiment=run)
+
+
+def sweep_of(folder: Path) -> str | None:
+    """The name of the sweep that a run folder belongs to, with the folder that it is in; None: to none."""
+    sweep = folder.resolve().parent
+    return f"{sweep.parent.name}/{sweep.name}" if (sweep / "sweep.json").is_file() else None
 
 
 def run_id(folder: Path) -> str:
