@@ -28,4 +28,6 @@ class OptunaSweeper(SearchSettings, Sweeper):
         from transferlab.sweep.search import search
 
         settings = SearchSettings(**{each.name: getattr(self, each.name) for each in fields(SearchSettings)})
+        assert self.launcher is not None, "Hydra calls setup first"
+        assert self.config is not None, "Hydra calls setup first"
         search(arguments, settings, self.launcher, self.config)

@@ -33,7 +33,7 @@ half, or there are not so many images. Suggested is the smallest that is as fast
 
   --out DIR        where tables and picture go (default: tuning/<date>_<time>)
 """
-_OPTIONS = {
+_OPTIONS: dict[str, dict[str, float]] = {
     "learning_rate": {"--lowest": 1e-6, "--highest": 1.0, "--steps": 100},
     "batch_size": {"--first": 8, "--steps": 8},
 }

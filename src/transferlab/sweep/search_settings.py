@@ -41,5 +41,6 @@ def figure_of(run: Run, name: str) -> float | None:
     """The figure `part/metric` of a finished run; None where it has none, or one that is not finite."""
     part, _, metric = name.partition("/")
     value = (run.result.get(part) or {}).get(metric)
-    usable = isinstance(value, int | float) and math.isfinite(value) and run.status == "finished"
-    return float(value) if usable else None
+    if run.status != "finished" or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
