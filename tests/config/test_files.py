@@ -189,5 +189,6 @@ def test_shadowing_is_told(write):
 def test_section_without_a_class(problems, write):
     write("conf/trainer/mine.yaml", "max_epochs: 3\n")
     assert problems("trainer=mine") == [
-        "trainer: no class is named (_target_). Choose an option: trainer=... (auto, cpu, ddp, gpu)."
+        "trainer: no class is named (_target_). Choose an option: trainer=... "
+        "(auto, cpu, ddp, ddp_multi_node, gpu)."
     ]

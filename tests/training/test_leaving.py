@@ -86,6 +86,7 @@ def test_signals_mean_what_they_meant_before():
     before = [signal.getsignal(number) for number in numbers]
     with leaving.asked_by({signal.SIGUSR2: 60}):
         os.kill(os.getpid(), signal.SIGUSR2)
+    assert leaving.asked() is None
     assert [signal.getsignal(number) for number in numbers] == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     leaving.listen()  # as in a training that nobody cuts short

@@ -35,6 +35,7 @@ def asked_by(patience_s: Mapping[int, float]) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         _patience_s.clear()
+        _first = None  # a later training of this process was not asked
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -168,8 +168,8 @@ class TransferModule(pl.LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Every few steps, how large the gradients are."""
-        if gradients_are_due(self._means.counts):
+        """Every few steps of an adaptation, how large the gradients are."""
+        if self.objective.uses_target and gradients_are_due(self._means.counts):
             self._means.add(gradient_norms(optimizer))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
