@@ -169,7 +169,7 @@ def test_what_can_be_overridden():
         ("seed=3", "seed=3: only data and trainer can be other ones than in the training."),
         ("data.batch=3", "data.batch: there is no such key."),
         ("data.nothing.x=3", "data.nothing.x=3: there is no data.nothing in this run's config."),
-        ("data=digist", "data=digist: there is no such option."),
+        ("data=digitss", "data=digitss: there is no such option."),
     ],
 )
 def test_mistakes(override, text):
