@@ -5,6 +5,7 @@
 # Needs root: Debian's Slurm starts jobs as their user, and reads /etc/slurm/slurm.conf. No accounting is kept,
 # as on many small clusters. SLURM_TEST_DIR holds state, logs and the key.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin  # where Debian has the daemons; not on everybody's path
 DIR=${SLURM_TEST_DIR:-${TMPDIR:-/tmp}/transferlab-slurm}
 CONF=/etc/slurm/slurm.conf
 MARK="# by scripts/slurm_up.sh of transferlab"
