@@ -9,8 +9,9 @@ uv="$checkout/.venv/bin/uv"
 
 "$uv" build --wheel --no-build-isolation --python "$checkout/.venv/bin/python" --out-dir "$work/dist" "$checkout" --quiet
 "$checkout/.venv/bin/python" -m venv "$work/clean"
-VIRTUAL_ENV="$work/clean" "$uv" pip install --quiet --require-hashes -r "$checkout/requirements.lock"
-VIRTUAL_ENV="$work/clean" "$uv" pip install --quiet --no-deps "$work"/dist/*.whl
+VIRTUAL_ENV="$work/clean" "$uv" pip install --quiet --require-hashes -r "$checkout/requirements.lock" \
+    || "$work/clean/bin/python" -m pip install --quiet --require-hashes -r "$checkout/requirements.lock"
+"$work/clean/bin/python" -m pip install --quiet --no-deps "$work"/dist/*.whl
 
 mkdir "$work/empty"
 cd "$work/empty"
