@@ -23,6 +23,9 @@ _WITHOUT_ARGUMENTS = frozenset(
     {"object", "ABC", "Protocol", "Module", "Generic"}
 )  # bases not worth following
 
+_TYPING = frozenset(dir(typing))
+_WITHOUT_CHOICES = "pytorch_lightning."  # names of its Trainer's annotations are classes: nothing to look up
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -190,7 +193,7 @@ class _Aliases(ast.NodeTransformer):
         self.module, self.path = module, path
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
-        if evaluate(node) is not Any or node.id in dir(typing):
+        if evaluate(node) is not Any or node.id in _TYPING or self.module.startswith(_WITHOUT_CHOICES):
             return node
         found = _definition(self.module, node.id, self.path)
         if found is None or not isinstance(found[0], ast.Assign):
