@@ -152,7 +152,7 @@ def main() -> None:
         arguments = command(sweep, options.into, options.mnist, options.photos, options.jobs)
         subprocess.run([transferlab, *arguments], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
     rows = rows_of(options.into)
-    pairs = list(dict.fromkeys(sweep.pair for sweep in SWEEPS))
+    pairs = list(dict.fromkeys(row["pair"] for row in rows))
     lines = [
         "Test accuracy on the target in per cent, mean ± standard deviation over seeds; no label of it was",
         f"used but for the column `oracle`. Selected by {SELECTED.replace('_', ' ')}. Network, head and",
