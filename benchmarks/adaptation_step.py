@@ -8,13 +8,12 @@ backward, update. Writes benchmarks/results/adaptation_step.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable
 
 import pytorch_lightning  # noqa: F401 (its version is recorded)
 import torch
-from comparison import Row, in_turns, one_thread, write
+from comparison import Row, in_turns, one_thread, rounds_asked, write
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -70,11 +69,7 @@ def _difference(network: Classifier, objective: torch.nn.Module, batch: Batch) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    rounds = rounds_asked(__doc__, default=15)
     one_thread()
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2 * BATCH, 3, 64, 64, generator=generator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -31,6 +32,15 @@ class Spent:
     def times(self, factor: float) -> Spent:
         """What so many times the work would have taken."""
         return Spent(factor * self.processor_s, factor * self.wall_s)
+
+
+def rounds_asked(description: str | None, *, default: int = 3) -> int:
+    """How often the command line wants each way to be timed."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=default)
+    return parser.parse_args().rounds
 
 
 def timed(run: Callable[[], Result]) -> tuple[Result, Spent]:

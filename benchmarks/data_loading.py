@@ -9,7 +9,6 @@ Writes benchmarks/results/data_loading.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import io
 import itertools
 import json
@@ -25,6 +24,7 @@ import cv2
 import numpy as np
 import torch
 import torchvision
+from comparison import rounds_asked
 from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
@@ -152,11 +152,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    rounds = rounds_asked(__doc__, default=15)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     times = measure(rounds)

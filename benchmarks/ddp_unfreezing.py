@@ -8,7 +8,6 @@ benchmarks/results/ddp_unfreezing.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import statistics
@@ -16,7 +15,7 @@ from collections.abc import Callable
 
 import pytorch_lightning as pl  # noqa: F401 (its version is part of the record)
 import torch
-from comparison import Row, Spent, one_thread, timed, write
+from comparison import Row, Spent, one_thread, rounds_asked, timed, write
 from torch import distributed, multiprocessing
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -80,9 +79,7 @@ def measure(rank: int, port: int, rounds: int, tell: Callable[[object], None]) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    rounds = rounds_asked(__doc__)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -9,7 +9,6 @@ benchmarks/results/features.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import itertools
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from comparison import Row, in_turns, one_thread, write
+from comparison import Row, in_turns, one_thread, rounds_asked, write
 from torch import Tensor
 
 from transferlab.backbone.boundary import find_boundary
@@ -214,11 +213,7 @@ def extraction_rows(name: str) -> list[Row]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    rounds = rounds_asked(__doc__)
     one_thread()
     rows = [*probe_rows(rounds), *extraction_rows("mobilenetv2_100"), *extraction_rows("resnet18")]
     write(

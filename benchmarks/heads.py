@@ -10,7 +10,6 @@ benchmarks/results/heads.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import math
@@ -22,7 +21,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from comparison import Row, in_turns, one_thread, write
+from comparison import Row, in_turns, one_thread, rounds_asked, write
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
@@ -259,11 +258,7 @@ def row_of_one(optimizer: str, rounds: int) -> Row:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    rounds = rounds_asked(__doc__)
     one_thread()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")

@@ -8,7 +8,6 @@ benchmarks/results/training_step.json and .md.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import itertools
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from comparison import Row, Spent, one_thread, timed, write
+from comparison import Row, Spent, one_thread, rounds_asked, timed, write
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
@@ -179,11 +178,7 @@ def largest_difference(one: Classifier, other: Classifier) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    rounds = rounds_asked(__doc__)
     one_thread()
     quiet_libraries()
     with tempfile.TemporaryDirectory() as folder:

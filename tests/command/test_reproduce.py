@@ -93,14 +93,17 @@ def unfinished() -> Run:
     ("arguments", "text"),
     [
         (["a", "b"], "transferlab reproduce takes the folder of one run, not 2."),
-        (["gone"], "gone: this is not a run folder (it has no config.yaml)."),
+        (["gone"], "gone: there is no such folder."),
+        (["photos"], "photos: this is not a run folder (it has no config.yaml)."),
         (["run"], "run has not finished (interrupted): transferlab resume run"),
     ],
 )
 def test_mistakes(arguments, text, capsys):
     unfinished()
+    Path("photos").mkdir()
     with pytest.raises(SystemExit) as left:
         main(["reproduce", *arguments])
     assert left.value.code == 2
     assert text in capsys.readouterr().err
     shutil.rmtree("run")
+    Path("photos").rmdir()

@@ -29,7 +29,7 @@ from transferlab.training.build import build
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
 from transferlab.training.target_record import selected_by_each
-from transferlab.training.target_watch import TargetWatch, read_epoch, thinned, watched_parts
+from transferlab.training.target_watch import TargetWatch, read_epoch, watched_parts
 
 
 def built(*settings: str):
@@ -150,12 +150,6 @@ def test_a_diverged_epoch_is_never_selected():
     assert selected == {
         "entropy": {"epoch": 1, "accuracy": 0.2, "balanced_accuracy": 0.2, "macro_f1": 0.2, "loss": 0.2}
     }
-
-
-def test_very_many_samples_are_thinned():
-    assert len(thinned(np.zeros((5000, 2)))) == 5000
-    assert len(thinned(np.zeros((5001, 2)))) == 2501
-    assert len(thinned(np.zeros((0, 2)))) == 0
 
 
 def test_gradients_are_measured_and_reach_every_part():

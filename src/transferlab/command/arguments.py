@@ -1,21 +1,21 @@
-"""What verbs that write into a folder of their own have in common."""
+"""How verbs read what they have in common: where to write, which run, whose modules are allowed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
 from transferlab.run.errors import UserError
 
 
-def folder_and_rest(arguments: list[str], *, verb: str, into: str) -> tuple[Path, list[str]]:
-    """The folder that `--out` names, `into/<date>_<time>` if it does not, and the other arguments.
+def out_and_rest(arguments: Sequence[str], *, verb: str) -> tuple[Path | None, list[str]]:
+    """The folder that `--out` names, None if it does not, and the other arguments.
 
     Raises:
         UserError: another option.
     """
-    folder = Path(into) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    waiting, rest = list(arguments), []
+    folder, waiting, rest = None, list(arguments), []
     while waiting:
         argument = waiting.pop(0)
         name, equals, value = argument.partition("=")
@@ -28,3 +28,28 @@ def folder_and_rest(arguments: list[str], *, verb: str, into: str) -> tuple[Path
         else:
             rest.append(argument)
     return folder, rest
+
+
+def dated(folder: Path | str) -> Path:
+    """A folder of its own for now, within one."""
+    return Path(folder) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+
+
+def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The modules that `allow=[MODULE,...]` names, and the other arguments."""
+    allowed = [text.partition("=")[2].strip("[]") for text in arguments if text.startswith("allow=")]
+    names = [name for text in allowed for name in text.split(",") if name]
+    return names, [argument for argument in arguments if not argument.startswith("allow=")]
+
+
+def only_folder(paths: Sequence[str], *, verb: str, of: str = "run") -> Path:
+    """The one folder that is given.
+
+    Raises:
+        UserError: none or several, or one that is not there.
+    """
+    if len(paths) != 1:
+        raise UserError(f"transferlab {verb} takes the folder of one {of}, not {len(paths)}.")
+    if not Path(paths[0]).is_dir():
+        raise UserError(f"{paths[0]}: there is no such folder.")
+    return Path(paths[0])

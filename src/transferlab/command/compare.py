@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.command.arguments import folder_and_rest
+from transferlab.command.arguments import dated, out_and_rest
 
 HELP = """\
 transferlab compare SWEEP
@@ -30,15 +30,14 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
-    out, given = folder_and_rest(list(arguments), verb="compare", into="comparisons")
+    out, given = out_and_rest(arguments, verb="compare")
     folders = [Path(text) for text in given]
 
     from transferlab.sweep.comparison.gathering import gather, is_run
 
-    says_where = any(argument.partition("=")[0] == "--out" for argument in arguments)
-    if len(folders) == 1 and not says_where and not is_run(folders[0]):
-        out = folders[0]
     runs = gather(folders)
+    of_sweep = len(folders) == 1 and not is_run(folders[0])
+    out = out or (folders[0] if of_sweep else dated("comparisons"))
 
     from transferlab.sweep.comparison.compare import compare_runs
     from transferlab.sweep.record import left_behind_lines

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.command.arguments import folder_and_rest
+from transferlab.command.arguments import allowed_and_rest, dated, only_folder, out_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
@@ -38,16 +37,10 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
-    out, given = folder_and_rest(list(arguments), verb="evaluate", into="evaluations")
-    paths = [argument for argument in given if "=" not in argument]
+    out, given = out_and_rest(arguments, verb="evaluate")
+    trained = Run(only_folder([text for text in given if "=" not in text], verb="evaluate"))
     overrides = [argument for argument in given if "=" in argument]
-    if len(paths) != 1:
-        raise UserError(f"transferlab evaluate takes the folder of one run, not {len(paths)}.")
-    trained = Run(paths[0])
-    if not trained.path.is_dir():
-        raise UserError(f"{trained.path}: there is no such folder.")
-    if not any(argument.partition("=")[0] == "--out" for argument in arguments):
-        out = trained.path / "evaluations" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    out = out or dated(trained.path / "evaluations")
     config = evaluated_config(trained, overrides)
 
     from transferlab.training.api import in_its_folder
@@ -78,8 +71,7 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
     config = OmegaConf.load(trained.config_file)
     assert isinstance(config, DictConfig)
     config.backbone.weights = str(trained.path.resolve())  # what it began with may be gone
-    allow = [name for text in overrides if text.startswith("allow=") for name in _names(text)]
-    asked = [text for text in overrides if not text.startswith("allow=")]
+    allow, asked = allowed_and_rest(overrides)
     for text in asked:
         if text.lstrip("+").partition("=")[0].partition("/")[0].partition(".")[0] not in ("data", "trainer"):
             raise UserError(f"{text}: only data and trainer can be other ones than in the training.")
@@ -117,7 +109,3 @@ def _move(node: DictConfig, before: str, after: str) -> None:
             _move(value, before, after)
         elif isinstance(value, str) and (value == before or value.startswith(f"{before}/")):
             node[key] = after + value[len(before) :]
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in text.partition("=")[2].strip("[]").split(",") if name]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import folder_and_rest
+from transferlab.command.arguments import dated, out_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
-    folder, rest = folder_and_rest(list(arguments), verb="gap", into="gaps")
+    folder, rest = out_and_rest(arguments, verb="gap")
     places, overrides = _places_and_overrides(rest)
     trained = Run(places[0]) if len(places) == 1 else None
     if trained is not None and not (trained.path / "model.safetensors").is_file():
@@ -62,7 +62,7 @@ def run(arguments: Sequence[str]) -> int:
 
     measured, classes = measure_gap(config, run=trained)
     _show(measured)
-    picture = write_gap(measured, classes, folder, seed=int(config.seed))
+    picture = write_gap(measured, classes, folder or dated("gaps"), seed=int(config.seed))
     sys.stdout.write(f"{picture}\n")
     return 0
 

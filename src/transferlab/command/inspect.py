@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 
-from transferlab.command.arguments import folder_and_rest
+from transferlab.command.arguments import dated, out_and_rest
 from transferlab.config.compose import compose_checked
 
 HELP = """\
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
-    folder, overrides = folder_and_rest(list(arguments), verb="inspect", into="inspections")
+    out, overrides = out_and_rest(arguments, verb="inspect")
     if not any(argument.startswith(("data=", "experiment=")) for argument in overrides):
         overrides.insert(0, "data=folder")
     composed = compose_checked(overrides)
@@ -40,6 +40,7 @@ def run(arguments: Sequence[str]) -> int:
 
     inspection = inspect_data(make_data(composed.config))
     sys.stdout.write(as_text(inspection) + "\n")
+    folder = out or dated("inspections")
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(inspection.as_json(), indent=2) + "\n"
     (folder / "inspection.json").write_text(content, encoding="utf-8")

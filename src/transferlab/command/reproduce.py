@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import folder_and_rest
+from transferlab.command.arguments import allowed_and_rest, dated, only_folder, out_and_rest
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 
@@ -34,21 +33,16 @@ def run(arguments: Sequence[str]) -> int:
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
-    out, given = folder_and_rest(list(arguments), verb="reproduce", into="reproductions")
-    paths = [argument for argument in given if not argument.startswith("allow=")]
-    if len(paths) != 1:
-        raise UserError(f"transferlab reproduce takes the folder of one run, not {len(paths)}.")
-    recorded = Run(paths[0])
+    out, given = out_and_rest(arguments, verb="reproduce")
+    allow, paths = allowed_and_rest(given)
+    recorded = Run(only_folder(paths, verb="reproduce"))
     if not recorded.config_file.is_file():
         raise UserError(f"{recorded.path}: this is not a run folder (it has no config.yaml).")
     if recorded.status != "finished":
         raise UserError(
             f"{recorded.path} has not finished ({recorded.status}): transferlab resume {recorded.path}"
         )
-    if not any(argument.partition("=")[0] == "--out" for argument in arguments):
-        out = recorded.path / "reproductions" / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-    texts = [text.partition("=")[2].strip("[]") for text in given if text.startswith("allow=")]
-    allow = [name for text in texts for name in text.split(",") if name]
+    out = out or dated(recorded.path / "reproductions")
 
     from transferlab.sweep.reproduce import changed_inputs, reproduce
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.run.errors import UserError
+from transferlab.command.arguments import allowed_and_rest, only_folder
 from transferlab.run.folder import Run
 from transferlab.sweep.together import members_of
 
@@ -30,8 +30,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(HELP)
         return 0 if arguments else 2
     path, allow = _path_and_allow(arguments)
-    if (Path(path) / "sweep.json").is_file():
-        return _resume_sweep(Path(path), allow)
+    if (path / "sweep.json").is_file():
+        return _resume_sweep(path, allow)
     if Run(path).status == "finished":
         left = [run.path for run in members_of(Run(path)) if run.status != "finished"]
         mend = f"; one that trains with it has not: transferlab resume {left[0]}" if left else ""
@@ -65,11 +65,6 @@ def join(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _path_and_allow(arguments: Sequence[str]) -> tuple[str, list[str]]:
-    paths = [argument for argument in arguments if not argument.startswith("allow=")]
-    allowed = [argument[len("allow=") :] for argument in arguments if argument.startswith("allow=")]
-    if len(paths) != 1:
-        raise UserError(f"transferlab resume takes the folder of one run or sweep, not {len(paths)}.")
-    if not Path(paths[0]).is_dir():
-        raise UserError(f"{paths[0]}: there is no such folder.")
-    return paths[0], [name for text in allowed for name in text.strip("[]").split(",") if name]
+def _path_and_allow(arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    allow, paths = allowed_and_rest(arguments)
+    return only_folder(paths, verb="resume", of="run or sweep"), allow

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from transferlab.command.arguments import folder_and_rest
+from transferlab.command.arguments import dated, out_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 
@@ -48,11 +48,11 @@ def run(arguments: Sequence[str]) -> int:
     if what not in _OPTIONS:
         raise UserError(f"transferlab tune {what}: it tunes {' or '.join(_OPTIONS)}.")
     numbers, rest = _numbers_and_rest(what, rest)
-    folder, overrides = folder_and_rest(rest, verb="tune", into="tuning")
+    out, overrides = out_and_rest(rest, verb="tune")
     config = compose_checked(overrides).config
     _require_one_device(config)
     tune = {"learning_rate": _learning_rate, "batch_size": _batch_size}[what]
-    sys.stdout.write(f"{tune(config, numbers, folder)}\n")
+    sys.stdout.write(f"{tune(config, numbers, out or dated('tuning'))}\n")
     return 0
 
 

@@ -97,7 +97,6 @@ def _adaptation_can_act(config: dict[str, Any]) -> Iterator[str]:
 def _oracle_is_meant(config: dict[str, Any]) -> Iterator[str]:
     if config["strategy"].get("selection") == "oracle":
         yield (
-            "strategy.selection=oracle keeps the epoch that is best by labels of the target's "
-            "validation part. "
-            "Whoever adapts to a target without labels can not do that: report it as an upper bound only."
+            "strategy.selection=oracle keeps the epoch that is best by labels of the target's validation "
+            "part. Whoever adapts to a target without labels can not do that: report it as an upper bound."
         )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import shutil
 from importlib.util import find_spec
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from transferlab.config.annotation import in_words, matches, plain
-from transferlab.config.signature import signature
+from transferlab.config.plugin import problems_of_arguments
 
 _OURS = "hydra_plugins.transferlab_"
 _SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
@@ -23,18 +22,7 @@ def problems_of_launcher(launcher: DictConfig) -> list[str]:
     target = str(launcher.get("_target_"))
     if not target.startswith(_OURS):
         return []
-    found = []
-    taken = signature(target)
-    assert taken is not None
-    for name, argument in taken.arguments.items():
-        node = launcher.get(name)
-        value = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
-        told = f"hydra.launcher.{name}={plain(value)}"
-        too_small = isinstance(value, int | float) and value <= 0 and name in _ABOVE_ZERO
-        if not matches(value, argument.annotation) or too_small:
-            above = " above 0" if name in _ABOVE_ZERO else ""
-            words = in_words(argument.annotation).replace("number", f"number{above}")
-            found.append(f"{told}: must be {words}.")
+    found = list(problems_of_arguments(launcher, "hydra.launcher", above_zero=_ABOVE_ZERO))
     return found + (_what_slurm_needs() if target == _SLURM else [])
 
 

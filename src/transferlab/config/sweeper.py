@@ -7,8 +7,7 @@ from importlib.util import find_spec
 
 from omegaconf import DictConfig
 
-from transferlab.config.annotation import in_words, matches, plain
-from transferlab.config.signature import signature
+from transferlab.config.plugin import problems_of_arguments
 
 _OPTUNA = "hydra_plugins.transferlab_optuna.OptunaSweeper"
 _BASIC = "hydra._internal.core_plugins."
@@ -23,16 +22,7 @@ def problems_of_sweeper(sweeper: DictConfig, overrides: Sequence[str]) -> list[s
         return [f"{text}: interval(...) {mend}" for text in overrides if "interval(" in text]
     if target != _OPTUNA:
         return []
-    found = []
-    taken = signature(target)
-    assert taken is not None
-    for name, argument in taken.arguments.items():
-        value = sweeper.get(name)
-        too_small = isinstance(value, int) and value < 1 and name in _ABOVE_ZERO
-        if not matches(value, argument.annotation) or too_small:
-            above = " above 0" if name in _ABOVE_ZERO else ""
-            words = in_words(argument.annotation).replace("number", f"number{above}")
-            found.append(f"hydra.sweeper.{name}={plain(value)}: must be {words}.")
+    found = list(problems_of_arguments(sweeper, "hydra.sweeper", above_zero=_ABOVE_ZERO))
     if "test" in str(sweeper.get("optimize")):
         found.append("hydra.sweeper.optimize: what the test part says must choose nothing.")
     if find_spec("optuna") is None:

@@ -14,6 +14,7 @@ from transferlab.run.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from omegaconf import DictConfig
 
 
 class RunFolderError(UserError):
@@ -78,6 +79,13 @@ class Run:
         import pandas as pd
 
         return pd.read_csv(self.path / "predictions" / f"{part}.csv", keep_default_na=False)
+
+    def write_config(self, config: DictConfig) -> None:
+        """Write config.yaml: all but the permission to run a user's own classes."""
+        from omegaconf import OmegaConf
+
+        shown = OmegaConf.masked_copy(config, [str(key) for key in config if key != "allow"])
+        write_atomically(self.config_file, OmegaConf.to_yaml(shown, sort_keys=False))
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Write a JSON file of the folder at once: a reader sees the old one or the new one."""

@@ -12,9 +12,7 @@ import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
-from transferlab.run.folder import Run, write_atomically
+from transferlab.run.folder import Run
 from transferlab.sweep.job import Job, environment_of
 
 FILE = "group.json"
@@ -68,8 +66,7 @@ def start_anew(run: Run, *, stays: Set[str]) -> None:
 
 def _describe(job: Job) -> None:
     """Write what a restart of the group needs of a member, before any of them has begun."""
-    shown = OmegaConf.masked_copy(job.config, [str(key) for key in job.config if key != "allow"])
-    write_atomically(job.run.config_file, OmegaConf.to_yaml(shown, sort_keys=False))
+    job.run.write_config(job.config)
     if not environment_of(job.run):  # else it knows already, and with how many threads the group began
         folder = {"folder": str(Path.cwd()), "choices": dict(job.choices)}
         job.run.write_json("environment.json", folder)

@@ -19,7 +19,7 @@ from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run import environment
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run, write_atomically
+from transferlab.run.folder import Run
 from transferlab.training.build import make, make_data
 from transferlab.training.collecting import Outputs
 from transferlab.training.inputs import recorded_inputs
@@ -65,8 +65,7 @@ def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
             **evaluation_record(labelled),
             "warnings": notices,
         }
-        shown = OmegaConf.masked_copy(config, [str(key) for key in config if key != "allow"])
-        write_atomically(into.config_file, OmegaConf.to_yaml(shown, sort_keys=False))
+        into.write_config(config)
         into.write_json("environment.json", environment.describe())
         for part, table in predictions.items():
             table.write(into.path / "predictions" / f"{part}.csv")

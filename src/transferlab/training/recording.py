@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from transferlab.run import environment
-from transferlab.run.folder import Run, write_atomically
+from transferlab.run.folder import Run
 from transferlab.training.distributed import is_worker
 from transferlab.training.terminal import interrupts_restored, say
 
@@ -79,7 +79,7 @@ def recorded(
     recording = Recording(config, run, result, quiet=quiet)
     leads = not is_worker()
     if not resume:
-        write_atomically(run.config_file, OmegaConf.to_yaml(_shown(config), sort_keys=False))
+        run.write_config(config)
         run.write_json("environment.json", {**environment.describe(), "choices": dict(choices or {})})
     if leads:
         run.write_json("result.json", result)
@@ -102,8 +102,3 @@ def recorded(
             loggers.finish(recording.told, failed=result["status"] != "finished")
     if leads:
         run.keep_checkpoints(config.fit.keep_checkpoints)
-
-
-def _shown(config: DictConfig) -> DictConfig:
-    """What goes into config.yaml: all but the permission to run a user's own classes."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "allow"])

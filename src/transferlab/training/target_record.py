@@ -16,7 +16,7 @@ from transferlab.data.module import DataModule
 from transferlab.evaluation.metrics import METRICS, classification_metrics
 from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
 from transferlab.strategy.parts import History
-from transferlab.training.target_watch import evidence_part, read_epoch, thinned
+from transferlab.training.target_watch import evidence_part, read_epoch
 
 # Computed from predictions alone; the others are known only where the run was selected by them
 _FROM_PREDICTIONS = ("entropy", "information_maximisation", "snd", "oracle")
@@ -58,11 +58,9 @@ def _scores(
     scores = {"last": float(epoch)}
     if "val/loss" in entry:
         scores["val_loss"] = entry["val/loss"]
-    for name in _FROM_PREDICTIONS:
-        part = thinned(probabilities_MC) if name == "snd" else probabilities_MC
-        labels_M = data.catalog(evidence_part(data)).codes[rows_M]
-        evidence = Evidence(epoch=epoch, target_probabilities_MC=part, target_labels_M=labels_M)
-        scores[name] = CRITERIA[name].score(evidence)
+    labels_M = data.catalog(evidence_part(data)).codes[rows_M]
+    evidence = Evidence(epoch=epoch, target_probabilities_MC=probabilities_MC, target_labels_M=labels_M)
+    scores |= {name: CRITERIA[name].score(evidence) for name in _FROM_PREDICTIONS}
     if "selection/dev" in entry:
         scores["dev"] = entry["selection/dev"]
     return scores

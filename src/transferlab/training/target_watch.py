@@ -20,8 +20,6 @@ from transferlab.strategy.strategy import Selection
 from transferlab.training.collecting import Outputs
 from transferlab.training.distributed import is_worker
 
-_MOST_NEIGHBOURS = 5000  # the density of neighbourhoods takes time with their square
-
 
 def evidence_part(data: DataModule) -> str:
     """The part of the target by which epochs are selected: one that is not trained on, where there is any."""
@@ -97,9 +95,7 @@ class TargetWatch:
         source_probabilities_NC, source_labels_N, _ = outputs["val"].gathered()
         evidence = Evidence(
             epoch=epoch,
-            target_probabilities_MC=thinned(probabilities_MC)
-            if self.criterion.name == "snd"
-            else probabilities_MC,
+            target_probabilities_MC=probabilities_MC,
             target_features_MD=outputs[self._evidence].gathered_features() if self.needs_features else None,
             source_probabilities_NC=source_probabilities_NC,
             source_features_ND=outputs["val"].gathered_features() if self.needs_features else None,
@@ -107,11 +103,6 @@ class TargetWatch:
             target_labels_M=None if self._labels_M is None else self._labels_M[rows_M],
         )
         return {f"selection/{self.criterion.name}": self.criterion.score(evidence)}
-
-
-def thinned(samples_MC: np.ndarray) -> np.ndarray:
-    """Some of the samples, evenly spread, where there are very many."""
-    return samples_MC[:: -(-len(samples_MC) // _MOST_NEIGHBOURS) or 1]
 
 
 def read_epoch(folder: Path, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:

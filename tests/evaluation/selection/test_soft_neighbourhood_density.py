@@ -59,10 +59,17 @@ def test_a_tiny_temperature_stays_finite():
 def test_memory_grows_with_samples_and_not_with_their_square():
     probabilities = np.random.default_rng(0).dirichlet(np.ones(10), size=12_000).astype(np.float32)
     tracemalloc.start()
-    assert 0.0 < soft_neighbourhood_density(probabilities) < np.log(11_999)
+    assert 0.0 < soft_neighbourhood_density(probabilities, most_samples=12_000) < np.log(11_999)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12_000**2 * 8 / 4  # the whole matrix would take 1.15 GB
+
+
+def test_of_very_many_samples_every_so_many_th_is_taken():
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(3), size=11)
+    every_third = soft_neighbourhood_density(probabilities[::3])
+    assert soft_neighbourhood_density(probabilities, most_samples=5) == every_third
+    assert soft_neighbourhood_density(probabilities, most_samples=11) != every_third
 
 
 def test_one_sample_has_no_neighbours():
