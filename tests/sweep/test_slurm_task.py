@@ -29,7 +29,9 @@ def slurm(monkeypatch):
     """What Slurm is asked to start again; it lists the job as running, and refuses nothing."""
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv("SLURM_JOB_NAME", "transferlab")
-    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    monkeypatch.setenv("SUBMITIT_EXECUTOR", "slurm")
+    for absent in ("SLURM_PROCID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(absent, raising=False)
     asked: list[str] = []
     monkeypatch.setattr(slurm_queue, "state_of", lambda job_id: "RUNNING")
     monkeypatch.setattr(slurm_queue, "requeue", asked.append)
@@ -88,6 +90,16 @@ def test_sigterm_is_answered_only_while_slurm_lists_it_as_running(monkeypatch, s
     run = call(monkeypatch, interrupted_by(TERM, saves=True))
     assert slurm == again
     assert run.result == {"status": "interrupted"}
+
+
+def test_a_task_of_an_array_speaks_of_itself_alone(monkeypatch, slurm):
+    """Slurm gives one of the tasks the id of the whole array, and would start all of them again."""
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "12")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    looked_at = []
+    monkeypatch.setattr(slurm_queue, "state_of", lambda job_id: looked_at.append(job_id) or "RUNNING")
+    call(monkeypatch, interrupted_by(TERM, saves=True))
+    assert looked_at == slurm == ["12_3"]
 
 
 def test_without_requeue_it_says_why_it_ended(monkeypatch, slurm):

@@ -79,7 +79,10 @@ class SlurmTask:
         By SIGTERM, Slurm ends a job that it has cancelled, or has put into the queue again. But if it lists
         the job as running still, this one is being preempted, and has a while to give way by itself.
         """
-        job_id = os.environ["SLURM_JOB_ID"]
+        from submitit import JobEnvironment
+
+        # `12_3`: SLURM_JOB_ID is the whole array's for one of its tasks, and means all of them to scontrol
+        job_id = JobEnvironment().job_id
         left = [run for run in runs if run.status != "finished"]
         if not left or (asked == signal.SIGTERM and slurm_queue.state_of(job_id) != "RUNNING"):
             return
