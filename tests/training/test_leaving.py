@@ -81,6 +81,24 @@ def test_the_first_request_counts():
         assert leaving.asked() == signal.SIGUSR2
 
 
+def test_a_request_that_comes_while_it_ends_means_what_it_meant_before(monkeypatch):
+    class Late(dict[int, float]):
+        def clear(self) -> None:
+            super().clear()
+            os.kill(os.getpid(), signal.SIGUSR2)
+
+    heard = []
+    monkeypatch.setattr(leaving, "_patience_s", Late())
+    before = signal.signal(signal.SIGUSR2, lambda number, frame: heard.append(number))
+    try:
+        with leaving.asked_by({signal.SIGUSR2: 60}):
+            pass
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert heard == [signal.SIGUSR2]
+    assert leaving.asked() is None
+
+
 def test_signals_mean_what_they_meant_before():
     numbers = [signal.SIGUSR2, signal.SIGALRM]
     before = [signal.getsignal(number) for number in numbers]

@@ -33,11 +33,12 @@ def asked_by(patience_s: Mapping[int, float]) -> Iterator[None]:
     try:
         yield
     finally:
+        for number in patience_s:
+            signal.signal(number, before[number])  # first, as a request may still come
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before[signal.SIGALRM])
         _patience_s.clear()
         _first = None  # a later training of this process was not asked
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def listen() -> None:
