@@ -10,7 +10,9 @@ from omegaconf import OmegaConf
 
 from transferlab.config.compose import started
 from transferlab.run.folder import Run
+from transferlab.sweep import units
 from transferlab.sweep.job import Job
+from transferlab.sweep.together import members_of
 from transferlab.sweep.units import units_of
 
 HEADS = ["strategy=feature_extraction", "features.cache=auto"]
@@ -81,6 +83,16 @@ def test_a_group_that_has_finished_is_left_out(make_job):
     for job in jobs[1:]:
         leave(job, "finished", group=jobs[1:])
     assert seeds(units_of(jobs)) == [[0]]
+
+
+def test_a_recorded_group_is_read_once(make_job, monkeypatch):
+    jobs = [make_job(seed) for seed in range(3)]
+    for job in jobs:
+        leave(job, "finished", group=jobs)
+    read = []
+    monkeypatch.setattr(units, "members_of", lambda run: read.append(run) or members_of(run))
+    assert units_of(jobs) == []
+    assert [run.path for run in read] == [jobs[0].run.path]
 
 
 def test_members_whose_folders_are_gone(make_job):

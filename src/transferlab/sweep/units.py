@@ -21,8 +21,10 @@ def units_of(jobs: Sequence[Job]) -> list[list[Job]]:
     new: list[Job] = []
     placed: set[Path] = set()
     for path, job in asked.items():
+        if path in placed:
+            continue
         group = _recorded_group(job, asked)
-        if path in placed or (job.run.status == "finished" and not group):
+        if job.run.status == "finished" and not group:
             continue
         if group:
             placed |= {member.run.path for member in group}
