@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from transferlab.evaluation.comparison.holm import holm
 from transferlab.evaluation.comparison.paired_bootstrap import paired_bootstrap
@@ -41,6 +42,19 @@ def test_the_better_one_is_first():
     assert pairs[0].over_samples.verdict == pairs[0].over_seeds.verdict == "better"
     assert pairs[0].over_seeds.p_value == pytest.approx(2 / 2**8)
     assert (pairs[0].num_samples, pairs[0].num_seeds) == (NUM_SAMPLES, 8)
+
+
+def test_a_test_may_find_the_one_with_the_higher_mean_worse():
+    """With one seed it is much better, with eleven a little worse: the ranks speak against it."""
+    one, other = method("a", 0.5, seeds=12), method("bb", 0.5, seeds=12)
+    for number, seed in enumerate(one.test_figures):
+        one.test_figures[seed] = other.test_figures[seed] + (0.3 if number == 11 else -0.001 * (number + 1))
+    (pair,) = compare_pairs([other, one], metric="accuracy")
+    assert (pair.first, pair.over_seeds.verdict) == ("a", "worse")
+    assert pair.difference > 0
+    assert pair.over_seeds.p_value == pytest.approx(
+        stats.wilcoxon([0.3, *(-0.001 * np.arange(1, 12))], method="exact").pvalue
+    )
 
 
 def test_each_question_is_corrected_for_all_pairs():

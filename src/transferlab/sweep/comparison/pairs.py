@@ -11,14 +11,13 @@ import numpy as np
 from transferlab.evaluation.comparison.holm import holm
 from transferlab.evaluation.comparison.intervals import Interval
 from transferlab.evaluation.comparison.paired_bootstrap import paired_bootstrap
-from transferlab.evaluation.comparison.signed_rank import seeds_needed, signed_rank_p_value
+from transferlab.evaluation.comparison.signed_rank import seeds_needed, signed_rank
 from transferlab.sweep.comparison.grouping import Seed
 from transferlab.sweep.comparison.samples import Hits
 
 LEVEL = 0.05
-MOST_ALL_PAIRS = (
-    10  # methods of a task; with more, the correction for all pairs would leave little to be shown
-)
+# methods of a task; with more, the correction for all pairs would leave little to be shown
+MOST_ALL_PAIRS = 10
 
 
 @dataclass(frozen=True)
@@ -49,11 +48,13 @@ class Question:
     Attributes:
         p_value: None where it is not asked.
         corrected: by Holm, for all pairs that are asked the same.
+        reversed: the test finds the second method of the pair the better one.
         why_not: why it is not asked.
     """
 
     p_value: float | None = None
     corrected: float | None = None
+    reversed: bool = False
     why_not: str = ""
 
     @property
@@ -63,10 +64,12 @@ class Question:
 
     @property
     def verdict(self) -> str:
-        """In words."""
+        """What is shown of the first method of the pair, in words."""
         if self.corrected is None:
             return self.why_not
-        return "better" if self.shown else "no difference shown"
+        if not self.shown:
+            return "no difference shown"
+        return "worse" if self.reversed else "better"
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Pair:
         num_samples: test samples that both share.
         num_seeds: seeds that both share.
         over_samples: would other test samples show the same of these models? Paired bootstrap.
-        over_seeds: would other seeds? Wilcoxon's signed-rank test.
+        over_seeds: would other seeds? Wilcoxon's signed-rank test on shared ones, by ranks instead of means.
     """
 
     first: str
@@ -126,7 +129,8 @@ def _pair(one: Method, other: Method, metric: str) -> Pair:
     if len(shared) < seeds_needed(1):  # nor could it with more comparisons
         over_seeds = Question(why_not=f"too few seeds: {len(shared)} of {seeds_needed(1)}")
     else:
-        over_seeds = Question(p_value=signed_rank_p_value(differences_S))
+        tested = signed_rank(differences_S)
+        over_seeds = Question(p_value=tested.p_value, reversed=tested.rank_sum < 0)
     interval, num_samples = None, 0
     if first.hits is None or second.hits is None:
         over_samples = Question(why_not="no test samples that all seeds share")
