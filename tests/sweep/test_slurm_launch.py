@@ -46,18 +46,24 @@ class Cluster:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.answers: list[Any] = []
         self.submitted: list[list[str]] = []
+        self.after: list[str | None] = []
         self.cancelled: list[str] = []
         monkeypatch.setattr(slurm_queue, "job_states", self._states)
         monkeypatch.setattr(slurm_queue, "cancel", self.cancelled.extend)
+        monkeypatch.setattr(slurm_queue, "most_tasks_of_an_array", lambda: None)
         monkeypatch.setattr(slurm_launch, "submit", self._submit)
 
     def _states(self) -> dict[str, str] | None:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer() if callable(answer) else answer
 
-    def _submit(self, units: Sequence[Sequence[Job]], settings: Any, folder: Path) -> list[Submitted]:
+    def _submit(
+        self, units: Sequence[Sequence[Job]], settings: Any, folder: Path, *, after: str | None
+    ) -> list[Submitted]:
+        array = 7 + len(self.submitted)
         self.submitted.append([job.run.path.name for unit in units for job in unit])
-        return [Submitted(f"7_{number}", unit) for number, unit in enumerate(units)]
+        self.after.append(after)
+        return [Submitted(f"{array}_{number}", unit) for number, unit in enumerate(units)]
 
 
 @pytest.fixture
@@ -163,6 +169,41 @@ def test_jobs_from_before_are_waited_for(cluster, capsys):
     assert "squeue does not answer; asked again\nSlurm has 2 from before: 5 6\n2 submitted" in shown
 
 
+@pytest.mark.parametrize(
+    ("at_once", "after"), [("auto", [None, None, None]), (2, [None, "7", "8"])], ids=["auto", "limited"]
+)
+def test_what_an_array_can_not_hold_goes_into_further_ones(cluster, monkeypatch, capsys, at_once, after):
+    monkeypatch.setattr(slurm_queue, "most_tasks_of_an_array", lambda: 2)
+    jobs = [job(seed) for seed in range(5)]
+
+    def done() -> dict[str, str]:
+        for each in jobs:
+            says(each, "finished")
+        return {}
+
+    cluster.answers = [done]
+    launch(*jobs, settings=SlurmSettings(poll_s=0.001, jobs_at_once=at_once))
+    assert cluster.submitted == [["seed=0", "seed=1"], ["seed=2", "seed=3"], ["seed=4"]]
+    assert cluster.after == after
+    assert "5 submitted to Slurm: 7 8 9; what" in capsys.readouterr().out
+
+
+def test_an_array_that_is_refused_leaves_the_others(cluster, monkeypatch):
+    monkeypatch.setattr(slurm_queue, "most_tasks_of_an_array", lambda: 1)
+    jobs = [job(0), job(1)]
+
+    def submit(units: Sequence[Sequence[Job]], *arguments: Any, after: str | None) -> list[Submitted]:
+        if units[0][0].run.path.name == "seed=1":
+            raise UserError("Slurm refuses the jobs: too many")
+        return [Submitted("7", units[0])]
+
+    monkeypatch.setattr(slurm_launch, "submit", submit)
+    cluster.answers = [lambda: says(jobs[0], "finished") or {}]
+    launch(*jobs)
+    assert [each.run.status for each in jobs] == ["finished", "failed"]
+    assert jobs[1].run.result["error"] == "Slurm refuses the jobs: too many"
+
+
 def ctrl_c() -> dict[str, str]:
     os.kill(os.getpid(), signal.SIGINT)
     return ends_as("RUNNING")
@@ -198,7 +239,7 @@ def test_after_ctrl_c_jobs_are_cancelled_if_so_wished(cluster):
 
 
 def test_what_slurm_refuses_is_recorded(cluster, monkeypatch):
-    def refuse(*arguments: Any) -> None:
+    def refuse(*arguments: Any, after: str | None) -> None:
         raise UserError("Slurm refuses the jobs: no such partition")
 
     monkeypatch.setattr(slurm_launch, "submit", refuse)

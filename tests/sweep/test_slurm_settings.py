@@ -11,10 +11,10 @@ from submitit.slurm.slurm import _make_sbatch_string
 from transferlab.sweep.slurm_settings import SlurmSettings
 
 
-def script(settings: SlurmSettings) -> list[str]:
-    """The lines of the batch script of an array of three."""
+def script(settings: SlurmSettings, *, tasks: int = 3) -> list[str]:
+    """The lines of the batch script of an array."""
     parameters = settings.for_submitit()
-    return _make_sbatch_string("RUN", Path("logs"), map_count=3, **parameters).splitlines()
+    return _make_sbatch_string("RUN", Path("logs"), map_count=tasks, **parameters).splitlines()
 
 
 def test_defaults():
@@ -69,6 +69,11 @@ def test_everything_said():
         assert f"#SBATCH {line}" in lines
     assert lines.index("module load cuda") < next(n for n, line in enumerate(lines) if "srun" in line)
     assert "#SBATCH --requeue" not in lines
+
+
+def test_only_slurm_limits_how_many_run_at_a_time():
+    assert "#SBATCH --array=0-999%1000" in script(SlurmSettings(), tasks=1000)  # submitit would have 256
+    assert "#SBATCH --array=0-999%300" in script(SlurmSettings(jobs_at_once=300), tasks=1000)
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,16 @@ class Submitted:
     jobs: Sequence[Job]
 
 
-def submit(units: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path) -> list[Submitted]:
+def submit(
+    units: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path, *, after: str | None = None
+) -> list[Submitted]:
     """Hand units to Slurm as one array; its files go into `folder`, which every node must see.
+
+    Args:
+        units: no more than an array may have tasks.
+        settings: what each asks Slurm for.
+        folder: made if it is not there.
+        after: Slurm's id of an array that must have ended before this one begins.
 
     Raises:
         UserError: Slurm refuses them.
@@ -39,7 +47,7 @@ def submit(units: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path
     try:
         with helpers.clean_env():  # the sweep itself may have been started from within a job
             executor = SlurmExecutor(folder)
-            executor.update_parameters(**settings.for_submitit())
+            executor.update_parameters(**settings.for_submitit(), dependency=after and f"afterany:{after}")
             handed = executor.submit_array(tasks)
     except (FailedJobError, FailedSubmissionError) as error:
         raise UserError(f"Slurm refuses the jobs: {error}") from error

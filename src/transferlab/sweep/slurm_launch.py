@@ -28,7 +28,10 @@ _Known = Mapping[str, str] | None  # states by Slurm's ids; None: Slurm did not 
 
 
 def launch(jobs: Sequence[Job], settings: SlurmSettings, folder: Path) -> None:
-    """Submit what has not finished as one array, and wait; each run's folder says how it ended.
+    """Submit what has not finished as an array, and wait; each run's folder says how it ended.
+
+    What is more than a cluster lets an array hold goes into further ones. `jobs_at_once` counts within an
+    array, so with such a limit each waits for the one before.
 
     Jobs that an earlier call has submitted, and that Slurm still has, are waited for, not submitted again.
 
@@ -83,17 +86,22 @@ def _still_there(
 
 def _submitted(units: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path) -> list[Submitted]:
     """Submit units; what can not be submitted is recorded as failed."""
-    fitting = []
+    fitting: list[Sequence[Job]] = []
     for unit in units:
         if misfit := settings.misfit(unit[0].config):
             record_end([job.run for job in unit], "failed", misfit)
         else:
             fitting.append(unit)
-    try:
-        return submit(fitting, settings, folder) if fitting else []
-    except UserError as error:
-        record_end([job.run for unit in fitting for job in unit], "failed", str(error))
-        return []
+    found: list[Submitted] = []
+    size = (slurm_queue.most_tasks_of_an_array() if len(fitting) > 1 else None) or len(fitting)
+    while fitting:
+        array, fitting = fitting[:size], fitting[size:]
+        after = _array_of(found[-1]) if found and settings.jobs_at_once != "auto" else None
+        try:
+            found += submit(array, settings, folder, after=after)
+        except UserError as error:
+            record_end([job.run for unit in array for job in unit], "failed", str(error))
+    return found
 
 
 @dataclass
@@ -191,7 +199,11 @@ def _pause(seconds: float, requests: Sequence[int]) -> None:
 
 def _ids(submitted: Sequence[Submitted]) -> str:
     """Slurm's ids, those of a whole array by the array's."""
-    return " ".join(dict.fromkeys(one.job_id.partition("_")[0] for one in submitted))
+    return " ".join(dict.fromkeys(map(_array_of, submitted)))
+
+
+def _array_of(one: Submitted) -> str:
+    return one.job_id.partition("_")[0]
 
 
 def _say(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Sequence
 
@@ -39,6 +40,13 @@ def state_of(job_id: str) -> str | None:
     """The state of a job; None if Slurm does not know it, or does not answer."""
     told = _slurm("squeue", f"--jobs={job_id}", "--states=all", "--noheader", "--format=%T")
     return told.stdout.strip() or None if told is not None and told.returncode == 0 else None
+
+
+def most_tasks_of_an_array() -> int | None:
+    """How many tasks an array may have on this cluster (`MaxArraySize`); None if Slurm does not say."""
+    told = _slurm("scontrol", "show", "config")
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", told.stdout, re.MULTILINE) if told is not None else None
+    return max(1, int(found[1])) if found else None  # 0: no arrays, so that each job is submitted by itself
 
 
 def requeue(job_id: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -66,7 +67,7 @@ class SlurmSettings:
             "cpus_per_task": self.cpus_per_task,
             "gpus_per_node": self.gpus_per_node,
             "mem": None if self.mem_gb is None else f"{round(1024 * self.mem_gb)}M",
-            "array_parallelism": None if self.jobs_at_once == "auto" else self.jobs_at_once,
+            "array_parallelism": sys.maxsize if self.jobs_at_once == "auto" else self.jobs_at_once,
             "signal_delay_s": self.signal_delay_s,
             "setup": list(self.shell_before) or None,
             "stderr_to_stdout": True,
