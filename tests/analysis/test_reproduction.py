@@ -78,6 +78,17 @@ def test_beyond_it():
     assert (figures["test.accuracy"], verdict) == ("differs", "differs")
 
 
+def test_without_the_recorded_predictions_no_difference_is_within_an_interval():
+    one, other = run("one", right(30)), run("other", right(5))
+    Path("one/predictions/test.csv").unlink()
+    figures, verdict = compared(one, other)
+    assert figures["test.accuracy"] == verdict == "differs, has no interval"
+    assert compared(one, run("other", right(30)))[1] == "identical"
+    # these never have one, so that they decide nothing
+    other.write_json("result.json", {**other.result, "selection": {"epoch": 5}})
+    assert compared(one, other)[1] == "within the interval"
+
+
 def test_the_same_figures_of_other_predictions_are_not_identical():
     one, other = run("one", right(30)), run("other", right(30))
     file = Path("other/predictions/test.csv")

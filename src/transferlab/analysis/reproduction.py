@@ -16,6 +16,10 @@ from transferlab.run.folder import Run
 
 Verdict = Literal["identical", "within the interval", "differs", "differs, has no interval", "not compared"]
 PARTS = ("val", "test", "source_test")
+# They have intervals wherever there are predictions, and so decide whether a run is reproduced
+_DECIDING = frozenset(
+    f"{part}.{name}" for part in PARTS for name in ("accuracy", "balanced_accuracy", "macro_f1")
+)
 _NOT_FIGURES = ("status", "seed", "warnings", "metrics", "error")
 _TIMES = ("cost.fit_seconds",)
 _NOT_ENVIRONMENT = ("command", "folder", "choices")
@@ -116,12 +120,17 @@ def environment_apart(run: Run, again: Run) -> dict[str, tuple[Any, Any]]:
 
 
 def verdict_of(figures: list[Figure], predictions: list[PredictionsApart]) -> Verdict:
-    """`identical` if all is, bit for bit; else the worst verdict of those figures that have an interval."""
+    """`identical` if all is, bit for bit; else the worst verdict of those figures that have an interval.
+
+    Where one of these differs and has none, as the recorded predictions are gone, nothing better can be said.
+    """
     verdicts = {figure.verdict for figure in figures} - {"not compared"}
     same = all(part.largest == 0 and part.num_others == 0 for part in predictions)
     if verdicts <= {"identical"} and same:
         return "identical"
-    return "differs" if "differs" in verdicts else "within the interval"
+    deciding = {figure.verdict for figure in figures if figure.name in _DECIDING}
+    worst: tuple[Verdict, ...] = ("differs", "differs, has no interval")
+    return next((verdict for verdict in worst if verdict in deciding), "within the interval")
 
 
 def _numbers(content: Any, path: str = "") -> Iterator[tuple[str, float | None]]:
