@@ -57,6 +57,13 @@ def test_test_predictions_of_folds_are_pooled():
     assert found["test balanced accuracy"] == pytest.approx(expected["balanced_accuracy"])
 
 
+def test_folds_without_test_predictions_have_no_test_figures():
+    for fold in range(2):
+        run = make_run(f"{fold}", 0.5, val=0.5, settings={"data.fold": fold})
+    (run.path / "predictions" / "test.csv").unlink()
+    assert figures_of_folds(gather([Path("sweep")])) == {"val accuracy": 0.5}
+
+
 def test_leading_metric():
     balanced, plain = {"metrics": ["balanced_accuracy", "accuracy"]}, {"metrics": ["accuracy"]}
     assert leading_metric([balanced, balanced]) == "balanced_accuracy"

@@ -51,7 +51,8 @@ def _epochs(selection: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def figures_of_folds(runs: Sequence[Recorded]) -> dict[str, float]:
     """The figures of a run, or of all folds of one seed together.
 
-    The test predictions of folds are pooled before a figure is computed; other figures are averaged.
+    The test predictions of folds are pooled before a figure is computed, so without them there is none; other
+    figures are averaged.
     """
     if len(runs) == 1:
         return figures_of(runs[0].result)
@@ -61,7 +62,10 @@ def figures_of_folds(runs: Sequence[Recorded]) -> dict[str, float]:
         for name in FIGURES
         if not name.startswith("test ") and all(name in figures for figures in each)
     }
-    parts = [Predictions.read(run.path / "predictions" / "test.csv") for run in runs]
+    files = [run.path / "predictions" / "test.csv" for run in runs]
+    if not all(file.is_file() for file in files):
+        return found
+    parts = [Predictions.read(file) for file in files]
     labels_N = np.concatenate([part.labels_N for part in parts])
     known = labels_N >= 0
     probabilities_NC = np.concatenate([part.probabilities_NC for part in parts])
