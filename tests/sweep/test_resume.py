@@ -16,6 +16,7 @@ from tests.sweep.test_launch import in_second_epoch, kill_myself
 from tests.training.processes import command
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
+from transferlab.sweep.record import left_behind_lines
 from transferlab.sweep.resume import resume_sweep
 
 FAST = [
@@ -117,6 +118,34 @@ def test_a_run_does_not_go_on_with_other_data():
     assert "data: not the same files as when this run began" in said
     killed.write_json("inputs.json", recorded)
     assert command(["resume", "sweep"])[0] == 0
+
+
+LOCAL = {"_target_": "hydra_plugins.transferlab_launcher.LocalLauncher", "jobs_at_once": 1}
+
+
+@pytest.mark.parametrize("status", ["failed", "finished"])
+def test_a_config_that_no_longer_fits_is_recorded_where_its_run_is(status, capsys):
+    about = {"command": "train -m", "launcher": LOCAL, "sweeper": "hydra._internal.core_plugins.Basic"}
+    entry = {"base": "a", "folder": "a-012345", "config": {"strategi": 1}, "choices": {}, "inputs": {}}
+    run = Run("sweep/a-012345")
+    run.write_json("result.json", {"status": status})
+    Path("sweep/sweep.json").write_text(json.dumps(about))
+    Path("sweep/jobs.jsonl").write_text(json.dumps(entry) + "\n")
+    assert [each.path.name for each in resume_sweep(Path("sweep"))] == ["a-012345"]
+    assert run.status == status
+    assert ("strategi" in run.result.get("error", "")) == (status == "failed")
+    assert folders() == {"a-012345": status}
+    assert left_behind_lines(Path("sweep")) == []
+    told = capsys.readouterr()
+    assert "jobs can not be run as they are recorded" in told.out
+    assert "strategi: there is no such key." in told.err
+
+
+def test_a_record_that_can_not_be_read():
+    Path("sweep").mkdir()
+    Path("sweep/sweep.json").write_text("{")
+    with pytest.raises(UserError, match=r"sweep\.json is not readable JSON"):
+        resume_sweep(Path("sweep"))
 
 
 def test_no_sweep_there():

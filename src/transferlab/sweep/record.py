@@ -19,6 +19,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from transferlab.run.errors import UserError
 from transferlab.run.folder import Run, write_atomically
 
 FILE, JOBS = "sweep.json", "jobs.jsonl"
@@ -29,13 +30,12 @@ class SweepRecord:
     """The record of the sweep in a folder.
 
     Raises:
-        ValueError: sweep.json is not readable JSON.
+        UserError: sweep.json is not readable JSON.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        file = folder / FILE
-        self.about: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        self.about = _about(folder / FILE)
         self.jobs: dict[str, dict[str, Any]] = {}  # by base name, the last line of each
         if (folder / JOBS).is_file():
             for line in (folder / JOBS).read_text("utf-8").splitlines():
@@ -86,6 +86,14 @@ def left_behind_lines(folder: Path) -> list[str]:
         f"of other data or weights, not compared: {run.path.name} ({run.status})"
         for run in SweepRecord(folder).left_behind()
     ]
+
+
+def _about(file: Path) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{file} is not readable JSON ({error}).") from error
+    return about
 
 
 def _read(line: str) -> dict[str, Any] | None:

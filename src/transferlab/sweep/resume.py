@@ -80,14 +80,15 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = ()) -> list[Run]:
 def _placed(entry: Mapping[str, Any], places: Places, allow: Sequence[str]) -> Job | Run:
     """A job of the record; its run alone if it can not be run, recorded as failed."""
     folder = places.record.folder
+    run = Run(folder / entry["folder"])
     if "config" not in entry:  # it never fitted
-        return Run(folder / entry["folder"])
-    run = Run(folder / entry["base"])
+        return run
     with failure_recorded([run]):
         config = OmegaConf.create(dict(entry["config"]))
         assert isinstance(config, DictConfig)
         config = api.checked_record(config, folder / JOBS, allow)
-        return places.placed(Job(config, run, entry["choices"], warnings_about(config)))
+        base = Run(folder / entry["base"])
+        return places.placed(Job(config, base, entry["choices"], warnings_about(config)))
     return run
 
 
