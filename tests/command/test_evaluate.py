@@ -139,6 +139,23 @@ def test_other_kinds_of_models(chosen):
             assert again[part] == pytest.approx(recorded[part], rel=1e-5)
 
 
+@pytest.mark.slow
+def test_a_model_with_norms_of_the_target_is_not_evaluated_on_the_source():
+    """The source's statistics were those of training alone: the model does not hold them."""
+    own = ["strategy=dann", "data=digits_domains", "strategy.bn=domain_specific"]
+    code, _, said = command(["train", *TINY, *own, "hydra.run.dir=run"])
+    assert code == 0, said
+    recorded, again = Run("run").result, evaluated(Path("run"))
+    assert {"val", "test", "source_test"} <= set(recorded)
+    assert again.result["test"] == pytest.approx(recorded["test"], rel=1e-5)
+    assert not {"val", "source_test"} & set(again.result)
+    assert [file.name for file in (again.path / "predictions").iterdir()] == ["test.csv"]
+    assert again.result["warnings"] == [
+        f"{part}: left out; with strategy.bn=domain_specific the model is the target's."
+        for part in ("val", "source_test")
+    ]
+
+
 def run_of(config: dict) -> Run:
     from omegaconf import OmegaConf
 
