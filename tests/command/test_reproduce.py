@@ -77,8 +77,13 @@ def test_a_group_is_reproduced_as_a_whole():
     code, shown, said = command(["reproduce", str(members[1].parent), "--out", "again"])
     assert code == 0, shown + said
     assert shown.count("\nidentical\n") == 2
+    assert "changed since" not in shown
     for file in members:
         assert_same(str(file.parent), str(Path("again", file.parent.name)))
+    shutil.rmtree(members[0].parent)
+    _, shown, _ = command(["reproduce", str(members[1].parent), "--out", "alone"])
+    assert shown.startswith("changed since: 1 of the runs that it trained with are deleted: without them its")
+    assert Run("alone").status == "finished"
 
 
 def unfinished() -> Run:

@@ -44,9 +44,9 @@ def run(arguments: Sequence[str]) -> int:
         )
     out = out or dated(recorded.path / "reproductions")
 
-    from transferlab.sweep.reproduce import changed_inputs, reproduce
+    from transferlab.sweep.reproduce import changes_since, reproduce
 
-    for text in changed_inputs(recorded, allow=allow):
+    for text in changes_since(recorded, allow=allow):
         sys.stdout.write(f"changed since: {text}\n")
     verdicts = [_compare(before, again) for before, again in reproduce(recorded, out, allow=allow)]
     sys.stdout.write(f"{out}\n")

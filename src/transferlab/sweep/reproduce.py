@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from transferlab.run.folder import Run
 from transferlab.sweep.job import Job, recorded_job
-from transferlab.sweep.together import members_of, run_group
+from transferlab.sweep.together import members_of, recorded_members, run_group
 from transferlab.sweep.work import keep_threads
 from transferlab.training import api
 from transferlab.training.build import make_data
@@ -18,8 +18,8 @@ from transferlab.training.inputs import current_inputs, recorded_inputs
 from transferlab.training.record import split_differences
 
 
-def changed_inputs(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
-    """What is no longer as it was when a run read it, a sentence each: images, labels, parts, weights."""
+def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
+    """What is no longer as it was when a run began, a sentence each: data, weights, the group."""
     with api.in_its_folder(run):
         config = api.recorded_config(run, allow)
         data = make_data(config)
@@ -33,6 +33,10 @@ def changed_inputs(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
     if not before:
         told.append(
             f"{run.path} does not say what it has read (no inputs.json), so nothing can be said of that."
+        )
+    if gone := len(recorded_members(run)) - len(members_of(run)):
+        told.append(
+            f"{gone} of the runs that it trained with are deleted: without them its last bits may differ."
         )
     return told
 

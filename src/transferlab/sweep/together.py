@@ -24,11 +24,16 @@ def members_of(run: Run) -> list[Run]:
 
     Those whose folders have been deleted are left out.
     """
+    return [member for member in recorded_members(run) if member.path.is_dir()]
+
+
+def recorded_members(run: Run) -> list[Run]:
+    """The same, with those whose folders have been deleted."""
     file = run.path / FILE
     if not file.is_file():
         return []
     names = json.loads(file.read_text(encoding="utf-8"))["members"]
-    return [Run(run.path.parent / name) for name in names if (run.path.parent / name).is_dir()]
+    return [Run(run.path.parent / name) for name in names]
 
 
 def run_group(jobs: Sequence[Job]) -> None:
