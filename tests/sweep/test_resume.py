@@ -14,10 +14,11 @@ from PIL import Image
 from tests.sweep.killing import killed_and_resumed
 from tests.sweep.test_launch import in_second_epoch, kill_myself
 from tests.training.processes import command
+from transferlab.config.compose import started
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.sweep.record import left_behind_lines
-from transferlab.sweep.resume import resume_sweep
+from transferlab.sweep.resume import resume, resume_sweep
 
 FAST = [
     *("train", "-m", "data.shots_per_class=2", "data.batch_size=10", "trainer.enable_progress_bar=false"),
@@ -118,6 +119,24 @@ def test_a_run_does_not_go_on_with_other_data():
     assert "data: not the same files as when this run began" in said
     killed.write_json("inputs.json", recorded)
     assert command(["resume", "sweep"])[0] == 0
+
+
+def test_results_of_a_group_stay_where_its_data_is_gone():
+    Path("unmounted").mkdir()
+    heads = ["strategy=feature_extraction", "features.cache=auto", "data=folder", "data.root=unmounted"]
+    with started("train", None) as composer:
+        config = composer.compose(*composer.read(heads)).config
+    members = [Run(f"sweep/{status}") for status in ("finished", "failed")]
+    for run in members:
+        run.write_config(config)
+        run.write_json("result.json", {"status": run.path.name})
+        run.write_json("group.json", {"members": ["finished", "failed"]})
+    (members[0].path / "model.safetensors").touch()
+    resume(members[1].path)
+    assert members[0].result == {"status": "finished"}
+    assert (members[0].path / "model.safetensors").is_file()
+    assert members[1].status == "failed"
+    assert "unmounted" in members[1].result["error"]
 
 
 LOCAL = {"_target_": "hydra_plugins.transferlab_launcher.LocalLauncher", "jobs_at_once": 1}

@@ -14,6 +14,7 @@ from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
+from transferlab.sweep.inputs import inputs_of
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.sweep.placing import Places
 from transferlab.sweep.record import JOBS, SweepRecord
@@ -43,7 +44,9 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     if len(members) < 2:
         return api.resume(path, allow=allow)
     with api.in_its_folder(run), failure_recorded(members):
-        run_group([recorded_job(member, allow) for member in members])
+        jobs = [recorded_job(member, allow) for member in members]
+        inputs_of(jobs[0].config)  # before results are deleted that could not be had again
+        run_group(jobs)
     return run
 
 
