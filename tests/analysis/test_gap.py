@@ -49,8 +49,10 @@ def test_two_folders():
 
 def test_a_run_before_and_after():
     training = [*TINY, "backbone.name=test_resnet", "data=digits_domains", "strategy=dann"]
-    assert in_child(lambda: api.train([*training, "trainer.max_epochs=1", "hydra.run.dir=run"])) == 0
-    code, _, said = command(["gap", "run", "--out", "gap"])
+    job = "seed=0,strategy=dann"  # as a sweep names its folders
+    told = [*training, "trainer.max_epochs=1", f"hydra.run.dir='{job}'"]
+    assert in_child(lambda: api.train(told)) == 0
+    code, _, said = command(["gap", job, "--out", "gap"])
     assert code == 0, said
     before, after = figures("gap")
     assert before["num_features"] == after["num_features"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from transferlab.config.compose import ConfigError, compose_checked
@@ -189,3 +191,13 @@ def test_forbidden_callback_of_hydra(problems):
 
 def test_harmless_habits(problems):
     assert problems("experiment=null", "+seed=3", "++data.batch_size=3", "+strategy/penalty=[l1,l2_sp]") == []
+
+
+def test_a_path_may_look_like_overrides(problems):
+    """As the folder of a sweep's job does."""
+    job = Path("seed=0,strategy=dann-52757d")
+    typed = f"name={job}"
+    assert "can not be read" in problems(typed)[0]
+    job.mkdir()
+    assert compose_checked([typed]).config.name == str(job)
+    job.rmdir()

@@ -11,6 +11,7 @@ from transferlab.evaluation.gap_plot import (
     CLASS_COLOURS,
     SOURCE_COLOUR,
     TARGET_COLOUR,
+    WIDEST_TITLE,
     Panel,
     draw_gap,
     embedded,
@@ -111,6 +112,14 @@ def test_the_title_holds_the_figures():
     assert second == f"A-distance 2.00 of 2 · MMD² {gap.mmd:.3g} (p = 0.01)"
     assert f"Fréchet {gap.frechet:.3g}" in third
     assert title_lines(one) == ["before: source only"]
+
+
+def test_a_long_title_is_broken():
+    features = np.zeros((4, 2))
+    path = "/data/" + "x" * 100
+    lines = title_lines(Panel(f"before: {path}", features, features))
+    assert max(map(len, lines)) <= WIDEST_TITLE
+    assert "".join(lines).replace(" ", "") == f"before:{path}"
 
 
 def test_what_is_refused(tmp_path):

@@ -30,6 +30,15 @@ def out_and_rest(arguments: Sequence[str], *, verb: str) -> tuple[Path | None, l
     return folder, rest
 
 
+def folders_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What names a folder, and what says something of the config.
+
+    A sweep's job lies in a folder such as `seed=0,strategy=dann-52757d`: what is there is a folder.
+    """
+    overrides = [text for text in arguments if "=" in text and not Path(text).is_dir()]
+    return [text for text in arguments if text not in overrides], overrides
+
+
 def dated(folder: Path | str) -> Path:
     """A folder of its own for now, within one."""
     return Path(folder) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"

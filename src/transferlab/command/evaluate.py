@@ -9,7 +9,13 @@ from collections.abc import Sequence
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.command.arguments import allowed_and_rest, dated, only_folder, out_and_rest
+from transferlab.command.arguments import (
+    allowed_and_rest,
+    dated,
+    folders_and_overrides,
+    only_folder,
+    out_and_rest,
+)
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
@@ -38,8 +44,8 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.write(HELP)
         return 0 if arguments else 2
     out, given = out_and_rest(arguments, verb="evaluate")
-    trained = Run(only_folder([text for text in given if "=" not in text], verb="evaluate"))
-    overrides = [argument for argument in given if "=" in argument]
+    folders, overrides = folders_and_overrides(given)
+    trained = Run(only_folder(folders, verb="evaluate"))
     out = out or dated(trained.path / "evaluations")
     config = evaluated_config(trained, overrides)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import dated, out_and_rest
+from transferlab.command.arguments import dated, folders_and_overrides, out_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
@@ -69,8 +69,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _places_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
     """The folders to look at, and what is said of the config."""
-    overrides = [argument for argument in arguments if "=" in argument]
-    places = [argument for argument in arguments if "=" not in argument]
+    places, overrides = folders_and_overrides(arguments)
     for place in places:
         if not Path(place).is_dir():
             raise UserError(f"{place}: there is no such folder.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -62,7 +63,7 @@ def read_overrides(
     """
     parser = OverridesParser.create()
     found: list[Given | str] = []
-    for text in overrides:
+    for text in map(_quoted_if_path, overrides):
         try:
             parsed = parser.parse_override(text)
         except HydraException:
@@ -80,6 +81,16 @@ def read_overrides(
         else:
             found.append(_assigned(text, parsed))
     return found
+
+
+def _quoted_if_path(text: str) -> str:
+    """In quotes where the value is a path on this machine that Hydra would read as something else.
+
+    A sweep's job lies in a folder such as `seed=0,strategy=dann-52757d`.
+    """
+    name, _, value = text.partition("=")
+    needs_quotes = ("=" in value or "," in value) and '"' not in value
+    return f'{name}="{value}"' if needs_quotes and Path(value).exists() else text
 
 
 def did_you_mean(name: str, names: Sequence[str], most: int = 3) -> str:

@@ -5,6 +5,7 @@ van der Maaten & Hinton (2008), Visualizing Data using t-SNE.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ SOURCE_MARKER, TARGET_MARKER = "o", "^"
 PCA_COMPONENTS = 50  # as the paper does before t-SNE
 PANEL_INCHES = 5.6
 TITLE_INCHES = 0.6
+WIDEST_TITLE = 60  # characters
 DPI = 130
 
 
@@ -128,11 +130,12 @@ def embedded(
 
 def title_lines(panel: Panel) -> list[str]:
     """The panel's title, and below it the figures that may be compared between networks."""
+    title = textwrap.wrap(panel.title, WIDEST_TITLE)
     if panel.gap is None:
-        return [panel.title]
+        return title
     gap = panel.gap
     return [
-        panel.title,
+        *title,
         f"A-distance {gap.a_distance:.2f} of 2 · MMD² {gap.mmd:.3g} (p = {gap.mmd_p_value:.2g})",
         f"Fréchet {gap.frechet:.3g} (without a gap {gap.frechet_floor:.3g}), "
         f"{gap.frechet_relative:.0%} of the variance",
