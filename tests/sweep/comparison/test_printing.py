@@ -123,6 +123,15 @@ def test_of_many_methods_not_all_pairs_are_tested():
     assert "On test: 10 pairs" in shown()
 
 
+def test_methods_that_have_not_finished_do_not_make_them_many():
+    for number in range(10):
+        make_run(f"{number}", 0.5, strategy="s" * (number + 1))
+    make_run("10", None, strategy="s" * 11, status="failed")
+    make_run("11", None, status="failed", settings={"data.shots_per_class": 3})
+    assert not [text for text in told() if text.startswith(("of more than", "methods that learn"))]
+    assert "On test: 45 pairs" in shown()
+
+
 def test_long_names_stay_within_80_columns():
     for number in range(8):
         strategy = "progressive_unfreezing_validated" + "x" * number

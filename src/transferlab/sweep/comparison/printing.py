@@ -50,7 +50,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
     needed = seeds_needed(len(asked)) if asked else 0
     if asked and max(pair.num_seeds for pair in asked) < needed:
         yield f"other seeds: among {len(asked)} pairs only {needed} seeds or more can show a difference"
-    tasks = [row.task for row in comparison.rows if row.chosen]
+    figure = f"test {NAMES[comparison.metric]}"
+    tasks = [row.task for row in comparison.rows if row.chosen and any(figure in each for each in row.each)]
     if len(set(tasks)) > 1:
         yield "methods that learn from different data are not tested against each other"
     if any(tasks.count(task) > MOST_ALL_PAIRS for task in tasks):
