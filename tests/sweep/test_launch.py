@@ -14,7 +14,7 @@ import pytest
 from tests.training.processes import command
 from tests.training.test_resume import TINY, assert_same
 from transferlab.run.folder import Run
-from transferlab.sweep import children
+from transferlab.sweep import children, launch
 from transferlab.training.module import TransferModule
 
 SWEEP = ["train", "-m", *TINY, "backbone.name=test_resnet", "trainer.max_epochs=2"]
@@ -178,6 +178,8 @@ def interrupted_sweep(*signals: int, ignoring: bool = False) -> tuple[int, str, 
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
         launcher = os.getpid()
+        if ignoring:
+            launch.GRACE_S = 3600.0  # if it were waited for, jobs would go on and finish
 
         def wait() -> None:
             if ignoring:
@@ -220,10 +222,8 @@ def test_interrupted_then_completed(sent):
 
 @pytest.mark.slow
 def test_jobs_that_do_not_end_are_killed_when_asked_again():
-    started = time.monotonic()
     code, _, _ = interrupted_sweep(signal.SIGINT, signal.SIGINT, ignoring=True)
     assert code == 130
-    assert time.monotonic() - started < 30  # the time of grace is not waited for
     assert statuses("sweep") == {0: "interrupted", 1: "interrupted"}
     assert children_left() == []
 
