@@ -23,6 +23,7 @@ from transferlab.config import places
 from transferlab.config.compose import started
 from transferlab.config.launcher import problems_of_launcher
 from transferlab.sweep import launch as launching
+from transferlab.sweep import slurm_launch
 from transferlab.sweep.loader import SweepLoader
 from transferlab.sweep.slurm_settings import SlurmSettings
 from transferlab.sweep.task import Task
@@ -139,6 +140,23 @@ def launched(loader, monkeypatch):
         return _Launched(launcher, list(returned), asked)
 
     return go
+
+
+def test_slurm_is_told_the_settings_and_the_folder_of_the_sweep(loader, monkeypatch):
+    asked = []
+
+    def launch(jobs, settings, folder) -> None:
+        asked.append(([job.config.seed for job in jobs], settings, folder))
+        for job in jobs:
+            job.run.write_json("result.json", {"status": "finished"})
+
+    monkeypatch.setattr(slurm_launch, "launch", launch)
+    launcher = SlurmLauncher(partition="gpu", poll_s=0.5)
+    context = HydraContext(config_loader=loader, callbacks=None)
+    launcher.setup(hydra_context=context, task_function=Task(), config=master(loader))
+    returned = launcher.launch([["++seed=3"], ["++seed=4"]], 0)
+    assert asked == [([3, 4], SlurmSettings(partition="gpu", poll_s=0.5), Path("sweep").resolve())]
+    assert [each.status for each in returned] == [JobStatus.COMPLETED] * 2
 
 
 def test_jobs_have_their_own_folders_and_numbers(launched):
