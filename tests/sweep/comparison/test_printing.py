@@ -143,6 +143,16 @@ def test_long_names_stay_within_80_columns():
     shown(width=60)
 
 
+def test_lists_are_told_whole():
+    for second in ("b", "c"):
+        for depth, rate in ((2, 0.1), (3, 0.2)):
+            settings = {"strategy.kinds": ["a", second], "strategy.depth": depth, "strategy.rate": rate}
+            val = 0.5 if depth == 2 else 0.4
+            make_run(f"{second}{depth}", 0.5, val=val, settings=settings)
+    both = "(strategy.rate=0.1 strategy.depth=2)"
+    assert f'strategy.kinds=["a","b"] against strategy.kinds=["a","c"] {both}' in shown(width=200)
+
+
 def test_names_are_not_read_as_markup():
     make_run("a", 0.5, settings={"strategy.kwargs": ["[red]"]})
     make_run("b", 0.5, settings={"strategy.kwargs": [":smile:"]})

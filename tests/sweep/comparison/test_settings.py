@@ -100,7 +100,7 @@ def test_without_options_keys_and_classes_tell():
         ((None, True), ["learning_rates.base=null", "learning_rates.base=true"]),
         (("runs/letters", "hub"), ["learning_rates.base=letters", "learning_rates.base=hub"]),
         (("a/net", "b/net"), ["learning_rates.base=a/net", "learning_rates.base=b/net"]),
-        (([1, 2], [1]), ["learning_rates.base=[1, 2]", "learning_rates.base=[1]"]),
+        (([1, 2], [1]), ["learning_rates.base=[1,2]", "learning_rates.base=[1]"]),
     ],
 )
 def test_short_values(values, expected):

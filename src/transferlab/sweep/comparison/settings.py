@@ -79,8 +79,8 @@ def short_names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """A value as it stands on the command line."""
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    """A value as it stands on the command line: lists without spaces, which separate settings in a name."""
+    return value if isinstance(value, str) else json.dumps(value, default=str, separators=(",", ":"))
 
 
 def _short_values(values: Sequence[Any]) -> list[str]:
