@@ -112,7 +112,7 @@ def _tell_of_the_rest(record: SweepRecord, *, num_unfit: int) -> None:
     """Say what is not run here, and how it would be."""
     again = f"repeat the command with hydra.sweep.dir={record.folder}: {record.about['command']}"
     if num_unfit:
-        sys.stdout.write(f"note: {num_unfit} jobs can not be run as they are recorded; {again}\n")
+        sys.stdout.write(f"note: {num_unfit} of the jobs can not be run as they are recorded; {again}\n")
     if not str(record.about["sweeper"]).startswith("hydra._internal.core_plugins."):
         sys.stdout.write(
             f"note: {record.about['sweeper']} chooses jobs while it goes; those not chosen yet are not run "
