@@ -14,7 +14,7 @@ from transferlab.run.folder import Run
 
 
 def tables() -> None:
-    """source.csv and target.csv with images of two classes, and wrong.csv, the target with classes swapped."""
+    """source.csv and target.csv, images of two classes; wrong.csv, the target with the classes swapped."""
     generator = np.random.default_rng(0)
     for domain, shift in (("source", 0), ("target", 60)):
         rows = []
