@@ -29,6 +29,7 @@ from optuna.distributions import (
 )
 
 from transferlab.run.errors import UserError
+from transferlab.run.folder import write_atomically
 from transferlab.sweep.search_settings import SearchSettings
 
 FILE = "trials.csv"
@@ -155,4 +156,4 @@ def _write(study: optuna.Study, settings: SearchSettings, folder: Path) -> None:
         }
         for trial in study.trials
     ]
-    pd.DataFrame(rows).to_csv(folder / FILE, index=False)
+    write_atomically(folder / FILE, pd.DataFrame(rows).to_csv(index=False))
