@@ -284,3 +284,15 @@ def test_how_many_at_once_is_a_number(value):
     code, _, said = command([*SWEEP, f"hydra.launcher.jobs_at_once={value}", "seed=0,1"])
     assert code == 2
     assert f"hydra.launcher.jobs_at_once={value}: must be a whole number above 0 or auto." in said
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-9, "killed by SIGKILL"),
+        (-40, "killed by signal 40"),  # a real-time signal: Python has no name for it
+        (3, "its process ended with exit code 3 before the run had"),
+    ],
+)
+def test_how_a_process_ended_is_said(code, said):
+    assert launch._reason(code) == said

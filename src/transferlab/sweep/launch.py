@@ -137,5 +137,6 @@ class _Launch:
 
 def _reason(code: int) -> str:
     if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+        names = {number.value: number.name for number in signal.Signals}  # real-time signals have none
+        return f"killed by {names.get(-code, f'signal {-code}')}"
     return f"its process ended with exit code {code} before the run had"
