@@ -2,18 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
+from functools import lru_cache
 
-import transferlab.training.train  # noqa: F401 (imported once here, not in every child)
+import torch
+
+from transferlab.training import api
+
+
+@lru_cache(maxsize=1)
+def _train_a_step() -> None:
+    """Train here once before the first fork.
+
+    What libraries import late and look up once in a process (scikit-learn, the grammar of Hydra's overrides,
+    which classes are torchmetrics') is then there in every child: most of what a tiny training takes.
+    """
+    tiny = ["strategy=dann", "backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
+    data = ["data=digits_domains", "data.val_fraction=0.01", "data.test_fraction=0.01"]
+    short = ["trainer.accelerator=cpu", "trainer.max_steps=1", "trainer.enable_progress_bar=false"]
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(warnings.catch_warnings())
+        api.train([*tiny, *data, *short, f"hydra.run.dir={folder}/run"])
 
 
 def in_child(action: Callable[[], object]) -> int:
     """Fork, run `action`, and return the child's wait status (0: it returned)."""
+    _train_a_step()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()

@@ -48,7 +48,7 @@ def assert_close(one: Run, other: Run, *, atol: float = 1e-5) -> None:
         ("data/augmentation=light", "features.views=2", "data.sampling=balanced"),
         ("strategy/objective=focal", "strategy.learning_rates.warmup_epochs=1.5"),
         ("strategy.learning_rates.optimizer=sgd", "strategy/penalty=[l1,l2_sp]", "data.steps_per_epoch=7"),
-        ("fit.early_stopping_patience=1", "strategy.learning_rates.base=1.0e-9", "strategy.selection=last"),
+        ("fit.early_stopping_patience=1", "fit.min_delta=1.0", "strategy.selection=last"),
     ],
     ids=lambda setting: setting[0] if setting else "plain",
 )

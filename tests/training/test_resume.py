@@ -20,6 +20,8 @@ STRATEGIES = sorted(FILES)
 TWO_DOMAINS = {"source_only", *(name for name, text in FILES.items() if "defaults: [source_only" in text)}
 TINY = [
     "data.shots_per_class=4",
+    "data.val_fraction=0.03",
+    "data.test_fraction=0.03",
     "data.batch_size=8",
     "trainer.max_epochs=3",
     "trainer.enable_progress_bar=false",
@@ -29,6 +31,8 @@ TINY = [
     "fit.checkpoint_every_minutes=null",
 ]
 STEPS_AN_EPOCH = 5
+# one of each kind is killed by the fast tests: a frozen backbone, stages that open, two domains
+KINDS = {"feature_extraction", "progressive_unfreezing_validated", "dann"}
 
 
 def overrides(strategy: str = "fine_tune", backbone: str = "test_resnet", *further: str) -> list[str]:
@@ -73,7 +77,10 @@ def assert_same(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", pytest.param("test_vit", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(name, marks=() if name in KINDS else pytest.mark.slow) for name in STRATEGIES],
+)
 def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
     """Killed in the second epoch, after a checkpoint within it and before the next."""
     arguments = overrides(strategy, backbone)
@@ -87,13 +94,18 @@ def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
     ("where", "owner", "method", "call"),
     [
         ("before the first checkpoint", TransferModule, "training_step", 2),
-        ("in the first validation", TransferModule, "validation_step", 3),
-        ("before an epoch's record", TransferModule, "on_train_epoch_end", 2),
         ("before an epoch's checkpoint", Checkpoints, "on_train_epoch_end", 2),
-        ("at an epoch's first step", TransferModule, "training_step", STEPS_AN_EPOCH + 1),
-        ("in the last validation", TransferModule, "on_validation_epoch_end", 3),
-        ("at the training's end", TransferModule, "on_train_end", 1),
         ("in the test", TransferModule, "test_step", 2),
+        *(
+            pytest.param(*moment, marks=pytest.mark.slow)
+            for moment in (
+                ("in the first validation", TransferModule, "validation_step", 3),
+                ("before an epoch's record", TransferModule, "on_train_epoch_end", 2),
+                ("at an epoch's first step", TransferModule, "training_step", STEPS_AN_EPOCH + 1),
+                ("in the last validation", TransferModule, "on_validation_epoch_end", 3),
+                ("at the training's end", TransferModule, "on_train_end", 1),
+            )
+        ),
     ],
 )
 def test_killed_anywhere(where, owner, method, call):
@@ -111,14 +123,19 @@ def test_killed_anywhere(where, owner, method, call):
     [
         ["trainer.accumulate_grad_batches=2", "strategy.learning_rates.warmup_epochs=1.5"],
         ["fit.ema_decay=0.9"],
-        ["fit.early_stopping_patience=1", "strategy.learning_rates.base=1.0e-9"],
-        ["strategy/penalty=[l1,l2_sp]", "trainer.gradient_clip_val=0.5"],
-        [
-            "strategy/learning_rates=default",
-            "strategy.learning_rates.optimizer=sgd",
-            "strategy.learning_rates.schedule=step",
-        ],
-        ["data.num_workers=2", "data/augmentation=standard"],
+        *(
+            pytest.param(setting, marks=pytest.mark.slow)
+            for setting in (
+                ["fit.early_stopping_patience=1", "strategy.learning_rates.base=1.0e-9"],
+                ["strategy/penalty=[l1,l2_sp]", "trainer.gradient_clip_val=0.5"],
+                [
+                    "strategy/learning_rates=default",
+                    "strategy.learning_rates.optimizer=sgd",
+                    "strategy.learning_rates.schedule=step",
+                ],
+                ["data.num_workers=2", "data/augmentation=standard"],
+            )
+        ),
     ],
     ids=lambda setting: setting[0],
 )
@@ -130,6 +147,7 @@ def test_killed_with_settings_that_carry_state(setting):
     assert_same("killed", "alone")
 
 
+@pytest.mark.slow
 def test_killed_in_the_test_with_an_average_of_the_last_weights():
     arguments = overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9", "strategy.selection=last")
     train_alone("alone", arguments)
@@ -147,6 +165,7 @@ def test_resumed_from_another_folder(monkeypatch):
     resume("../here/killed")
 
 
+@pytest.mark.slow
 def test_killed_twice():
     arguments = overrides()
     train_alone("alone", arguments)
