@@ -34,18 +34,22 @@ TEACHING = ["strategy.objective.threshold=0.0", "strategy.objective.horizon=0.0"
 @pytest.mark.parametrize(
     "setting",
     [
-        [*TEACHING, "trainer.accumulate_grad_batches=2"],
-        [*TEACHING, "strategy.bn=separate"],
-        [*TEACHING, "strategy.bn=domain_specific"],
-        [*TEACHING, "strategy/unfreezing=gradual"],
-        [*TEACHING, "strategy/unfreezing=none"],
-        [*TEACHING, "fit.ema_decay=0.9"],
+        "strategy.bn=domain_specific",
+        *(
+            pytest.param(setting, marks=pytest.mark.slow)
+            for setting in (
+                "trainer.accumulate_grad_batches=2",
+                "strategy.bn=separate",
+                "strategy/unfreezing=gradual",
+                "strategy/unfreezing=none",
+                "fit.ema_decay=0.9",
+            )
+        ),
     ],
-    ids=lambda setting: setting[-1],
 )
 def test_killed(setting):
     """The whole checkpoint is the same, what the objective keeps included."""
-    arguments = overrides("self_training", "test_resnet", *setting)
+    arguments = overrides("self_training", "test_resnet", *TEACHING, setting)
     train_alone("alone", arguments)
     train_killed("killed", arguments, TransferModule, "training_step", STEPS_AN_EPOCH + 4)
     resume("killed")
@@ -58,7 +62,7 @@ def test_killed(setting):
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("accumulated", [1, 2])
+@pytest.mark.parametrize("accumulated", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_teacher_follows_once_for_each_step_of_the_optimizer(accumulated):
     """5 batches an epoch: with 2 accumulated, 3 steps an epoch, the last of them of one batch."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -201,7 +201,7 @@ def trainer(devices: int) -> pl.Trainer:
     )
 
 
-def evaluations(rank: int, numbers: range) -> dict[int, Any]:
+def evaluations(rank: int, numbers: Sequence[int]) -> dict[int, Any]:
     """By number of samples: the validation's indices after a step of training, and what testing predicts."""
     quiet_libraries()
     overrides = [*TINY, "backbone.name=test_resnet", "data.batch_size=4", "seed=1"]
@@ -221,8 +221,12 @@ def evaluations(rank: int, numbers: range) -> dict[int, Any]:
     return found
 
 
-def test_each_sample_counts_once_whatever_their_number():
-    numbers = range(1, 18)
+@pytest.mark.parametrize(
+    "numbers",
+    [(1, 8, 9, 17), pytest.param(range(1, 18), marks=pytest.mark.slow)],
+    ids=["about a whole step", "all"],
+)
+def test_each_sample_counts_once_whatever_their_number(numbers):
     for found in on_ranks(lambda rank: evaluations(rank, numbers)):
         for number, (indices, tested) in found.items():
             assert indices.tolist() == list(range(number))
