@@ -53,6 +53,7 @@ def repositories(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_hub(repositories, tmp_path):
     served = repositories / "timm" / "resnet10t.c3_in1k" / "model.safetensors"
     with HubServer(repositories) as hub:

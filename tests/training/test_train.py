@@ -96,6 +96,7 @@ def test_seed_zero_is_honoured_and_recorded():
     assert "seed: 0\n" in (run("seed=0").path / "config.yaml").read_text()
 
 
+@pytest.mark.slow  # and without a training: tests/training/test_loggers.py
 def test_jobs_of_a_sweep_have_wandb_runs_of_their_own():
     sweep = ["train", "-m", *TINY, "backbone.name=test_resnet", "trainer.max_epochs=1", "logger=wandb"]
     code, _, said = command([*sweep, "seed=0,1", "hydra.sweep.dir=sweep"])

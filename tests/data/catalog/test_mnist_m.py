@@ -79,6 +79,7 @@ def test_a_sample_is_the_same_however_many_there_are():
     np.testing.assert_allclose(places.mean(0), 0.5, atol=0.05)
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same(made_of):
     catalog = MNISTM(**made_of).load()
     pixel = catalog.reader("test/00007")[3, 4]
