@@ -26,7 +26,8 @@ def _train_a_step() -> None:
     which classes are torchmetrics') is then there in every child: most of what a tiny training takes.
     """
     tiny = ["strategy=dann", "backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
-    data = ["data=digits_domains", "data.val_fraction=0.01", "data.test_fraction=0.01"]
+    data = ["data=digits_domains", "data.shots_per_class=1"]
+    data += ["data.val_fraction=0.01", "data.test_fraction=0.01"]
     short = ["trainer.accelerator=cpu", "trainer.max_steps=1", "trainer.enable_progress_bar=false"]
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
