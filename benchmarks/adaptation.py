@@ -12,59 +12,62 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 FAST = "trainer.precision=bf16-mixed fit.channels_last=true fit.keep_checkpoints=none"
-SEEDS = (0, 1, 2)
+SEEDS = "seed=0,1,2"
 SELECTED = "information_maximisation"
-LONGER = "data.steps_per_epoch=500 trainer.max_epochs=20"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """One command (where its runs start from others, one for each seed), and what to call its rows."""
+    """One command, and what to call its rows; commands with one folder share the rows."""
 
     pair: str
     folder: str
     arguments: str
     remark: str = ""
-    starts_from: str = ""  # the folder of a sweep: from its run of dann with the same seed
 
 
 MNIST_M, DIGITS = "MNIST → MNIST-M", "MNIST → UCI digits"
-TO_MNIST_M, TO_DIGITS = "experiment=mnist_to_mnist_m", "experiment=mnist_to_digits"
 OBJECTIVES = "strategy=source_only,dann,mcc,self_training,cdan_e,dan,deep_coral,mdd"
-SELF_TRAINING = f"{TO_MNIST_M} strategy=self_training strategy.start_from=weights"
+ADAMW = "strategy/learning_rates=adaptation"
+BATCH_NORM = "'backbone.kwargs={batch_norm: true}'"
 SWEEPS = (
-    Sweep(pair=MNIST_M, folder="mnist_m", arguments=f"{TO_MNIST_M} {OBJECTIVES}"),
+    Sweep(pair=MNIST_M, folder="mnist_m", arguments=OBJECTIVES),
     Sweep(
         pair=MNIST_M,
         folder="mnist_m_adamw",
-        arguments=f"{TO_MNIST_M} strategy=source_only strategy/learning_rates=adaptation",
+        arguments=f"strategy=source_only,dann {ADAMW}",
         remark="AdamW",
     ),
     Sweep(
         pair=MNIST_M,
-        folder="mnist_m_after_dann",
-        arguments=SELF_TRAINING,
-        remark="from the weights of `dann`",
-        starts_from="mnist_m",
+        folder="mnist_m_bn",
+        arguments=f"strategy=dann,cdan_e {ADAMW} {BATCH_NORM} strategy.bn=domain_specific",
+        remark="AdamW, batch norm",
+    ),
+    Sweep(
+        pair=MNIST_M,
+        folder="mnist_m_bn",
+        arguments=f"strategy=source_only {ADAMW} {BATCH_NORM}",
+        remark="AdamW, batch norm",
     ),
     Sweep(
         pair=MNIST_M,
         folder="mnist_m_longer",
-        arguments=f"{TO_MNIST_M} strategy=source_only,dann {LONGER}",
+        arguments="strategy=source_only,dann data.steps_per_epoch=500 trainer.max_epochs=20",
         remark="10,000 steps",
     ),
-    Sweep(pair=DIGITS, folder="digits", arguments=f"{TO_DIGITS} {OBJECTIVES}"),
+    Sweep(pair=DIGITS, folder="digits", arguments=OBJECTIVES),
 )
 # Per cent on MNIST-M's test images: Ganin et al. (2016), table 2; ADA, the library of Tousch & Renaudin
 # (2020), whose network and training differ
@@ -76,25 +79,17 @@ PUBLISHED = {
 }
 
 
-def commands(sweep: Sweep, into: Path, mnist: Path, photos: Path, jobs: int) -> Iterator[list[str]]:
-    """What makes the runs of a sweep."""
-    places = [f"data.root={mnist}", f"hydra.sweep.dir={into / sweep.folder}"]
-    if sweep.pair == MNIST_M:
-        places.append(f"data.target.photos={photos}")
-    further = [*FAST.split(), *places, f"hydra.launcher.jobs_at_once={jobs}"]
-    if not sweep.starts_from:
-        seeds = ",".join(str(seed) for seed in SEEDS)
-        yield ["train", "-m", *sweep.arguments.split(), f"seed={seeds}", *further]
-        return
-    for seed in SEEDS:
-        weights = f"backbone.weights='{run_of_dann(into / sweep.starts_from, seed)}'"
-        yield ["train", "-m", *sweep.arguments.split(), f"seed={seed}", weights, *further]
-
-
-def run_of_dann(folder: Path, seed: int) -> Path:
-    """The folder of a sweep's run of DANN with a seed; a stand-in for it as long as there is none."""
-    found = [run for run in finished_runs(folder) if run["strategy"] == "dann" and run["seed"] == seed]
-    return found[0]["path"] if found else Path("RUN_OF_DANN")
+def command(sweep: Sweep, into: Path, mnist: Path, photos: Path, jobs: int) -> str:
+    """What makes the runs of a sweep, as a line for a shell."""
+    is_mnist_m = sweep.pair == MNIST_M
+    root, photos_root, folder = (shlex.quote(str(path)) for path in (mnist, photos, into / sweep.folder))
+    parts = [
+        f"train -m experiment={'mnist_to_mnist_m' if is_mnist_m else 'mnist_to_digits'}",
+        f"{SEEDS} {sweep.arguments} {FAST} data.root={root}",
+        *([f"data.target.photos={photos_root}"] if is_mnist_m else []),
+        f"hydra.sweep.dir={folder} hydra.launcher.jobs_at_once={jobs}",
+    ]
+    return " ".join(parts)
 
 
 def finished_runs(folder: Path) -> list[dict[str, Any]]:
@@ -108,7 +103,6 @@ def finished_runs(folder: Path) -> list[dict[str, Any]]:
         target = result["selection"]["target"]
         runs.append(
             {
-                "path": file.parent.resolve(),
                 "strategy": choices["strategy"],
                 "seed": result["seed"],
                 **{name: 100 * target[name]["accuracy"] for name in ("last", SELECTED, "oracle")},
@@ -120,7 +114,7 @@ def finished_runs(folder: Path) -> list[dict[str, Any]]:
 def rows_of(into: Path) -> list[dict[str, Any]]:
     """A row for each strategy of each sweep, in the order of the sweeps."""
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
-    for sweep in SWEEPS:
+    for sweep in {sweep.folder: sweep for sweep in SWEEPS}.values():
         for run in finished_runs(into / sweep.folder):
             found[sweep.pair, run["strategy"], sweep.remark].append(run)
     return [
@@ -169,8 +163,9 @@ def main() -> None:
     options = parser.parse_args()
     transferlab = str(Path(sys.executable).with_name("transferlab"))
     for sweep in () if options.only_table else SWEEPS:
-        for arguments in commands(sweep, options.into, options.mnist, options.photos, options.jobs):
-            subprocess.run([transferlab, *arguments], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        arguments = command(sweep, options.into, options.mnist, options.photos, options.jobs)
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run([transferlab, *shlex.split(arguments)], check=True, env=environment)
     rows = rows_of(options.into)
     pairs = list(dict.fromkeys(row["pair"] for row in rows))
     lines = [
@@ -184,9 +179,8 @@ def main() -> None:
         "",
         "```",
         *[
-            f"transferlab {' '.join(each)}"
+            f"transferlab {command(sweep, Path('adaptation'), Path('mnist.npz'), Path('PHOTOS'), 1)}"
             for sweep in SWEEPS
-            for each in commands(sweep, Path("adaptation"), Path("mnist.npz"), Path("PHOTOS"), 1)
         ],
         "```",
         "",
