@@ -39,6 +39,7 @@ class Sweep:
 
 MNIST_M, DIGITS = "MNIST → MNIST-M", "MNIST → UCI digits"
 OBJECTIVES = "strategy=source_only,dann,mcc,self_training,cdan_e,dan,deep_coral,mdd"
+LONGER = "data.steps_per_epoch=500 trainer.max_epochs=20"
 ADAMW = "strategy/learning_rates=adaptation"
 BATCH_NORM = "'backbone.kwargs={batch_norm: true}'"
 SWEEPS = (
@@ -64,8 +65,14 @@ SWEEPS = (
     Sweep(
         pair=MNIST_M,
         folder="mnist_m_longer",
-        arguments="strategy=source_only,dann data.steps_per_epoch=500 trainer.max_epochs=20",
+        arguments=f"strategy=source_only,dann {LONGER}",
         remark="10,000 steps",
+    ),
+    Sweep(
+        pair=MNIST_M,
+        folder="mnist_m_bn_longer",
+        arguments=f"strategy=dann {ADAMW} {BATCH_NORM} strategy.bn=domain_specific {LONGER}",
+        remark="AdamW, batch norm, 10,000 steps",
     ),
     Sweep(pair=DIGITS, folder="digits", arguments=OBJECTIVES),
 )
