@@ -47,6 +47,7 @@ def test_two_folders():
     assert far["frechet"] > 10 * near["frechet"]
 
 
+@pytest.mark.slow
 def test_a_run_before_and_after():
     training = [*TINY, "backbone.name=test_resnet", "data=digits_domains", "strategy=dann"]
     job = "seed=0,strategy=dann"  # as a sweep names its folders
