@@ -74,6 +74,7 @@ def test_skin_lesions(lesions):
     assert any("classes are weighted" in note for note in result["warnings"])
 
 
+@pytest.mark.slow
 def test_folds_are_pooled(lesions):
     folds = [f"data.root={lesions.parent}", "data.fold=0,1,2", "data.num_folds=3"]
     sweep = [text for text in TINY if not text.startswith("hydra")] + ["hydra.sweep.dir=sweep"]

@@ -163,6 +163,7 @@ def observe_randomness() -> Callable[[], Any]:
     return lambda: (masks, images)
 
 
+@pytest.mark.slow
 def test_ranks_differ_in_dropout_and_augmentation():
     """A sample that comes several times in an epoch, to whichever rank, looks different each time."""
     several = ["data.shots_per_class=1", "data.steps_per_epoch=8", "data.batch_size=5"]

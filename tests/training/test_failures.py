@@ -96,7 +96,7 @@ def test_nan_loss_ends_the_run_and_keeps_what_there_is():
     assert (run.path / "split.csv").is_file()
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted_then_resumed(sent):
     def interrupt_in_the_second_epoch() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it

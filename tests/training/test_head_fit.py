@@ -46,9 +46,18 @@ def assert_close(one: Run, other: Run, *, atol: float = 1e-5) -> None:
         (),
         ("strategy.head_dropout=0.3", "strategy/head=mlp"),
         ("data/augmentation=light", "features.views=2", "data.sampling=balanced"),
-        ("strategy/objective=focal", "strategy.learning_rates.warmup_epochs=1.5"),
-        ("strategy.learning_rates.optimizer=sgd", "strategy/penalty=[l1,l2_sp]", "data.steps_per_epoch=7"),
-        ("fit.early_stopping_patience=1", "fit.min_delta=1.0", "strategy.selection=last"),
+        *(
+            pytest.param(setting, marks=pytest.mark.slow)
+            for setting in (
+                ("strategy/objective=focal", "strategy.learning_rates.warmup_epochs=1.5"),
+                (
+                    "strategy.learning_rates.optimizer=sgd",
+                    "strategy/penalty=[l1,l2_sp]",
+                    "data.steps_per_epoch=7",
+                ),
+                ("fit.early_stopping_patience=1", "fit.min_delta=1.0", "strategy.selection=last"),
+            )
+        ),
     ],
     ids=lambda setting: setting[0] if setting else "plain",
 )
@@ -138,6 +147,7 @@ def test_bfloat16_features_are_close():
     assert 0 < difference < 0.02
 
 
+@pytest.mark.slow
 def test_a_warm_fit_imports_no_more_than_it_uses():
     train("warm")
     unused = ("pytorch_lightning", "wandb", "matplotlib", "tensorboard", "torchmetrics")

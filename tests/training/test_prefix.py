@@ -44,7 +44,7 @@ def boundaries() -> set[str]:
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        (PARTIAL, {"layer3"}),
+        pytest.param(PARTIAL, {"layer3"}, marks=pytest.mark.slow),
         ([*PARTIAL, "data/augmentation=light", "features.views=2"], {"layer3"}),
         (SLOWLY, {"features", "layer2", "layer3"}),
         pytest.param(
@@ -52,7 +52,11 @@ def boundaries() -> set[str]:
             {"layer3"},
             marks=pytest.mark.slow,
         ),
-        (["strategy=dann", "data=digits_domains", "strategy/unfreezing=none"], {"features"}),
+        pytest.param(
+            ["strategy=dann", "data=digits_domains", "strategy/unfreezing=none"],
+            {"features"},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["partial", "partial with views", "progressive", "partial dann", "frozen dann"],
 )
@@ -108,9 +112,14 @@ def test_killed_while_features_are_computed():
     [
         (["strategy=progressive_unfreezing", "data=digits"], "only 1 epoch would use them"),
         ([*PARTIAL, "features.cache_gib=1.0e-5"], "GiB of features.cache_gib=1e-05"),
-        ([*PARTIAL, "backbone.gradient_checkpointing=true"], "backbone.gradient_checkpointing=true"),
-        ([*PARTIAL, "data/mixing=mixup"], "data/mixing makes new images"),
-        ([*PARTIAL, "data/augmentation=light"], "features.views=4"),
+        *(
+            pytest.param([*PARTIAL, setting], said, marks=pytest.mark.slow)
+            for setting, said in (
+                ("backbone.gradient_checkpointing=true", "backbone.gradient_checkpointing=true"),
+                ("data/mixing=mixup", "data/mixing makes new images"),
+                ("data/augmentation=light", "features.views=4"),
+            )
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -31,8 +31,8 @@ TINY = [
     "fit.checkpoint_every_minutes=null",
 ]
 STEPS_AN_EPOCH = 5
-# one of each kind is killed by the fast tests: a frozen backbone, stages that open, two domains
-KINDS = {"feature_extraction", "progressive_unfreezing_validated", "dann"}
+# killed by the fast tests: a frozen backbone, stages that open; two domains are in test_adaptation.py
+KINDS = {"feature_extraction", "progressive_unfreezing_validated"}
 
 
 def overrides(strategy: str = "fine_tune", backbone: str = "test_resnet", *further: str) -> list[str]:
@@ -94,13 +94,13 @@ def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
     ("where", "owner", "method", "call"),
     [
         ("before the first checkpoint", TransferModule, "training_step", 2),
-        ("before an epoch's checkpoint", Checkpoints, "on_train_epoch_end", 2),
         ("in the test", TransferModule, "test_step", 2),
         *(
             pytest.param(*moment, marks=pytest.mark.slow)
             for moment in (
                 ("in the first validation", TransferModule, "validation_step", 3),
                 ("before an epoch's record", TransferModule, "on_train_epoch_end", 2),
+                ("before an epoch's checkpoint", Checkpoints, "on_train_epoch_end", 2),
                 ("at an epoch's first step", TransferModule, "training_step", STEPS_AN_EPOCH + 1),
                 ("in the last validation", TransferModule, "on_validation_epoch_end", 3),
                 ("at the training's end", TransferModule, "on_train_end", 1),
@@ -121,11 +121,11 @@ def test_killed_anywhere(where, owner, method, call):
 @pytest.mark.parametrize(
     "setting",
     [
-        ["trainer.accumulate_grad_batches=2", "strategy.learning_rates.warmup_epochs=1.5"],
         ["fit.ema_decay=0.9"],
         *(
             pytest.param(setting, marks=pytest.mark.slow)
             for setting in (
+                ["trainer.accumulate_grad_batches=2", "strategy.learning_rates.warmup_epochs=1.5"],
                 ["fit.early_stopping_patience=1", "strategy.learning_rates.base=1.0e-9"],
                 ["strategy/penalty=[l1,l2_sp]", "trainer.gradient_clip_val=0.5"],
                 [

@@ -278,7 +278,7 @@ def test_memory_mapped_features(tmp_path):
     assert_equal(found[0], fits([job(0), job(1)], max_epochs=2)[0])
 
 
-@pytest.mark.slow  # what a whole fit imports: tests/training/test_head_fit.py
+@pytest.mark.slow
 def test_neither_lightning_nor_torchmetrics_is_imported():
     code = (
         "import sys, transferlab.training.head_fitting.loop\n"
