@@ -68,6 +68,7 @@ def test_equal_to_the_whole_network_in_each_epoch(setting):
     assert_close(kept, whole)
 
 
+@pytest.mark.slow
 def test_settings_that_need_lightning_get_it_on_kept_features():
     settings = ("trainer.gradient_clip_val=0.1", "trainer.accumulate_grad_batches=2")
     kept, whole = train("kept", *settings), train("whole", *settings, "features.cache=off")

@@ -187,6 +187,7 @@ def test_a_finished_run_is_left_as_it_is():
     assert {file: file.stat().st_mtime_ns for file in Path("alone").rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.slow
 def test_augmentation_and_dropout_do_not_depend_on_workers():
     arguments = overrides(
         "fine_tune", "test_resnet", "data/augmentation=standard", "strategy.head_dropout=0.3"

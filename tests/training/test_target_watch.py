@@ -115,6 +115,7 @@ def test_killed_with_a_selection_of_its_own():
     assert Path("killed/selection.csv").read_bytes() == Path("alone/selection.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_frozen_layers_are_kept_for_the_target_too():
     """The same epochs and figures from kept features as from images."""
     frozen = overrides("source_only", "test_resnet", "strategy/unfreezing=none", "strategy.selection=snd")

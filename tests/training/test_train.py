@@ -60,11 +60,16 @@ def test_the_validated_depth_is_recorded():
     "setting",
     [
         "trainer.precision=bf16-mixed",
-        "trainer.max_time=00:00:05:00",
-        "backbone.gradient_checkpointing=true",
         "fit.keep_checkpoints=none",
         "data/mixing=mixup",
-        "trainer.max_steps=7",
+        *(
+            pytest.param(setting, marks=pytest.mark.slow)
+            for setting in (
+                "trainer.max_time=00:00:05:00",
+                "backbone.gradient_checkpointing=true",
+                "trainer.max_steps=7",
+            )
+        ),
     ],
 )
 def test_switches(setting):
