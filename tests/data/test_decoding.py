@@ -8,6 +8,7 @@ import warnings
 import zlib
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image, ImageCms, ImageFile
 
@@ -197,6 +198,8 @@ def test_exact_pixels(case):
 
 @pytest.mark.parametrize("case", LOSSY)
 def test_lossy_pixels(case):
+    if case == "ycbcr tiff" and int(PIL.__version__.partition(".")[0]) < 13:
+        pytest.skip("Pillow before 13, all that Python 3.10 can have, does not read it")
     content, colours = LOSSY[case]
     decoded = decode(content, max_pixels=LIMIT)
     middles = decoded[8, [8 + 16 * place for place in range(len(colours))]].astype(int)

@@ -30,7 +30,7 @@ SEEDS = [*SHORT, "hydra.sweep.dir=sweep", "seed=0,1"]
 
 
 def folders(sweep: str = "sweep") -> dict[str, str]:
-    return {path.name: Run(path).status for path in sorted(Path(sweep).glob("*/"))}
+    return {path.name: Run(path).status for path in sorted(Path(sweep).iterdir()) if path.is_dir()}
 
 
 def same_comparison(one: str, other: str) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from transferlab.data.catalog import rendering
 from transferlab.data.catalog.letters import Letters
 from transferlab.data.catalog.rendering import render_letters
 
@@ -24,3 +25,10 @@ def test_rendering_is_a_function_of_its_seed():
 def test_without_colour_all_channels_are_nearly_equal():
     images = render_letters(1, 0, coloured=0.0).astype(int)
     assert (images.max(-1) - images.min(-1)).mean() < 15  # the noise alone
+
+
+def test_a_font_that_this_matplotlib_lacks_has_a_stand_in(monkeypatch):
+    monkeypatch.setitem(rendering.STAND_INS, "gone", "cmr10")
+    stand_in = rendering._glyph("gone", "a", 0)
+    np.testing.assert_array_equal(np.asarray(stand_in), np.asarray(rendering._glyph("cmr10", "a", 0)))
+    assert set(rendering.STAND_INS) - {"gone"} <= set(rendering.FONTS)

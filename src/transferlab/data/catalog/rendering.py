@@ -29,6 +29,7 @@ FONTS = [
     "cmmi10",
     "cmb10",
 ]
+STAND_INS = {"cmti10": "STIXGeneralItalic"}  # where matplotlib is older than 3.11, as with Python 3.10
 # cases that look alike are one class, and so are I and l
 LETTERS = [a + a.lower() for a in "CKMOPSUVWXZ"] + ["Il"] + list("ABDEFGHJLNQRTY") + list("abdefghijnqrty")
 SIZE = 32
@@ -80,8 +81,9 @@ def _glyph(font: str, letter: str, stroke_px: int) -> Image.Image:
     """White on black, centred, its longer side 44 of 64 pixels."""
     import matplotlib
 
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
-    face = ImageFont.truetype(str(path), 56)
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    path = folder / f"{font}.ttf"
+    face = ImageFont.truetype(str(path if path.is_file() else folder / f"{STAND_INS[font]}.ttf"), 56)
     left, top, right, bottom = (round(edge) for edge in face.getbbox(letter, stroke_width=stroke_px))
     tight = Image.new("L", (right - left, bottom - top), 0)
     ImageDraw.Draw(tight).text((-left, -top), letter, fill=255, font=face, stroke_width=stroke_px)
