@@ -100,7 +100,7 @@ def command(sweep: Sweep, into: Path, mnist: Path, photos: Path, jobs: int) -> s
 
 
 def finished_runs(folder: Path) -> list[dict[str, Any]]:
-    """What each finished run's files say: strategy, seed, and figures by way of selection."""
+    """What each finished run's files say, by seed: strategy, seed, and figures by way of selection."""
     runs = []
     for file in sorted(folder.glob("*/result.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def finished_runs(folder: Path) -> list[dict[str, Any]]:
                 **{name: 100 * target[name]["accuracy"] for name in ("last", SELECTED, "oracle")},
             }
         )
-    return runs
+    return sorted(runs, key=lambda run: run["seed"])
 
 
 def rows_of(into: Path) -> list[dict[str, Any]]:
@@ -129,7 +129,7 @@ def rows_of(into: Path) -> list[dict[str, Any]]:
             "pair": pair,
             "strategy": strategy,
             "remark": remark,
-            "seeds": sorted(run["seed"] for run in runs),
+            "seeds": [run["seed"] for run in runs],
             **{name: [round(run[name], 2) for run in runs] for name in ("last", SELECTED, "oracle")},
         }
         for (pair, strategy, remark), runs in found.items()

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
+from torch.torch_version import TorchVersion
 from torch.utils.flop_counter import FlopCounterMode
 
 from tests.backbone.networks import Chain, chain, cut_at, images_for, random_backbone
@@ -15,6 +16,9 @@ from transferlab.backbone.boundary import Boundary, NoBoundary, differs, find_bo
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.stages import Stage
+
+# torch 2.14, the last for Python 3.10, counts 1.3 % more for a ViT that is cut at its first stage
+MISCOUNT = 0.0 if TorchVersion(torch.__version__) >= "2.15" else 0.02
 
 # small networks of the main kinds, with everything that draws random numbers in training
 NETWORKS = {
@@ -130,8 +134,7 @@ def assert_cut_everywhere(backbone: Backbone, modules: list[str]) -> None:
     for boundary in found:
         assert differs(backbone, boundary, images) is None
         assert flops_from(backbone, boundary, count=3) == 3 * (boundary.total_flops - boundary.prefix_flops)
-        # torch 2.14, the last for Python 3.10, counts 1.3 % more for a ViT that is cut at its first stage
-        assert boundary.total_flops == pytest.approx(found[-1].prefix_flops, rel=0.02)
+        assert boundary.total_flops == pytest.approx(found[-1].prefix_flops, rel=MISCOUNT, abs=0)
         spared.append(boundary.prefix_flops)
     assert spared == sorted(set(spared))  # more from boundary to boundary
 
