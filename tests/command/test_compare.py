@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.sweep.comparison.folders import make_run
+from tests.evaluation.comparison.run_folders import make_run
 from transferlab.cli import main
 from transferlab.command import compare
 from transferlab.run.errors import UserError

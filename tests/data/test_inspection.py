@@ -14,16 +14,16 @@ from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.catalog.table import Table
 from transferlab.data.inspection import inspect_data
-from transferlab.data.inspection_page import as_html
 from transferlab.data.inspection_similarity import (
     look_alike_by_nature,
     perceptual_hash,
     similar_pairs,
     thumbnail,
 )
-from transferlab.data.inspection_text import as_text
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.module import DataModule
+from transferlab.report.inspection_page import as_html
+from transferlab.report.inspection_text import as_text
 
 
 def module(source, target=None, **options):

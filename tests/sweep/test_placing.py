@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.sweep import placing
-from transferlab.sweep.comparison.gathering import gather
+from transferlab.sweep.gather import gather
 from transferlab.sweep.inputs import short_hash
 from transferlab.sweep.job import Job
 from transferlab.sweep.placing import Places

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from safetensors.torch import load_file
 
 from transferlab.evaluation.gap.domain_gap import DomainGap, domain_gap
-from transferlab.evaluation.gap_plot import Panel, draw_gap
 from transferlab.feature.kept import Source
+from transferlab.report.gap_plot import Panel, draw_gap
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.training.build import Experiment, build

@@ -33,13 +33,13 @@ def run(arguments: Sequence[str]) -> int:
     out, given = out_and_rest(arguments, verb="compare")
     folders = [Path(text) for text in given]
 
-    from transferlab.sweep.comparison.gathering import gather, is_run
+    from transferlab.sweep.gather import gather, is_run
 
     runs = gather(folders)
     of_sweep = len(folders) == 1 and not is_run(folders[0])
     out = out or (folders[0] if of_sweep else dated("comparisons"))
 
-    from transferlab.sweep.comparison.compare import compare_runs
+    from transferlab.report.comparison import compare_runs
     from transferlab.sweep.record import left_behind_lines
 
     file = compare_runs(runs, out)

@@ -142,8 +142,8 @@ def _sweep(given: _Arguments) -> int:
 
 def conclude(folder: Path, runs: Sequence[Run]) -> int:
     """Compare what is in a sweep's folder; the exit code is 0 if these runs of it have finished."""
-    from transferlab.sweep.comparison.compare import compare_runs
-    from transferlab.sweep.comparison.gathering import gather
+    from transferlab.report.comparison import compare_runs
+    from transferlab.sweep.gather import gather
     from transferlab.sweep.record import left_behind_lines
 
     compare_runs(gather([folder]), into=folder)

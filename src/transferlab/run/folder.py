@@ -54,7 +54,15 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """What result.json says; empty before the run has begun to write it."""
-        file = self.path / "result.json"
+        return self._json("result.json")
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What environment.json says; empty before the run has begun."""
+        return self._json("environment.json")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        file = self.path / name
         if not file.is_file():
             return {}
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,13 +75,7 @@ def recorded_job(run: Run, allow: Sequence[str] = ()) -> Job:
         UserError: it has no config, or one that does not fit this version.
     """
     config = recorded_config(run, allow)
-    return Job(config, run, environment_of(run).get("choices", {}), warnings_about(config))
-
-
-def environment_of(run: Run) -> dict[str, Any]:
-    """What environment.json says; empty before the run has begun."""
-    file = run.path / "environment.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return Job(config, run, run.environment.get("choices", {}), warnings_about(config))
 
 
 @contextlib.contextmanager

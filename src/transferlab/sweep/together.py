@@ -13,7 +13,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 from transferlab.run.folder import Run
-from transferlab.sweep.job import Job, environment_of
+from transferlab.sweep.job import Job
 
 FILE = "group.json"
 HELD = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
@@ -72,6 +72,6 @@ def start_anew(run: Run, *, stays: Set[str]) -> None:
 def _describe(job: Job) -> None:
     """Write what a restart of the group needs of a member, before any of them has begun."""
     job.run.write_config(job.config)
-    if not environment_of(job.run):  # else it knows already, and with how many threads the group began
+    if not job.run.environment:  # else it knows already, and with how many threads the group began
         folder = {"folder": str(Path.cwd()), "choices": dict(job.choices)}
         job.run.write_json("environment.json", folder)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from transferlab.run.folder import Run, RunFolderError
-from transferlab.sweep.job import Job, environment_of, failure_recorded
+from transferlab.sweep.job import Job, failure_recorded
 from transferlab.sweep.together import FILE, HELD, run_group, start_anew
 from transferlab.training.api import run_in
 
@@ -40,7 +40,7 @@ def work(jobs: Sequence[Job]) -> bool:
 
 def keep_threads(run: Run) -> None:
     """Compute with as many threads as when this run began: with others, sums end in other bits."""
-    threads = environment_of(run).get("threads")
+    threads = run.environment.get("threads")
     if threads is not None:
         import torch
 

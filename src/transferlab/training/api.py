@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -107,9 +106,7 @@ def _require_config(run: Run) -> None:
 @contextlib.contextmanager
 def in_its_folder(run: Run) -> Iterator[None]:
     """Work in the folder that a run was started from, as far as it exists: its config's paths start there."""
-    file = run.path / "environment.json"
-    recorded = json.loads(file.read_text(encoding="utf-8")).get("folder") if file.is_file() else None
-    with in_folder(recorded):
+    with in_folder(run.environment.get("folder")):
         yield
 
 

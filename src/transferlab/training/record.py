@@ -14,11 +14,11 @@ from safetensors.torch import save
 
 import transferlab
 from transferlab.backbone.classifier import Classifier
-from transferlab.data.contact_sheet import contact_sheet
 from transferlab.data.errors import some
 from transferlab.data.module import DataModule
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
+from transferlab.report.contact_sheet import contact_sheet
 from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from transferlab.evaluation.comparison.recorded import Recorded
 from transferlab.evaluation.metrics import METRICS, classification_metrics
 from transferlab.evaluation.predictions import Predictions
-from transferlab.sweep.comparison.gathering import Recorded
 
 NAMES = {
     "accuracy": "accuracy",

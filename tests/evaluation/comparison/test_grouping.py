@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.sweep.comparison.folders import make_run
-from transferlab.sweep.comparison.gathering import gather
-from transferlab.sweep.comparison.grouping import Group, groups_of, seeds_as_text
+from tests.evaluation.comparison.run_folders import make_run
+from transferlab.evaluation.comparison.grouping import Group, groups_of, seeds_as_text
+from transferlab.sweep.gather import gather
 
 
 def grouped() -> list[Group]:

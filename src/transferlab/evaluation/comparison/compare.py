@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from transferlab.evaluation.comparison.choosing import chosen_on_validation, methods, tasks
+from transferlab.evaluation.comparison.grouping import Group, Repetition, groups_of
+from transferlab.evaluation.comparison.hits import confusion_of, hits_of
 from transferlab.evaluation.comparison.intervals import (
     Interval,
     interval_over_seeds,
     intervals_over_samples,
 )
-from transferlab.sweep.comparison.choosing import chosen_on_validation, methods, tasks
-from transferlab.sweep.comparison.figures import FIGURES, NAMES, figures_of_folds, leading_metric
-from transferlab.sweep.comparison.gathering import Recorded
-from transferlab.sweep.comparison.grouping import Group, Repetition, groups_of
-from transferlab.sweep.comparison.pairs import Method, Pair, compare_pairs
-from transferlab.sweep.comparison.samples import confusion_of, hits_of
+from transferlab.evaluation.comparison.pairs import Method, Pair, compare_pairs
+from transferlab.evaluation.comparison.recorded import Recorded
+from transferlab.evaluation.comparison.run_metrics import FIGURES, NAMES, figures_of_folds, leading_metric
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.sweep.comparison.folders import make_run, predicted, right
+from tests.evaluation.comparison.run_folders import make_run, predicted, right
+from transferlab.evaluation.comparison.run_metrics import (
+    FIGURES,
+    figures_of,
+    figures_of_folds,
+    leading_metric,
+)
 from transferlab.evaluation.metrics import classification_metrics
-from transferlab.sweep.comparison.figures import FIGURES, figures_of, figures_of_folds, leading_metric
-from transferlab.sweep.comparison.gathering import gather
+from transferlab.sweep.gather import gather
 
 
 def test_finite_figures_by_their_names():

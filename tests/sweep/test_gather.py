@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.sweep.comparison.folders import make_run
+from tests.evaluation.comparison.run_folders import make_run
+from transferlab.evaluation.comparison.recorded import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.sweep.comparison.gathering import Recorded, gather
+from transferlab.sweep.gather import gather
 
 
 def names(*folders: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transferlab.sweep.comparison.settings import flat_config, options, short_names, what_differs
+from transferlab.evaluation.comparison.differences import flat_config, options, short_names, what_differs
 
 
 def test_flat_config_leaves_out_what_decides_nothing():

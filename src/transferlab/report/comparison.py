@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from transferlab.sweep.comparison.gathering import Recorded
-from transferlab.sweep.comparison.printing import show
-from transferlab.sweep.comparison.report import compare
-from transferlab.sweep.comparison.writing import write
+from transferlab.evaluation.comparison.compare import compare
+from transferlab.evaluation.comparison.recorded import Recorded
+from transferlab.report.comparison_files import write
+from transferlab.report.comparison_tables import show
 
 
 def compare_runs(runs: Sequence[Recorded], into: Path) -> Path:

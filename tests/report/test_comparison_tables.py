@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.sweep.comparison.folders import make_run, right
-from transferlab.sweep.comparison.gathering import gather
-from transferlab.sweep.comparison.printing import notes, show
-from transferlab.sweep.comparison.report import compare
+from tests.evaluation.comparison.run_folders import make_run, right
+from transferlab.evaluation.comparison.compare import compare
+from transferlab.report.comparison_tables import notes, show
+from transferlab.sweep.gather import gather
 
 
 def shown(width: int = 80) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from transferlab.evaluation.comparison.compare import Comparison, Row, Summary
+from transferlab.evaluation.comparison.grouping import seeds_as_text
 from transferlab.evaluation.comparison.intervals import FEWEST_SEEDS
+from transferlab.evaluation.comparison.pairs import MOST_ALL_PAIRS, Pair, Question
+from transferlab.evaluation.comparison.run_metrics import NAMES, SELECTIONS
 from transferlab.evaluation.comparison.signed_rank import seeds_needed
-from transferlab.sweep.comparison.figures import NAMES, SELECTIONS
-from transferlab.sweep.comparison.grouping import seeds_as_text
-from transferlab.sweep.comparison.pairs import MOST_ALL_PAIRS, Pair, Question
-from transferlab.sweep.comparison.report import Comparison, Row, Summary
-from transferlab.sweep.comparison.writing import TESTS
+from transferlab.report.comparison_files import TESTS
 
 _MOST_PAIRS = 20
 _MANY_SEEDS = 10

@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
+from transferlab.evaluation.comparison.compare import Comparison, Row
+from transferlab.evaluation.comparison.differences import as_text
+from transferlab.evaluation.comparison.grouping import seeds_as_text
 from transferlab.evaluation.comparison.intervals import Interval
+from transferlab.evaluation.comparison.pairs import Pair
+from transferlab.evaluation.comparison.run_metrics import FIGURES
 from transferlab.run.folder import write_atomically
-from transferlab.sweep.comparison.figures import FIGURES
-from transferlab.sweep.comparison.grouping import seeds_as_text
-from transferlab.sweep.comparison.pairs import Pair
-from transferlab.sweep.comparison.report import Comparison, Row
-from transferlab.sweep.comparison.settings import as_text
 
 TABLE, TESTS = "comparison.csv", "comparison_tests.csv"
 

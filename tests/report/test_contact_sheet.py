@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from tests.data.conftest import data_module  # noqa: F401 (a fixture)
 from transferlab.data.augmentation.pipeline import Augmentation
-from transferlab.data.contact_sheet import GAP_PX, contact_sheet, spread_over_classes
+from transferlab.report.contact_sheet import GAP_PX, contact_sheet, spread_over_classes
 
 
-def test_first_column_is_plain_and_the_others_differ(data_module):
+def test_first_column_is_plain_and_the_others_differ(data_module):  # noqa: F811
     data = data_module(image_size_px=16, augmentation=Augmentation(min_crop_area=0.4, brightness=0.8))
     before = torch.get_rng_state()
     images = data.images("train"), data.images("train", augmented=True)

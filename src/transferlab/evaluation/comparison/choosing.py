@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transferlab.sweep.comparison.grouping import Group
+from transferlab.evaluation.comparison.grouping import Group
 
 # What is learned, as opposed to how: not to be chosen by results
 _TASK = (

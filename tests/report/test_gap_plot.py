@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from transferlab.evaluation.gap.domain_gap import domain_gap
-from transferlab.evaluation.gap_plot import (
+from transferlab.report.gap_plot import (
     CLASS_COLOURS,
     SOURCE_COLOUR,
     TARGET_COLOUR,

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.sweep.comparison.folders import make_run, right
-from transferlab.sweep.comparison.gathering import gather
-from transferlab.sweep.comparison.report import compare
-from transferlab.sweep.comparison.writing import write
+from tests.evaluation.comparison.run_folders import make_run, right
+from transferlab.evaluation.comparison.compare import compare
+from transferlab.report.comparison_files import write
+from transferlab.sweep.gather import gather
 
 
 def written(folder: str = "sweep") -> tuple[bytes, bytes]:

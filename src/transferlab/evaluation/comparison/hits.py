@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from transferlab.sweep.comparison.gathering import Recorded
-from transferlab.sweep.comparison.grouping import Repetition
+from transferlab.evaluation.comparison.grouping import Repetition
+from transferlab.evaluation.comparison.recorded import Recorded
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from transferlab.evaluation.comparison.hits import Hits
 from transferlab.evaluation.comparison.holm import holm
 from transferlab.evaluation.comparison.paired_bootstrap import paired_bootstrap
-from transferlab.sweep.comparison.pairs import Method, compare_pairs
-from transferlab.sweep.comparison.samples import Hits
+from transferlab.evaluation.comparison.pairs import Method, compare_pairs
 
 NUM_SAMPLES = 200
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.sweep.comparison.folders import make_run, right
+from tests.evaluation.comparison.run_folders import make_run, right
+from transferlab.evaluation.comparison.compare import Comparison, compare
+from transferlab.evaluation.comparison.hits import confusion_of
 from transferlab.evaluation.comparison.intervals import interval_over_seeds, intervals_over_samples
 from transferlab.run.folder import Run
-from transferlab.sweep.comparison.gathering import gather
-from transferlab.sweep.comparison.report import Comparison, compare
-from transferlab.sweep.comparison.samples import confusion_of
+from transferlab.sweep.gather import gather
 
 
 def compared() -> Comparison:

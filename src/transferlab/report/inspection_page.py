@@ -11,7 +11,7 @@ import numpy as np
 
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.inspection import DomainReport, Inspection
-from transferlab.data.inspection_text import as_text
+from transferlab.report.inspection_text import as_text
 from transferlab.run.randomness import derived_seed
 
 PICTURE_PX = 112

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from transferlab.sweep.comparison.choosing import chosen_on_validation, methods, tasks
-from transferlab.sweep.comparison.grouping import Group
+from transferlab.evaluation.comparison.choosing import chosen_on_validation, methods, tasks
+from transferlab.evaluation.comparison.grouping import Group
 
 
 def with_settings(*settings: dict[str, Any]) -> list[Group]:

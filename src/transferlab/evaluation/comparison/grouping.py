@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transferlab.sweep.comparison.gathering import Recorded
-from transferlab.sweep.comparison.settings import (
+from transferlab.evaluation.comparison.differences import (
     FOLD,
     SEEDS,
     as_text,
@@ -16,6 +15,7 @@ from transferlab.sweep.comparison.settings import (
     short_names,
     what_differs,
 )
+from transferlab.evaluation.comparison.recorded import Recorded
 
 Seed = tuple[int, ...]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tests.sweep.comparison.folders import make_run, right
+from tests.evaluation.comparison.run_folders import make_run, right
+from transferlab.evaluation.comparison.grouping import Repetition, groups_of
+from transferlab.evaluation.comparison.hits import confusion_of, hits_of
 from transferlab.evaluation.metrics import confusion_matrix
 from transferlab.evaluation.predictions import Predictions
-from transferlab.sweep.comparison.gathering import gather
-from transferlab.sweep.comparison.grouping import Repetition, groups_of
-from transferlab.sweep.comparison.samples import confusion_of, hits_of
+from transferlab.sweep.gather import gather
 
 
 def repetitions() -> tuple[Repetition, ...]:

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from transferlab.evaluation.comparison.recorded import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.sweep.job import environment_of
 from transferlab.sweep.record import SweepRecord
 
 # the one written in C where there is one: ten times as fast
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What a run's folder says.
-
-    Attributes:
-        path: of the folder.
-        config: resolved; empty where the run has not begun.
-        choices: the options of the config groups.
-        result: what result.json says; empty where nothing is said yet.
-    """
-
-    path: Path
-    config: Mapping[str, Any] = field(default_factory=dict)
-    choices: Mapping[str, str | None] = field(default_factory=dict)
-    result: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def status(self) -> str:
-        """`finished`, or `running`, `failed`, `interrupted`; `missing` where nothing is said yet."""
-        return str(self.result.get("status", "missing"))
-
-    @property
-    def reason(self) -> str:
-        """Why it failed, in a line; empty where there is nothing to say."""
-        return str(self.result.get("error", "")).partition("\n")[0]
 
 
 def gather(folders: Sequence[Path]) -> list[Recorded]:
@@ -86,4 +58,4 @@ def _read(run: Run) -> Recorded:
             config = yaml.load(run.config_file.read_text(encoding="utf-8"), _Loader)
         except yaml.YAMLError as error:
             raise UserError(f"{run.config_file} is not readable YAML ({error}).") from error
-    return Recorded(run.path, config or {}, environment_of(run).get("choices", {}), run.result)
+    return Recorded(run.path, config or {}, run.environment.get("choices", {}), run.result)
