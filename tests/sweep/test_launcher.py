@@ -22,11 +22,11 @@ from transferlab.config import launcher as launcher_check
 from transferlab.config import places
 from transferlab.config.compose import started
 from transferlab.config.launcher import problems_of_launcher
-from transferlab.sweep import launch as launching
-from transferlab.sweep import slurm_launch
-from transferlab.sweep.loader import SweepLoader
-from transferlab.sweep.slurm_settings import SlurmSettings
-from transferlab.sweep.task import Task
+from transferlab.sweep.hydra.sweep_loader import SweepLoader
+from transferlab.sweep.hydra.sweep_task import Task
+from transferlab.sweep.local import local_launcher as launching
+from transferlab.sweep.slurm import slurm_launcher as slurm_launch
+from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
 SHIPPED = places.shipped() / "hydra" / "launcher"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.sweep.test_inputs import photos
+from tests.sweep.test_job_inputs import photos
 from transferlab.config.compose import compose_checked
 from transferlab.run.folder import Run
 from transferlab.sweep.reproduce import changes_since

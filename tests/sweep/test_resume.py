@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from tests.sweep.killing import killed_and_resumed
-from tests.sweep.test_launch import in_second_epoch, kill_myself
+from tests.sweep.local.test_local_launcher import in_second_epoch, kill_myself
 from tests.training.processes import command
 from transferlab.config.compose import started
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.sweep.record import left_behind_lines
 from transferlab.sweep.resume import resume, resume_sweep
+from transferlab.sweep.sweep_record import left_behind_lines
 
 FAST = [
     *("train", "-m", "data.shots_per_class=2", "data.batch_size=10", "trainer.enable_progress_bar=false"),

@@ -10,22 +10,22 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from transferlab.sweep.slurm_settings import SlurmSettings
+from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
 
 @dataclass(kw_only=True)
 class SlurmLauncher(SlurmSettings, Launcher):
-    """Takes what Slurm is asked for, and hands the jobs to `transferlab.sweep.slurm_launch`."""
+    """Takes what Slurm is asked for, and hands the jobs to `transferlab.sweep.slurm.slurm_launcher`."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this once, before the first jobs."""
-        from transferlab.sweep.composing import HydraSweep
+        from transferlab.sweep.hydra.hydra_sweep import HydraSweep
 
         self.sweep = HydraSweep(hydra_context, task_function, config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs, and tell how each ended."""
-        from transferlab.sweep.slurm_launch import launch
+        from transferlab.sweep.slurm.slurm_launcher import launch
 
         settings = SlurmSettings(**{each.name: getattr(self, each.name) for each in fields(SlurmSettings)})
         return self.sweep.run(

@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     out = out or (folders[0] if of_sweep else dated("comparisons"))
 
     from transferlab.report.comparison import compare_runs
-    from transferlab.sweep.record import left_behind_lines
+    from transferlab.sweep.sweep_record import left_behind_lines
 
     file = compare_runs(runs, out)
     for folder in folders:

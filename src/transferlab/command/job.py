@@ -6,8 +6,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from transferlab.sweep.children import run_as_child
 from transferlab.sweep.job import Job
+from transferlab.sweep.local.children import run_as_child
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -15,7 +15,7 @@ def run(arguments: Sequence[str]) -> int:
     jobs = [Job.from_json(content) for content in json.load(sys.stdin)["jobs"]]
 
     def action() -> bool:
-        from transferlab.sweep.work import work
+        from transferlab.sweep.run_jobs import work
 
         return work(jobs)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from transferlab.run.folder import Run
+from transferlab.sweep.group import members_of, recorded_members, run_group
 from transferlab.sweep.job import Job, recorded_job
-from transferlab.sweep.together import members_of, recorded_members, run_group
-from transferlab.sweep.work import keep_threads
+from transferlab.sweep.run_jobs import keep_threads
 from transferlab.training import api
 from transferlab.training.build import make_data
 from transferlab.training.inputs import current_inputs, recorded_inputs

@@ -14,12 +14,12 @@ from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.sweep.inputs import inputs_of
+from transferlab.sweep.group import members_of, run_group
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
-from transferlab.sweep.placing import Places
-from transferlab.sweep.record import JOBS, SweepRecord
-from transferlab.sweep.together import members_of, run_group
-from transferlab.sweep.work import keep_threads
+from transferlab.sweep.job_inputs import inputs_of
+from transferlab.sweep.plan import Places
+from transferlab.sweep.run_jobs import keep_threads
+from transferlab.sweep.sweep_record import JOBS, SweepRecord
 from transferlab.training import api
 
 _LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
@@ -122,12 +122,12 @@ def _tell_of_the_rest(record: SweepRecord, *, num_unfit: int) -> None:
 
 def _launch(launcher: Mapping[str, Any], jobs: Sequence[Job], folder: Path) -> None:
     if launcher["_target_"] == _SLURM:
-        from transferlab.sweep import slurm_launch
-        from transferlab.sweep.slurm_settings import SlurmSettings
+        from transferlab.sweep.slurm import slurm_launcher as slurm_launch
+        from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
         asked = {name: value for name, value in launcher.items() if not name.startswith("_")}
         slurm_launch.launch(jobs, SlurmSettings(**asked), folder)
     else:
-        from transferlab.sweep.launch import launch
+        from transferlab.sweep.local.local_launcher import launch
 
         launch(jobs, jobs_at_once=launcher["jobs_at_once"])

@@ -1,0 +1,142 @@
+"""Run the jobs of a sweep in processes of their own, several at once; one that dies leaves the others."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from transferlab.sweep.job import Job, record_end
+from transferlab.sweep.local import children
+from transferlab.sweep.local.children import Child
+from transferlab.sweep.local.schedule import Shares, runs_by_itself, shared_out, uses_gpu
+from transferlab.sweep.local.sweep_progress import Progress
+from transferlab.sweep.pending import units_of
+
+GRACE_S = 30.0  # for a child to end after Ctrl-C, before it is killed
+_LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True)
+class _Running:
+    jobs: Sequence[Job]
+    child: Child
+    place: int  # which share it has
+
+
+def launch(jobs: Sequence[Job], *, jobs_at_once: int | Literal["auto"] = "auto") -> None:
+    """Run what has not finished; each run's folder says how it ended.
+
+    Args:
+        jobs: of a sweep.
+        jobs_at_once: how many processes beside each other; a job on several devices has the machine alone.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C or a request to end; no child is left.
+    """
+    units = units_of(jobs)
+    asked = len({job.run.path for job in jobs} | {job.run.path for unit in units for job in unit})
+    done = asked - sum(len(unit) for unit in units)
+    if done:
+        sys.stdout.write(f"{done} of {asked} finished before, not run again\n")
+    if not units:
+        return
+    shares = shared_out([unit[0].config for unit in units], jobs_at_once)
+    if shares.at_once > 1:
+        threads = "1 thread" if shares.threads == 1 else f"{shares.threads} threads"
+        sys.stdout.write(
+            f"{shares.at_once} at once, {threads} each; what they say is in log.txt of each run folder\n"
+        )
+    progress = Progress(asked, done, live=shares.at_once > 1)
+    whole = _Launch(units, shares, progress)
+    with children.requests_to_end() as requests:
+        whole.run(requests)
+
+
+class _Launch:
+    """Children that come and go until every unit has had its turn."""
+
+    def __init__(self, units: list[list[Job]], shares: Shares, progress: Progress) -> None:
+        self.waiting, self.shares, self.progress = units, shares, progress
+        self.running: list[_Running] = []
+        self.may_fork = children.may_fork() and any(self._on_cpu(unit) for unit in units)
+        if self.may_fork and len(units) > 1:
+            children.warm_up([unit[0].config for unit in units if self._on_cpu(unit)])
+
+    def run(self, requests: Sequence[int]) -> None:
+        """Go on until all have ended, or there is a request to end."""
+        try:
+            while self.waiting or self.running:
+                if requests:
+                    raise KeyboardInterrupt
+                while self.waiting and self._fits(self.waiting[0]):
+                    self._begin(self.waiting.pop(0))
+                time.sleep(_LOOK_EVERY_S)
+                for one in list(self.running):
+                    if (code := one.child.exit_code()) is not None:
+                        self._end(one, code)
+        finally:
+            self._stop(requests)
+
+    def _fits(self, unit: Sequence[Job]) -> bool:
+        if any(runs_by_itself(jobs[0].config) for jobs in (unit, *(one.jobs for one in self.running))):
+            return not self.running
+        return len(self.running) < self.shares.at_once
+
+    def _begin(self, unit: Sequence[Job]) -> None:
+        for job in unit:
+            job.run.path.mkdir(parents=True, exist_ok=True)
+        alone = runs_by_itself(unit[0].config)
+        place = min(set(range(self.shares.at_once)) - {one.place for one in self.running})
+        child = children.start(
+            unit,
+            warm=self.may_fork and self._on_cpu(unit),
+            log=unit[0].run.path / "log.txt" if self.shares.at_once > 1 else None,
+            variables={} if alone else self.shares.variables(place),
+            threads=None if alone else self.shares.threads,
+        )
+        self.running.append(_Running(unit, child, place))
+        self.progress.begin(unit)
+
+    def _end(self, one: _Running, code: int, *, stopped: bool = False) -> None:
+        """See to it that the folders of a child that is gone say how it ended."""
+        one.child.sweep_up()
+        self.running.remove(one)
+        cut_short = [job.run for job in one.jobs if job.run.status in ("missing", "running")]
+        begun = [run for run in cut_short if run.status == "running"]
+        if code == children.INTERRUPTED or stopped:
+            record_end(begun, "interrupted")
+        elif code != children.NOTHING_DONE:
+            again = [job.run for job in one.jobs if code != 0 and job.run.status == "interrupted"]
+            record_end([*cut_short, *again], "failed", _reason(code))
+        self.progress.end(one.jobs)
+
+    def _stop(self, requests: Sequence[int]) -> None:
+        """End what still runs: as Ctrl-C would, and by force if that takes too long or is asked for again."""
+        self.progress.clear()
+        for one in self.running:
+            one.child.interrupt()
+        deadline = time.monotonic() + GRACE_S
+        while any(one.child.exit_code() is None for one in self.running):
+            if time.monotonic() > deadline or len(requests) > 1:
+                break
+            time.sleep(_LOOK_EVERY_S)
+        for one in self.running:
+            one.child.kill()
+        for one in list(self.running):
+            while (code := one.child.exit_code()) is None:
+                time.sleep(_LOOK_EVERY_S)
+            self._end(one, code, stopped=True)
+
+    def _on_cpu(self, unit: Sequence[Job]) -> bool:
+        return not runs_by_itself(unit[0].config) and not uses_gpu(unit[0].config)
+
+
+def _reason(code: int) -> str:
+    if code < 0:
+        names = {number.value: number.name for number in signal.Signals}  # real-time signals have none
+        return f"killed by {names.get(-code, f'signal {-code}')}"
+    return f"its process ended with exit code {code} before the run had"
