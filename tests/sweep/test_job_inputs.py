@@ -13,13 +13,13 @@ from PIL import Image
 from transferlab.config.compose import compose_checked
 from transferlab.data.catalog.folder import Folder
 from transferlab.run.errors import UserError
-from transferlab.sweep import job_inputs as inputs
+from transferlab.sweep import job_inputs
 from transferlab.sweep.job_inputs import inputs_of, short_hash
 
 
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch):
-    monkeypatch.setattr(inputs, "_known", {})
+    monkeypatch.setattr(job_inputs, "_known", {})
 
 
 def photos(root: str = "photos") -> list[str]:
@@ -33,7 +33,7 @@ def photos(root: str = "photos") -> list[str]:
 
 def again(overrides: list[str]) -> dict[str, str]:
     """What a process that begins now would find."""
-    inputs._known.clear()
+    job_inputs._known.clear()
     return inputs_of(compose_checked(overrides).config)
 
 

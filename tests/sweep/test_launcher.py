@@ -165,7 +165,7 @@ def test_jobs_have_their_own_folders_and_numbers(launched):
     folders = [job.run.path for job in found.jobs]
     assert [folder.parent for folder in folders] == [Path("sweep").resolve()] * 2
     assert [folder.name.partition("_")[0] for folder in folders] == ["seed=0", "seed=2"]
-    assert found.launcher.sweep.task.runs == [job.run for job in found.jobs]
+    assert found.launcher.sweep.task.plan.runs == [job.run for job in found.jobs]
     assert "hydra" not in found.jobs[0].config
     assert found.jobs[0].config.name == "fine_tune"
     assert found.jobs[0].choices["strategy"] == "fine_tune"
@@ -187,5 +187,5 @@ def test_other_sweepers_are_told_of_a_failure(launched):
 def test_a_job_with_a_wrong_config_is_recorded_and_not_launched(launched):
     found = launched("++seed=0", "++data.batch_size=0")
     assert len(found.jobs) == 1
-    assert [run.status for run in found.launcher.sweep.task.runs] == ["finished", "failed"]
-    assert "data.batch_size=0: must be above 0." in found.launcher.sweep.task.runs[1].result["error"]
+    assert [run.status for run in found.launcher.sweep.task.plan.runs] == ["finished", "failed"]
+    assert "data.batch_size=0: must be above 0." in found.launcher.sweep.task.plan.runs[1].result["error"]

@@ -9,11 +9,11 @@ from omegaconf import OmegaConf
 
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.sweep import plan as placing
+from transferlab.sweep import plan
 from transferlab.sweep.gather import gather
 from transferlab.sweep.job import Job
 from transferlab.sweep.job_inputs import short_hash
-from transferlab.sweep.plan import Places
+from transferlab.sweep.plan import Plan
 from transferlab.sweep.sweep_record import SweepRecord, left_behind_lines
 
 ONE, TWO = (
@@ -37,7 +37,7 @@ def reads(monkeypatch):
                 raise UserError("data.root=photos does not exist")
             return inputs
 
-        monkeypatch.setattr(placing, "inputs_of", inputs_of)
+        monkeypatch.setattr(plan, "inputs_of", inputs_of)
 
     return now
 
@@ -50,7 +50,7 @@ def job(sweep: Path, seed: int = 0) -> Job:
 
 def placed(sweep: Path, seed: int = 0) -> Run:
     """Where a process that begins now puts a job."""
-    found = Places(SweepRecord(sweep)).placed(job(sweep, seed), [f"++seed={seed}"])
+    found = Plan(folder=sweep)._placed(job(sweep, seed), [f"++seed={seed}"])
     return found.run if isinstance(found, Job) else found
 
 
@@ -91,9 +91,9 @@ def test_told_once_for_all_jobs(sweep, reads, capsys):
     for seed in range(3):
         placed(sweep, seed)
     reads(TWO)
-    places = Places(SweepRecord(sweep))
+    plan_ = Plan(folder=sweep)
     for seed in range(3):
-        places.placed(job(sweep, seed))
+        plan_._placed(job(sweep, seed), ())
     assert capsys.readouterr().out.count("note: ") == 1
 
 

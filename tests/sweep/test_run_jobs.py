@@ -12,9 +12,9 @@ from tests.training.processes import in_child
 from transferlab.data.loading import workers
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.sweep import run_jobs as working
+from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job, failure_recorded
-from transferlab.sweep.run_jobs import keep_threads, work
+from transferlab.sweep.run_jobs import keep_threads, run_jobs
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def asked(monkeypatch):
         found.append((resume, sorted(file.name for file in run.path.iterdir())))
         run.write_json("result.json", {"status": "finished"})
 
-    monkeypatch.setattr(working, "run_in", run_in)
+    monkeypatch.setattr(running, "run_in", run_in)
     return found
 
 
@@ -46,31 +46,31 @@ def leave(run: Run, *names: str) -> None:
 
 
 def test_a_new_job(job, asked):
-    assert work([job])
+    assert run_jobs([job])
     assert asked == [(False, [".lock"])]
 
 
 def test_traces_of_an_attempt_that_never_began(job, asked):
     leave(job.run, "result.json", "error.txt", "log.txt")
-    assert work([job])
+    assert run_jobs([job])
     assert asked == [(False, [".lock", "log.txt"])]
 
 
 def test_a_job_that_was_cut_short(job, asked):
     leave(job.run, "config.yaml", "result.json", "checkpoints/last.ckpt")
-    assert work([job])
+    assert run_jobs([job])
     assert asked == [(True, [".lock", "checkpoints", "config.yaml", "result.json"])]
 
 
 def test_a_job_whose_group_is_no_more(job, asked):
     leave(job.run, "config.yaml", "environment.json", "result.json", "group.json", "predictions/test.csv")
-    assert work([job])
+    assert run_jobs([job])
     assert asked == [(False, [".lock"])]
 
 
 def test_a_folder_with_something_else_in_it(job, asked, capsys):
     leave(job.run, "holiday.jpg")
-    assert not work([job])
+    assert not run_jobs([job])
     assert asked == []
     assert (job.run.path / "holiday.jpg").is_file()
     assert "is not empty" in capsys.readouterr().err
@@ -81,7 +81,7 @@ def test_a_folder_in_use_is_left_to_whoever_uses_it(job, asked, capfd):
     job.run.write_json("result.json", {"status": "running"})
 
     def meet() -> None:
-        assert not work([job])
+        assert not run_jobs([job])
 
     with job.run.locked():
         assert in_child(meet) == 0

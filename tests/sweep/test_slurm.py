@@ -60,9 +60,9 @@ def test_a_sweep_is_an_array_with_a_task_for_each_group():
     with sweep(*arguments) as running:
         code, shown = ended(running)
     assert code == 0, shown + logs()
-    units = submitted()
-    assert sorted(len(names) for names in units.values()) == [1, 1, 2]
-    array = {job_id.partition("_")[0] for job_id in units}
+    groups = submitted()
+    assert sorted(len(names) for names in groups.values()) == [1, 1, 2]
+    array = {job_id.partition("_")[0] for job_id in groups}
     assert len(array) == 1
     assert f"3 submitted to Slurm: {array.pop()}; what they say is in " in shown
     assert [run.status for run in runs()] == ["finished"] * 4
@@ -76,7 +76,7 @@ def test_a_sweep_is_an_array_with_a_task_for_each_group():
         code, shown = ended(running)
     assert code == 0
     assert "4 of 4 finished before, not run again" in shown
-    assert submitted() == units
+    assert submitted() == groups
 
 
 def requeue(job_id: str) -> None:

@@ -15,8 +15,8 @@ def run(arguments: Sequence[str]) -> int:
     jobs = [Job.from_json(content) for content in json.load(sys.stdin)["jobs"]]
 
     def action() -> bool:
-        from transferlab.sweep.run_jobs import work
+        from transferlab.sweep.run_jobs import run_jobs
 
-        return work(jobs)
+        return run_jobs(jobs)
 
     return run_as_child(action)

@@ -136,7 +136,7 @@ def _sweep(given: _Arguments) -> int:
         sys.stderr.write(f"To go on: transferlab resume {shlex.quote(str(sweep.folder))}\n")
         raise
     # a launcher of others may have run the jobs elsewhere: then the folder tells
-    runs = task.runs or [Run(result.parent) for result in sweep.folder.glob("*/result.json")]
+    runs = task.plan.runs or [Run(result.parent) for result in sweep.folder.glob("*/result.json")]
     return conclude(sweep.folder, runs) if runs else 0
 
 

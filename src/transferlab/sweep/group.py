@@ -16,7 +16,7 @@ from transferlab.run.folder import Run
 from transferlab.sweep.job import Job
 
 FILE = "group.json"
-HELD = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
+IN_USE = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
 
 
 def members_of(run: Run) -> list[Run]:
@@ -48,7 +48,7 @@ def run_group(jobs: Sequence[Job]) -> None:
         for job in jobs:
             locks.enter_context(job.run.locked())
         for job in jobs:
-            start_anew(job.run, stays=HELD | {FILE, "config.yaml", "environment.json"})
+            start_anew(job.run, stays=IN_USE | {FILE, "config.yaml", "environment.json"})
         # whatever happens from here on, each member tells the others, and what it was
         for job in jobs:
             job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})

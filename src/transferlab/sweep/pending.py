@@ -10,14 +10,14 @@ from transferlab.sweep.groups import groups_of
 from transferlab.sweep.job import Job, recorded_job
 
 
-def units_of(jobs: Sequence[Job]) -> list[list[Job]]:
+def pending_groups(jobs: Sequence[Job]) -> list[list[Job]]:
     """What is still to be run, as the jobs of one process each: here a child, on a cluster an array task.
 
     Jobs that have finished are left out, unless they belong to a group of which others have not: then the
     group is run again as it was recorded, also those of its members that this sweep does not ask for.
     """
     asked = {job.run.path: job for job in jobs}
-    units: list[list[Job]] = []
+    groups: list[list[Job]] = []
     new: list[Job] = []
     placed: set[Path] = set()
     for path, job in asked.items():
@@ -29,14 +29,14 @@ def units_of(jobs: Sequence[Job]) -> list[list[Job]]:
         if group:
             placed |= {member.run.path for member in group}
             if any(member.run.status != "finished" for member in group):
-                units.append(group)
+                groups.append(group)
         elif job.run.config_file.is_file() and not (job.run.path / FILE).is_file():
-            units.append([job])  # it was cut short by itself, and goes on by itself
+            groups.append([job])  # it was cut short by itself, and goes on by itself
         else:
             new.append(job)
-    units += [[new[position] for position in group] for group in groups_of([job.config for job in new])]
+    groups += [[new[position] for position in group] for group in groups_of([job.config for job in new])]
     order = {path: position for position, path in enumerate(asked)}
-    return sorted(units, key=lambda unit: min(order.get(job.run.path, len(order)) for job in unit))
+    return sorted(groups, key=lambda group: min(order.get(job.run.path, len(order)) for job in group))
 
 
 def _recorded_group(job: Job, asked: Mapping[Path, Job]) -> list[Job]:

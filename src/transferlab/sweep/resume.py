@@ -7,19 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from transferlab.config.check import ConfigError
 from transferlab.config.launcher import problems_of_launcher
-from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.sweep.group import members_of, run_group
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.sweep.job_inputs import inputs_of
-from transferlab.sweep.plan import Places
+from transferlab.sweep.plan import Plan
 from transferlab.sweep.run_jobs import keep_threads
-from transferlab.sweep.sweep_record import JOBS, SweepRecord
+from transferlab.sweep.sweep_record import SweepRecord
 from transferlab.training import api
 
 _LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
@@ -70,29 +69,14 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = ()) -> list[Run]:
     folder = folder.resolve()
     record = SweepRecord(folder)
     _require_launcher(record)
-    places, placed = Places(record), list[Job | Run]()
+    plan, planned = Plan(folder=folder), list[Job | Run]()
     with api.in_folder(record.about.get("folder")):
         for entry in list(record.jobs.values()):
-            placed.append(_placed(entry, places, allow))
-        jobs = [each for each in placed if isinstance(each, Job)]
-        _tell_of_the_rest(record, num_unfit=len(placed) - len(jobs))
+            planned.append(plan.add_recorded(entry, allow))
+        jobs = [each for each in planned if isinstance(each, Job)]
+        _note_skipped_jobs(record, num_unfit=len(planned) - len(jobs))
         _launch(record.about["launcher"], jobs, folder)
-    return [each.run if isinstance(each, Job) else each for each in placed]
-
-
-def _placed(entry: Mapping[str, Any], places: Places, allow: Sequence[str]) -> Job | Run:
-    """A job of the record; its run alone if it can not be run, recorded as failed."""
-    folder = places.record.folder
-    run = Run(folder / entry["folder"])
-    if "config" not in entry:  # it never fitted
-        return run
-    with failure_recorded([run]):
-        config = OmegaConf.create(dict(entry["config"]))
-        assert isinstance(config, DictConfig)
-        config = api.checked_record(config, folder / JOBS, allow)
-        base = Run(folder / entry["base"])
-        return places.placed(Job(config, base, entry["choices"], warnings_about(config)))
-    return run
+    return [each.run if isinstance(each, Job) else each for each in planned]
 
 
 def _require_launcher(record: SweepRecord) -> None:
@@ -108,8 +92,8 @@ def _require_launcher(record: SweepRecord) -> None:
         raise ConfigError(problems)
 
 
-def _tell_of_the_rest(record: SweepRecord, *, num_unfit: int) -> None:
-    """Say what is not run here, and how it would be."""
+def _note_skipped_jobs(record: SweepRecord, *, num_unfit: int) -> None:
+    """Report the skipped jobs and the command that runs them."""
     again = f"repeat the command with hydra.sweep.dir={record.folder}: {record.about['command']}"
     if num_unfit:
         sys.stdout.write(f"note: {num_unfit} of the jobs can not be run as they are recorded; {again}\n")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from transferlab.run.folder import Run, RunFolderError
-from transferlab.sweep.group import FILE, HELD, run_group, start_anew
+from transferlab.sweep.group import FILE, IN_USE, run_group, start_anew
 from transferlab.sweep.job import Job, failure_recorded
 from transferlab.training.api import run_in
 
@@ -14,7 +14,7 @@ from transferlab.training.api import run_in
 TRACES = frozenset({"result.json", "error.txt"})
 
 
-def work(jobs: Sequence[Job]) -> bool:
+def run_jobs(jobs: Sequence[Job]) -> bool:
     """Run a job, or a group; go on with a job that was cut short. What goes wrong is recorded with each.
 
     Returns:
@@ -54,8 +54,8 @@ def _run_alone(job: Job) -> None:
     with run.locked():
         grouped = (run.path / FILE).is_file()  # its group is no more, and it had no checkpoints of its own
         begun = run.config_file.is_file() and not grouped
-        if grouped or {file.name for file in run.path.iterdir()} <= TRACES | HELD:
-            start_anew(run, stays=HELD)
+        if grouped or {file.name for file in run.path.iterdir()} <= TRACES | IN_USE:
+            start_anew(run, stays=IN_USE)
         elif not begun:
             run.create()  # says that the folder holds something else
         run_in(job.config, run, choices=job.choices, warnings=job.warnings, resume=begun)

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from transferlab.run.folder import Run
-from transferlab.sweep import run_jobs as work
+from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job
 from transferlab.sweep.local import children
 from transferlab.sweep.local.children import INTERRUPTED, NOTHING_DONE, Child
@@ -49,7 +49,7 @@ def warm(monkeypatch):
     """Starts a forked child that does something else than a job."""
 
     def start(action, **named) -> Child:
-        monkeypatch.setattr(work, "work", lambda jobs: action())
+        monkeypatch.setattr(running, "run_jobs", lambda jobs: action())
         given = {"warm": True, "log": None, "variables": {}, "threads": None}
         return children.start([], **{**given, **named})
 

@@ -35,8 +35,8 @@ def lines(capsys) -> list[str]:
 def test_ends_of_jobs_beside_each_other(capsys):
     progress = Progress(5, 1, live=True)
     group = [job("c", "finished"), job("d", "failed"), job("e", "finished")]
-    for unit in ([job("a", "finished")], group):
-        progress.begin(unit)
+    for begun in ([job("a", "finished")], group):
+        progress.begin(begun)
     progress.end(group)
     progress.end([job("a", "finished")])
     first, second = lines(capsys)

@@ -31,14 +31,14 @@ def sbatch(monkeypatch):
     return does
 
 
-def units(*seeds: int) -> list[list[Job]]:
+def groups(*seeds: int) -> list[list[Job]]:
     return [[Job(OmegaConf.create({"seed": seed}), Run(f"sweep/seed={seed}"), {}, [])] for seed in seeds]
 
 
 def test_an_array_and_who_is_which_task(sbatch):
     sbatch('cat "$1" > script; echo "Submitted batch job 12"')
-    first, second = units(0, 1)
-    second += units(2)[0]
+    first, second = groups(0, 1)
+    second += groups(2)[0]
     found = submit([first, second], SlurmSettings(jobs_at_once=1), FOLDER)
     assert [(one.job_id, one.jobs) for one in found] == [("12_0", first), ("12_1", second)]
     assert submitted_before(FOLDER) == {"12_0": ["seed=0"], "12_1": ["seed=1", "seed=2"]}
@@ -49,7 +49,7 @@ def test_an_array_and_who_is_which_task(sbatch):
 
 def test_after_another_one(sbatch):
     sbatch('cat "$1" > script; echo "Submitted batch job 13"')
-    (found,) = submit(units(3), SlurmSettings(), FOLDER, after="12")
+    (found,) = submit(groups(3), SlurmSettings(), FOLDER, after="12")
     assert found.job_id == "13"
     assert "#SBATCH --dependency=afterany:12" in Path("script").read_text().splitlines()
 
@@ -59,12 +59,12 @@ def test_what_was_submitted_before_is_kept(sbatch):
     FOLDER.mkdir(parents=True)
     (FOLDER / "runs_of_7.json").write_text('{"7": ["seed=0"]}')
     sbatch('echo "Submitted batch job 12"')
-    submit(units(1), SlurmSettings(), FOLDER)
+    submit(groups(1), SlurmSettings(), FOLDER)
     assert submitted_before(FOLDER) == {"7": ["seed=0"], "12": ["seed=1"]}
 
 
 def test_a_refusal(sbatch):
     sbatch("echo 'sbatch: error: invalid partition' >&2; exit 1")
     with pytest.raises(UserError, match=r"^Slurm refuses the jobs: sbatch: error: invalid partition"):
-        submit(units(0, 1), SlurmSettings(), FOLDER)
+        submit(groups(0, 1), SlurmSettings(), FOLDER)
     assert submitted_before(FOLDER) == {}

@@ -59,12 +59,12 @@ class Cluster:
         return answer() if callable(answer) else answer
 
     def _submit(
-        self, units: Sequence[Sequence[Job]], settings: Any, folder: Path, *, after: str | None
+        self, groups: Sequence[Sequence[Job]], settings: Any, folder: Path, *, after: str | None
     ) -> list[Submitted]:
         array = 7 + len(self.submitted)
-        self.submitted.append([job.run.path.name for unit in units for job in unit])
+        self.submitted.append([job.run.path.name for group in groups for job in group])
         self.after.append(after)
-        return [Submitted(f"{array}_{number}", unit) for number, unit in enumerate(units)]
+        return [Submitted(f"{array}_{number}", group) for number, group in enumerate(groups)]
 
 
 @pytest.fixture
@@ -193,10 +193,10 @@ def test_an_array_that_is_refused_leaves_the_others(cluster, monkeypatch):
     monkeypatch.setattr(slurm_queue, "most_tasks_of_an_array", lambda: 1)
     jobs = [job(0), job(1)]
 
-    def submit(units: Sequence[Sequence[Job]], *arguments: Any, after: str | None) -> list[Submitted]:
-        if units[0][0].run.path.name == "seed=1":
+    def submit(groups: Sequence[Sequence[Job]], *arguments: Any, after: str | None) -> list[Submitted]:
+        if groups[0][0].run.path.name == "seed=1":
             raise UserError("Slurm refuses the jobs: too many")
-        return [Submitted("7", units[0])]
+        return [Submitted("7", groups[0])]
 
     monkeypatch.setattr(slurm_launch, "submit", submit)
     cluster.answers = [lambda: says(jobs[0], "finished") or {}]

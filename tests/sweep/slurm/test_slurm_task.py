@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from tests.training.test_resume import assert_same, overrides
 from transferlab.config.compose import compose_checked
 from transferlab.run.folder import Run
-from transferlab.sweep import run_jobs as work
+from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm import slurm_task
@@ -44,7 +44,7 @@ def call(monkeypatch, action: Callable[[Run], bool], **settings) -> Run:
     """Call a task of one job, whose work is this."""
     run = Run(Path("run").resolve())
     run.path.mkdir(exist_ok=True)
-    monkeypatch.setattr(work, "work", lambda jobs: action(jobs[0].run))
+    monkeypatch.setattr(running, "run_jobs", lambda jobs: action(jobs[0].run))
     job = Job(OmegaConf.create({"seed": 0}), run, {}, [])
     SlurmTask([job.as_json()], SlurmSettings(**settings))()
     return run

@@ -1,4 +1,4 @@
-"""From what Hydra hands to a launcher to the jobs of a sweep, and what Hydra is told of their ends."""
+"""A sweep as Hydra runs it: overrides in, the plan's jobs launched, their ends returned to Hydra."""
 
 from __future__ import annotations
 
@@ -37,16 +37,10 @@ class HydraSweep:
         launch: Callable[[Sequence[Job]], None],
     ) -> Sequence[JobReturn]:
         """Compose jobs and launch those whose configs are right; each run's folder says how it ended."""
-        outer = HydraConfig.instance().cfg
-        composed = []
-        try:
-            for number, overrides in enumerate(job_overrides, start=initial_job_idx):
-                composed.append(self.task.composed(self._compose(list(overrides), number)))
-        finally:
-            HydraConfig.instance().cfg = outer
-        launch([each for each in composed if isinstance(each, Job)])
+        planned = self.task.plan.jobs(job_overrides, self._compose, first=initial_job_idx)
+        launch([each for each in planned if isinstance(each, Job)])
         returns = []
-        for each, overrides in zip(composed, job_overrides, strict=True):
+        for each, overrides in zip(planned, job_overrides, strict=True):
             run = each.run if isinstance(each, Job) else each
             returned = JobReturn(overrides=filter_overrides(overrides), working_dir=str(run.path))
             # Hydra's own sweeper wants no values, and would end the sweep at the first job that failed

@@ -1,4 +1,4 @@
-"""What Hydra is asked to do with each job of a sweep."""
+"""The task function that Hydra is given for each job of a sweep."""
 
 from __future__ import annotations
 
@@ -9,30 +9,24 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from transferlab.run.folder import Run
-from transferlab.sweep.job import Job, composed_job
-from transferlab.sweep.plan import Places
-from transferlab.sweep.sweep_record import SweepRecord
+from transferlab.sweep.job import Job
+from transferlab.sweep.plan import Plan
 
 
 class Task:
-    """Runs a job in this process, for launchers of others; our own asks only what the job is.
+    """Runs a job in this process, for launchers of others; our own launchers take its plan only.
 
     Args:
-        command: how the sweep was asked for, for its record.
-
-    Attributes:
-        runs: of the jobs so far, each once.
+        command: the command line that repeats the sweep, for its record.
     """
 
     def __init__(self, command: str = "") -> None:
-        self.command = command
-        self.runs: list[Run] = []
-        self._places: Places | None = None
+        self.plan = Plan(command)
 
     def __call__(self, config: DictConfig) -> None:
         """Run what Hydra has composed, unless it has finished before; a failure is recorded, not raised."""
         made_by_hydra = HydraConfig.get().runtime.output_dir
-        job = self.composed(config)
+        job = self.plan.add(config)
         if not isinstance(job, Job):
             return
         with contextlib.suppress(OSError):
@@ -41,24 +35,6 @@ class Task:
         if job.run.status == "finished":
             sys.stdout.write("finished before, not run again\n")
             return
-        from transferlab.sweep.run_jobs import work
+        from transferlab.sweep.run_jobs import run_jobs
 
-        work([job])
-
-    def composed(self, config: DictConfig) -> Job | Run:
-        """The job that Hydra has composed; the run alone if its config is wrong, recorded as failed."""
-        job = composed_job(config)
-        first = job.run if isinstance(job, Job) else job
-        if self._places is None:
-            record = SweepRecord(first.path.parent)
-            record.describe(self.command)
-            self._places = Places(record)
-        overrides = list(HydraConfig.get().overrides.task)
-        if isinstance(job, Job):
-            job = self._places.placed(job, overrides)
-        else:
-            self._places.refused(job, overrides)
-        run = job.run if isinstance(job, Job) else job
-        if run.path not in [other.path for other in self.runs]:
-            self.runs.append(run)
-        return job
+        run_jobs([job])

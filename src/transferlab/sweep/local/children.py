@@ -30,7 +30,7 @@ INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Child:
-    """A process that runs one unit of a sweep, in a session of its own: Ctrl-C reaches it through us."""
+    """A process that runs one group of a sweep, in a session of its own: Ctrl-C reaches it through us."""
 
     pid: int
     exit_code: Callable[[], int | None]  # None while it runs; -9 if SIGKILL ended it
@@ -146,13 +146,13 @@ def _forked(jobs: Sequence[Job], log: Path | None, variables: Mapping[str, str],
             os.dup2(sys.stdout.fileno(), descriptor)
 
     def action() -> bool:
-        from transferlab.sweep.run_jobs import work
+        from transferlab.sweep.run_jobs import run_jobs
 
         if threads is not None:
             import torch
 
             torch.set_num_threads(threads)
-        return work(jobs)
+        return run_jobs(jobs)
 
     sys.exit(run_as_child(action))
 

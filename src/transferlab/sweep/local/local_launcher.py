@@ -12,9 +12,9 @@ from typing import Literal
 from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.local import children
 from transferlab.sweep.local.children import Child
-from transferlab.sweep.local.schedule import Shares, runs_by_itself, shared_out, uses_gpu
+from transferlab.sweep.local.schedule import Schedule, make_schedule, needs_the_machine, uses_gpu
 from transferlab.sweep.local.sweep_progress import Progress
-from transferlab.sweep.pending import units_of
+from transferlab.sweep.pending import pending_groups
 
 GRACE_S = 30.0  # for a child to end after Ctrl-C, before it is killed
 _LOOK_EVERY_S = 0.05
@@ -37,34 +37,34 @@ def launch(jobs: Sequence[Job], *, jobs_at_once: int | Literal["auto"] = "auto")
     Raises:
         KeyboardInterrupt: by Ctrl-C or a request to end; no child is left.
     """
-    units = units_of(jobs)
-    asked = len({job.run.path for job in jobs} | {job.run.path for unit in units for job in unit})
-    done = asked - sum(len(unit) for unit in units)
+    groups = pending_groups(jobs)
+    asked = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
+    done = asked - sum(len(group) for group in groups)
     if done:
         sys.stdout.write(f"{done} of {asked} finished before, not run again\n")
-    if not units:
+    if not groups:
         return
-    shares = shared_out([unit[0].config for unit in units], jobs_at_once)
-    if shares.at_once > 1:
-        threads = "1 thread" if shares.threads == 1 else f"{shares.threads} threads"
+    schedule = make_schedule([group[0].config for group in groups], jobs_at_once)
+    if schedule.at_once > 1:
+        threads = "1 thread" if schedule.threads == 1 else f"{schedule.threads} threads"
         sys.stdout.write(
-            f"{shares.at_once} at once, {threads} each; what they say is in log.txt of each run folder\n"
+            f"{schedule.at_once} at once, {threads} each; what they say is in log.txt of each run folder\n"
         )
-    progress = Progress(asked, done, live=shares.at_once > 1)
-    whole = _Launch(units, shares, progress)
+    progress = Progress(asked, done, live=schedule.at_once > 1)
+    whole = _Launch(groups, schedule, progress)
     with children.requests_to_end() as requests:
         whole.run(requests)
 
 
 class _Launch:
-    """Children that come and go until every unit has had its turn."""
+    """Children that come and go until every group has had its turn."""
 
-    def __init__(self, units: list[list[Job]], shares: Shares, progress: Progress) -> None:
-        self.waiting, self.shares, self.progress = units, shares, progress
+    def __init__(self, groups: list[list[Job]], schedule: Schedule, progress: Progress) -> None:
+        self.waiting, self.schedule, self.progress = groups, schedule, progress
         self.running: list[_Running] = []
-        self.may_fork = children.may_fork() and any(self._on_cpu(unit) for unit in units)
-        if self.may_fork and len(units) > 1:
-            children.warm_up([unit[0].config for unit in units if self._on_cpu(unit)])
+        self.may_fork = children.may_fork() and any(self._on_cpu(group) for group in groups)
+        if self.may_fork and len(groups) > 1:
+            children.warm_up([group[0].config for group in groups if self._on_cpu(group)])
 
     def run(self, requests: Sequence[int]) -> None:
         """Go on until all have ended, or there is a request to end."""
@@ -81,25 +81,25 @@ class _Launch:
         finally:
             self._stop(requests)
 
-    def _fits(self, unit: Sequence[Job]) -> bool:
-        if any(runs_by_itself(jobs[0].config) for jobs in (unit, *(one.jobs for one in self.running))):
+    def _fits(self, group: Sequence[Job]) -> bool:
+        if any(needs_the_machine(jobs[0].config) for jobs in (group, *(one.jobs for one in self.running))):
             return not self.running
-        return len(self.running) < self.shares.at_once
+        return len(self.running) < self.schedule.at_once
 
-    def _begin(self, unit: Sequence[Job]) -> None:
-        for job in unit:
+    def _begin(self, group: Sequence[Job]) -> None:
+        for job in group:
             job.run.path.mkdir(parents=True, exist_ok=True)
-        alone = runs_by_itself(unit[0].config)
-        place = min(set(range(self.shares.at_once)) - {one.place for one in self.running})
+        alone = needs_the_machine(group[0].config)
+        place = min(set(range(self.schedule.at_once)) - {one.place for one in self.running})
         child = children.start(
-            unit,
-            warm=self.may_fork and self._on_cpu(unit),
-            log=unit[0].run.path / "log.txt" if self.shares.at_once > 1 else None,
-            variables={} if alone else self.shares.variables(place),
-            threads=None if alone else self.shares.threads,
+            group,
+            warm=self.may_fork and self._on_cpu(group),
+            log=group[0].run.path / "log.txt" if self.schedule.at_once > 1 else None,
+            variables={} if alone else self.schedule.variables(place),
+            threads=None if alone else self.schedule.threads,
         )
-        self.running.append(_Running(unit, child, place))
-        self.progress.begin(unit)
+        self.running.append(_Running(group, child, place))
+        self.progress.begin(group)
 
     def _end(self, one: _Running, code: int, *, stopped: bool = False) -> None:
         """See to it that the folders of a child that is gone say how it ended."""
@@ -131,8 +131,8 @@ class _Launch:
                 time.sleep(_LOOK_EVERY_S)
             self._end(one, code, stopped=True)
 
-    def _on_cpu(self, unit: Sequence[Job]) -> bool:
-        return not runs_by_itself(unit[0].config) and not uses_gpu(unit[0].config)
+    def _on_cpu(self, group: Sequence[Job]) -> bool:
+        return not needs_the_machine(group[0].config) and not uses_gpu(group[0].config)
 
 
 def _reason(code: int) -> str:

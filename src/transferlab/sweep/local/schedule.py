@@ -1,4 +1,4 @@
-"""How many jobs of a sweep run at once, and what each gets of the machine."""
+"""The schedule of a sweep on this machine: how many jobs run at once, and what each gets."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ GIB_EACH = 4.0  # of memory, for a job on the CPU: a network, its gradients and 
 
 
 @dataclass(frozen=True)
-class Shares:
-    """What the jobs of a sweep get.
+class Schedule:
+    """What each job of a sweep gets of the machine.
 
     Attributes:
         at_once: how many run beside each other.
@@ -50,15 +50,15 @@ class Shares:
         return min(self.cores, int(asked)) if asked.isdigit() and int(asked) > 0 else self.cores
 
 
-def shared_out(configs: Sequence[DictConfig], jobs_at_once: int | Literal["auto"]) -> Shares:
-    """Shares for units of these configs.
+def make_schedule(configs: Sequence[DictConfig], jobs_at_once: int | Literal["auto"]) -> Schedule:
+    """The schedule for groups of these configs.
 
     `auto`: one job on each GPU; on the CPU one on each core, as long as each has `GIB_EACH` of memory.
     Several small computations beside each other are faster than one that is spread over all cores.
     """
     from transferlab.data.loading.workers import all_cores
 
-    sharing = [config for config in configs if not runs_by_itself(config)]
+    sharing = [config for config in configs if not needs_the_machine(config)]
     on_gpu = any(uses_gpu(config) for config in sharing)
     gpus = visible_gpus() if on_gpu else ()
     if jobs_at_once != "auto":
@@ -68,10 +68,10 @@ def shared_out(configs: Sequence[DictConfig], jobs_at_once: int | Literal["auto"
     else:
         most = min(all_cores(), int(free_memory_gib() / GIB_EACH))
     at_once = max(1, min(most, len(sharing)))
-    return Shares(at_once, max(1, all_cores() // at_once) if at_once > 1 else None, gpus)
+    return Schedule(at_once, max(1, all_cores() // at_once) if at_once > 1 else None, gpus)
 
 
-def runs_by_itself(config: DictConfig) -> bool:
+def needs_the_machine(config: DictConfig) -> bool:
     """Whether a job needs the machine for itself: it uses several devices, or ones chosen by hand."""
     return not on_one_device(config.trainer)
 

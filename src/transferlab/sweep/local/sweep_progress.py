@@ -11,7 +11,7 @@ from transferlab.sweep.job import Job
 
 
 class Progress:
-    """Tells of units that begin and end; on a terminal also, in one line, of those that run.
+    """Tells of groups that begin and end; on a terminal also, in one line, of those that run.
 
     Args:
         total: how many jobs there are.
@@ -25,7 +25,7 @@ class Progress:
         self._drawn = False
 
     def begin(self, jobs: Sequence[Job]) -> None:
-        """A unit begins."""
+        """A group begins."""
         name = name_of(jobs)
         self._running[name] = time.monotonic()
         if self.live:
@@ -34,7 +34,7 @@ class Progress:
             self.say(f"\n{name}")
 
     def end(self, jobs: Sequence[Job]) -> None:
-        """A unit has ended, as its folders say."""
+        """A group has ended, as its folders say."""
         seconds = time.monotonic() - self._running.pop(name_of(jobs))
         self.done += len(jobs)
         statuses = [job.run.status for job in jobs]
@@ -70,6 +70,6 @@ class Progress:
 
 
 def name_of(jobs: Sequence[Job]) -> str:
-    """A unit's name: its job's, or its first job's and how many train with it."""
+    """A group's name: its job's, or its first job's and how many train with it."""
     first = jobs[0].run.path.name
     return first if len(jobs) == 1 else f"{first} and {len(jobs) - 1} more together"

@@ -19,19 +19,19 @@ _RECORD = "runs_of_{}.json"
 
 @dataclass(frozen=True)
 class Submitted:
-    """A unit that Slurm has: its jobs, and Slurm's id of the task that runs them (`12_3`, or `12` alone)."""
+    """A group that Slurm has: its jobs, and Slurm's id of the task that runs them (`12_3`, or `12` alone)."""
 
     job_id: str
     jobs: Sequence[Job]
 
 
 def submit(
-    units: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path, *, after: str | None = None
+    groups: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path, *, after: str | None = None
 ) -> list[Submitted]:
-    """Hand units to Slurm as one array; its files go into `folder`, which every node must see.
+    """Hand groups to Slurm as one array; its files go into `folder`, which every node must see.
 
     Args:
-        units: no more than an array may have tasks.
+        groups: no more than an array may have tasks.
         settings: what each asks Slurm for.
         folder: made if it is not there.
         after: Slurm's id of an array that must have ended before this one begins.
@@ -43,7 +43,7 @@ def submit(
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     folder.mkdir(parents=True, exist_ok=True)
-    tasks = [SlurmTask([job.as_json() for job in unit], settings) for unit in units]
+    tasks = [SlurmTask([job.as_json() for job in group], settings) for group in groups]
     try:
         with helpers.clean_env():  # the sweep itself may have been started from within a job
             executor = SlurmExecutor(folder)
@@ -51,7 +51,7 @@ def submit(
             handed = executor.submit_array(tasks)
     except (FailedJobError, FailedSubmissionError) as error:
         raise UserError(f"Slurm refuses the jobs: {error}") from error
-    found = [Submitted(job.job_id, unit) for job, unit in zip(handed, units, strict=True)]
+    found = [Submitted(job.job_id, group) for job, group in zip(handed, groups, strict=True)]
     names = {one.job_id: [job.run.path.name for job in one.jobs] for one in found}
     record = _RECORD.format(found[0].job_id.partition("_")[0])
     write_atomically(folder / record, json.dumps(names, indent=2) + "\n")

@@ -12,7 +12,7 @@ from transferlab.run.errors import UserError
 from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.local.children import requests_to_end
 from transferlab.sweep.local.sweep_progress import Progress, name_of
-from transferlab.sweep.pending import units_of
+from transferlab.sweep.pending import pending_groups
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm.array import FOLDER, Submitted, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
@@ -47,14 +47,14 @@ def launch(jobs: Sequence[Job], settings: SlurmSettings, folder: Path) -> None:
     with requests_to_end() as requests:
         waited_for = _still_there(jobs, ours, settings, requests)
         there = {job.run.path for one in waited_for for job in one.jobs}
-        units = units_of([job for job in jobs if job.run.path not in there])
-        asked = len({job.run.path for job in jobs} | {job.run.path for unit in units for job in unit})
-        done = asked - sum(len(unit) for unit in units) - len(there)
+        groups = pending_groups([job for job in jobs if job.run.path not in there])
+        asked = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
+        done = asked - sum(len(group) for group in groups) - len(there)
         if done:
             _say(f"{done} of {asked} finished before, not run again")
         if waited_for:
             _say(f"Slurm has {len(waited_for)} from before: {_ids(waited_for)}")
-        new = _submitted(units, settings, ours)
+        new = _submitted(groups, settings, ours)
         if new:
             _say(f"{len(new)} submitted to Slurm: {_ids(new)}; what they say is in {ours}")
         watch = _Watch([*waited_for, *new], Progress(asked, done, live=True), settings)
@@ -84,14 +84,14 @@ def _still_there(
     return found
 
 
-def _submitted(units: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path) -> list[Submitted]:
-    """Submit units; what can not be submitted is recorded as failed."""
+def _submitted(groups: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path) -> list[Submitted]:
+    """Submit groups; what can not be submitted is recorded as failed."""
     fitting: list[Sequence[Job]] = []
-    for unit in units:
-        if misfit := settings.misfit(unit[0].config):
-            record_end([job.run for job in unit], "failed", misfit)
+    for group in groups:
+        if misfit := settings.misfit(group[0].config):
+            record_end([job.run for job in group], "failed", misfit)
         else:
-            fitting.append(unit)
+            fitting.append(group)
     found: list[Submitted] = []
     size = (slurm_queue.most_tasks_of_an_array() if len(fitting) > 1 else None) or len(fitting)
     while fitting:
@@ -100,13 +100,13 @@ def _submitted(units: Sequence[Sequence[Job]], settings: SlurmSettings, folder: 
         try:
             found += submit(array, settings, folder, after=after)
         except UserError as error:
-            record_end([job.run for unit in array for job in unit], "failed", str(error))
+            record_end([job.run for group in array for job in group], "failed", str(error))
     return found
 
 
 @dataclass
 class _Waiting:
-    """A unit that Slurm has."""
+    """A group that Slurm has."""
 
     one: Submitted
     has_begun: bool = False
@@ -115,7 +115,7 @@ class _Waiting:
 
 
 class _Watch:
-    """Looks at the folders and at Slurm's queue until every unit has ended."""
+    """Looks at the folders and at Slurm's queue until every group has ended."""
 
     def __init__(self, submitted: Sequence[Submitted], progress: Progress, settings: SlurmSettings) -> None:
         self.waiting = [_Waiting(one) for one in submitted]

@@ -1,4 +1,4 @@
-"""What a task of a Slurm array does: a unit of a sweep; told to end, it saves, and is started again."""
+"""What a task of a Slurm array does: a group of a sweep; told to end, it saves, and is started again."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class SlurmTask:
     """Called by submitit within the task, in each of its processes; the first of them leads.
 
     Args:
-        unit: the jobs, as JSON describes them.
+        group: the jobs, as JSON describes them.
         settings: what the task has asked Slurm for.
     """
 
-    def __init__(self, unit: Sequence[Mapping[str, Any]], settings: SlurmSettings) -> None:
-        self.unit, self.settings = unit, settings
+    def __init__(self, group: Sequence[Mapping[str, Any]], settings: SlurmSettings) -> None:
+        self.group, self.settings = group, settings
 
     def __call__(self) -> None:
-        """Run the unit; how each job ended is in its folder."""
+        """Run the group; how each job ended is in its folder."""
         from transferlab.training import leaving
 
-        jobs = [Job.from_json(content) for content in self.unit]
+        jobs = [Job.from_json(content) for content in self.group]
         runs = [job.run for job in jobs]
         if all(run.status == "finished" for run in runs):
             return
@@ -60,7 +60,7 @@ class SlurmTask:
             sys.exit(1)  # Slurm shows it as failed, and srun ends the other processes
 
     def _work(self, jobs: Sequence[Job]) -> None:
-        from transferlab.sweep.run_jobs import work
+        from transferlab.sweep.run_jobs import run_jobs
 
         if self.settings.nodes * self.settings.tasks_per_node > 1:
             _describe_processes()
@@ -68,7 +68,7 @@ class SlurmTask:
             _join(jobs[0])
             return
         deadline = time.monotonic() + _LOCK_PATIENCE_S
-        while not work(jobs):
+        while not run_jobs(jobs):
             if time.monotonic() > deadline:
                 return
             time.sleep(5)
