@@ -30,7 +30,7 @@ import time
 from pathlib import Path
 
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
-from transferlab.training import leaving
+from transferlab.run import signals
 
 
 class Gate(CrossEntropy):
@@ -45,7 +45,7 @@ class Gate(CrossEntropy):
         here = Path(f"{self.name}.{step}")
         if step in self.at and not here.exists():
             here.touch()
-            while not Path(f"{self.name}.open").exists() and leaving.asked() is None:
+            while not Path(f"{self.name}.open").exists() and signals.received() is None:
                 time.sleep(0.05)
         with Path(f"{self.name}.steps").open("a") as steps:
             steps.write(f"{step}\\n")

@@ -6,10 +6,11 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 
 from transferlab.run.errors import UserError
+from transferlab.run.signals import interrupt_restored
 from transferlab.training.build import Experiment, make
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
-from transferlab.training.terminal import interrupts_restored, quiet_libraries
+from transferlab.training.terminal import quiet_libraries
 
 
 def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback, batches: int) -> None:
@@ -46,5 +47,5 @@ def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback
         enable_progress_bar=False,
         use_distributed_sampler=False,
     )
-    with interrupts_restored():
+    with interrupt_restored():
         trainer.fit(module, datamodule=Loaders(experiment.data))

@@ -18,8 +18,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 
+from transferlab.run import signals
 from transferlab.strategy.strategy import Selection
-from transferlab.training import leaving
 from transferlab.training.module import TransferModule
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import selected_epoch
@@ -35,7 +35,7 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Hear of a request to end before Lightning does, which would end without a checkpoint."""
-        leaving.listen()
+        signals.install()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -45,14 +45,14 @@ class Checkpoints(Checkpoint):
         is_last = done >= trainer.num_training_batches
         if is_last or done % trainer.accumulate_grad_batches != 0:
             return
-        is_due, leaves = trainer.strategy.broadcast((self._is_due(done), leaving.asked() is not None))
+        is_due, leaves = trainer.strategy.broadcast((self._is_due(done), signals.received() is not None))
         if not (is_due or leaves):
             return
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
         if loss is None or torch.isfinite(loss):  # the module complains soon; the last good one is kept
             self._save(trainer, is_best=False)
         if leaves:
-            leaving.leave()
+            signals.stop()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save after the validation, when the module has added the epoch to its history."""
@@ -60,8 +60,8 @@ class Checkpoints(Checkpoint):
         newest = len(pl_module.history) - 1
         selected = self.selection != "last" and selected_epoch(pl_module.history, self.selection) == newest
         self._save(trainer, is_best=selected, epoch=newest)
-        if trainer.strategy.broadcast(leaving.asked() is not None):
-            leaving.leave()
+        if trainer.strategy.broadcast(signals.received() is not None):
+            signals.stop()
 
     def _is_due(self, done: int) -> bool:
         every, minutes = self.settings.checkpoint_every_steps, self.settings.checkpoint_every_minutes

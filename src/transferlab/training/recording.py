@@ -11,8 +11,9 @@ from omegaconf import DictConfig
 
 from transferlab.run import environment
 from transferlab.run.folder import Run
+from transferlab.run.signals import interrupt_restored
 from transferlab.training.distributed import is_worker
-from transferlab.training.terminal import interrupts_restored, say
+from transferlab.training.terminal import say
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger
@@ -84,7 +85,7 @@ def recorded(
     if leads:
         run.write_json("result.json", result)
     try:
-        with interrupts_restored():
+        with interrupt_restored():
             recording.note(*warnings)
             yield recording
     except (KeyboardInterrupt, SystemExit) as stop:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transferlab.feature.sharing import Batches
@@ -33,17 +30,6 @@ _SETTLED = (
     ".*isinstance.treespec, LeafSpec.*",
     ".*The `srun` command is available on your system but is not used.*",
 )
-
-
-@contextlib.contextmanager
-def interrupts_restored() -> Iterator[None]:
-    """Lightning ignores Ctrl-C from the first one on; afterwards it works as before."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread() and before is not None:
-            signal.signal(signal.SIGINT, before)
 
 
 def say(text: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from transferlab.run import signals
 from transferlab.run.folder import Run
 from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job
@@ -129,7 +130,7 @@ def test_requests_to_end_are_noted_for_a_while():
     inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     try:
         before = [signal.getsignal(number) for number in numbers]
-        with children.requests_to_end() as noted:
+        with signals.collected() as noted:
             for number in numbers:
                 os.kill(os.getpid(), number)
         assert noted == [signal.SIGINT, signal.SIGTERM]

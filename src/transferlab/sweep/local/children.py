@@ -119,24 +119,6 @@ def run_as_child(work: Callable[[], bool]) -> int:
         return INTERRUPTED
 
 
-@contextlib.contextmanager
-def requests_to_end() -> Iterator[list[int]]:
-    """Within this, Ctrl-C, SIGTERM and a closed terminal's SIGHUP are noted in the list that it gives.
-
-    Nothing is cut short by them, least of all the start of a child, of which nobody would know then.
-    """
-    noted: list[int] = []
-    before = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
-            before[number] = signal.signal(number, lambda number, frame: noted.append(number))
-    try:
-        yield noted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _forked(jobs: Sequence[Job], log: Path | None, variables: Mapping[str, str], threads: int | None) -> None:
     os.setsid()
     os.environ.update(variables)

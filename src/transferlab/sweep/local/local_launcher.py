@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from transferlab.run import signals
 from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.local import children
 from transferlab.sweep.local.children import Child
 from transferlab.sweep.local.schedule import Schedule, make_schedule, needs_the_machine, uses_gpu
-from transferlab.sweep.local.sweep_progress import Progress
 from transferlab.sweep.pending import pending_groups
+from transferlab.sweep.sweep_progress import Progress
 
 GRACE_S = 30.0  # for a child to end after Ctrl-C, before it is killed
 _LOOK_EVERY_S = 0.05
@@ -52,7 +53,7 @@ def launch(jobs: Sequence[Job], *, jobs_at_once: int | Literal["auto"] = "auto")
         )
     progress = Progress(asked, done, live=schedule.at_once > 1)
     whole = _Launch(groups, schedule, progress)
-    with children.requests_to_end() as requests:
+    with signals.collected() as requests:
         whole.run(requests)
 
 

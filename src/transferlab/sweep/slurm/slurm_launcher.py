@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from transferlab.run import signals
 from transferlab.run.errors import UserError
 from transferlab.sweep.job import Job, record_end
-from transferlab.sweep.local.children import requests_to_end
-from transferlab.sweep.local.sweep_progress import Progress, name_of
 from transferlab.sweep.pending import pending_groups
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm.array import FOLDER, Submitted, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
+from transferlab.sweep.sweep_progress import Progress, name_of
 
 _LOOKS = 2  # that an end is seen before it is believed: a node that fails shows as an end before the requeue
 _MENDS = {
@@ -44,7 +44,7 @@ def launch(jobs: Sequence[Job], settings: SlurmSettings, folder: Path) -> None:
         KeyboardInterrupt: by Ctrl-C or a request to end; the jobs go on, unless `cancel_on_interrupt`.
     """
     ours = folder / FOLDER
-    with requests_to_end() as requests:
+    with signals.collected() as requests:
         waited_for = _still_there(jobs, ours, settings, requests)
         there = {job.run.path for one in waited_for for job in one.jobs}
         groups = pending_groups([job for job in jobs if job.run.path not in there])

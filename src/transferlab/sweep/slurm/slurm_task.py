@@ -34,7 +34,7 @@ class SlurmTask:
 
     def __call__(self) -> None:
         """Run the group; how each job ended is in its folder."""
-        from transferlab.training import leaving
+        from transferlab.run import signals
 
         jobs = [Job.from_json(content) for content in self.group]
         runs = [job.run for job in jobs]
@@ -46,12 +46,12 @@ class SlurmTask:
             signal.SIGUSR2: self.settings.signal_delay_s / 2,
             signal.SIGTERM: _TERM_PATIENCE_S,
         }
-        with leaving.asked_by(patience_s):
+        with signals.noted(patience_s):
             try:
                 self._work(jobs)
             except KeyboardInterrupt:
                 sys.stdout.write("interrupted\n")
-            asked = leaving.asked()
+            asked = signals.received()
         if not _leads():
             return
         if asked is not None:

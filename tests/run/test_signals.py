@@ -10,8 +10,9 @@ import pytest
 
 from tests.training.processes import in_child
 from tests.training.test_resume import STEPS_AN_EPOCH, assert_same, overrides, resume, train_alone
+from transferlab.run import signals
 from transferlab.run.folder import Run
-from transferlab.training import api, leaving
+from transferlab.training import api
 from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.module import TransferModule
 
@@ -30,7 +31,7 @@ def train_asked_to_end(arguments: list[str], *, step: int, sent: signal.Signals)
             return original(self, batch, batch_idx)
 
         TransferModule.training_step = training_step
-        with leaving.asked_by({signal.SIGUSR2: 60, signal.SIGTERM: 60}), pytest.raises(KeyboardInterrupt):
+        with signals.noted({signal.SIGUSR2: 60, signal.SIGTERM: 60}), pytest.raises(KeyboardInterrupt):
             api.train([*arguments, "hydra.run.dir=asked"])
 
     assert in_child(action) == 0
@@ -66,19 +67,19 @@ def test_it_waits_for_the_end_of_an_accumulation():
 
 
 def test_without_a_place_to_save_it_ends_when_patience_does():
-    with leaving.asked_by({signal.SIGUSR2: 0.05}):
+    with signals.noted({signal.SIGUSR2: 0.05}):
         os.kill(os.getpid(), signal.SIGUSR2)
         with pytest.raises(KeyboardInterrupt):
             time.sleep(60)
-        assert leaving.asked() == signal.SIGUSR2
+        assert signals.received() == signal.SIGUSR2
 
 
 def test_the_first_request_counts():
-    with leaving.asked_by({signal.SIGUSR2: 60, signal.SIGTERM: 60}):
-        assert leaving.asked() is None
+    with signals.noted({signal.SIGUSR2: 60, signal.SIGTERM: 60}):
+        assert signals.received() is None
         os.kill(os.getpid(), signal.SIGUSR2)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert leaving.asked() == signal.SIGUSR2
+        assert signals.received() == signal.SIGUSR2
 
 
 def test_a_request_that_comes_while_it_ends_means_what_it_meant_before(monkeypatch):
@@ -88,24 +89,24 @@ def test_a_request_that_comes_while_it_ends_means_what_it_meant_before(monkeypat
             os.kill(os.getpid(), signal.SIGUSR2)
 
     heard = []
-    monkeypatch.setattr(leaving, "_patience_s", Late())
+    monkeypatch.setattr(signals, "_patience_s", Late())
     before = signal.signal(signal.SIGUSR2, lambda number, frame: heard.append(number))
     try:
-        with leaving.asked_by({signal.SIGUSR2: 60}):
+        with signals.noted({signal.SIGUSR2: 60}):
             pass
     finally:
         signal.signal(signal.SIGUSR2, before)
     assert heard == [signal.SIGUSR2]
-    assert leaving.asked() is None
+    assert signals.received() is None
 
 
 def test_signals_mean_what_they_meant_before():
     numbers = [signal.SIGUSR2, signal.SIGALRM]
     before = [signal.getsignal(number) for number in numbers]
-    with leaving.asked_by({signal.SIGUSR2: 60}):
+    with signals.noted({signal.SIGUSR2: 60}):
         os.kill(os.getpid(), signal.SIGUSR2)
-    assert leaving.asked() is None
+    assert signals.received() is None
     assert [signal.getsignal(number) for number in numbers] == before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    leaving.listen()  # as in a training that nobody cuts short
+    signals.install()  # as in a training that nobody cuts short
     assert [signal.getsignal(number) for number in numbers] == before

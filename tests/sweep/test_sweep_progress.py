@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from transferlab.run.folder import Run
 from transferlab.sweep.job import Job
-from transferlab.sweep.local.sweep_progress import Progress
+from transferlab.sweep.sweep_progress import Progress
 
 
 def job(name: str, status: str = "missing") -> Job:
