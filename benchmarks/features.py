@@ -28,7 +28,7 @@ from transferlab.data.views import Views
 from transferlab.feature.extraction import extracted
 from transferlab.feature.precision import has_bfloat16, least_cosine
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.build import build
 
 CPU = torch.device("cpu")
@@ -66,7 +66,7 @@ class Probes:
             os.environ["TRANSFERLAB_CACHE"] = str(self.folder / f"cache{number}")
         place = (f"trainer.max_epochs={epochs}", f"hydra.run.dir={self.folder / str(number)}")
         with contextlib.redirect_stdout(io.StringIO()):
-            self.last[name] = api.train([*PROBE, *settings, *place])
+            self.last[name] = runs.train([*PROBE, *settings, *place])
 
     def ways(self, epochs: int = NUM_EPOCHS) -> dict[str, Callable[[], None]]:
         """In this order, for the warm one uses the store of the cold one before."""

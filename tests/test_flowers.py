@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.processes import in_child
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import runs
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
@@ -25,7 +25,7 @@ def accuracy(folder: str, shared: object, *overrides: str) -> float:
         arguments += ["backbone.name=mobilenetv2_100", "backbone.weights=random"]
     else:
         arguments += [f"backbone.weights={weights}"]
-    assert in_child(lambda: api.train(arguments)) == 0
+    assert in_child(lambda: runs.train(arguments)) == 0
     return Run(folder).result["test"]["accuracy"]
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from tests.training.processes import in_child
 from transferlab import cli
-from transferlab.training import api
+from transferlab.training import runs
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
@@ -64,7 +64,7 @@ def test_command_runs(command, newcomers_folder):
         pytest.skip("needs Slurm: tests/sweep/test_slurm.py")
     if "runs/first" in command:
         first = ["backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
-        assert in_child(lambda: api.train([*first, *SHORT, "hydra.run.dir=runs/first"])) == 0
+        assert in_child(lambda: runs.train([*first, *SHORT, "hydra.run.dir=runs/first"])) == 0
     status = in_child(lambda: _succeed(prepared(command)))
     assert status == 0
 

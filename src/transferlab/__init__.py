@@ -12,7 +12,7 @@ __all__ = ["Run", "train"]
 
 if TYPE_CHECKING:
     from transferlab.run.folder import Run
-    from transferlab.training.api import train
+    from transferlab.training.runs import train
 
 
 def __getattr__(name: str) -> Any:
@@ -22,7 +22,7 @@ def __getattr__(name: str) -> Any:
 
         return Run
     if name == "train":
-        from transferlab.training.api import train
+        from transferlab.training.runs import train
 
         return train
     raise AttributeError(f"module 'transferlab' has no attribute {name!r}")

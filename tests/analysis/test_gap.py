@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.training.processes import command, in_child
 from tests.training.test_resume import TINY
-from transferlab.training import api
+from transferlab.training import runs
 
 
 def photos(root: str, *, brightness: int) -> None:
@@ -52,7 +52,7 @@ def test_a_run_before_and_after():
     training = [*TINY, "backbone.name=test_resnet", "data=digits_domains", "strategy=dann"]
     job = "seed=0,strategy=dann"  # as a sweep names its folders
     told = [*training, "trainer.max_epochs=1", f"hydra.run.dir='{job}'"]
-    assert in_child(lambda: api.train(told)) == 0
+    assert in_child(lambda: runs.train(told)) == 0
     code, _, said = command(["gap", job, "--out", "gap"])
     assert code == 0, said
     before, after = figures("gap")

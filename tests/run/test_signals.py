@@ -12,7 +12,7 @@ from tests.training.processes import in_child
 from tests.training.test_resume import STEPS_AN_EPOCH, assert_same, overrides, resume, train_alone
 from transferlab.run import signals
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.module import TransferModule
 
@@ -32,7 +32,7 @@ def train_asked_to_end(arguments: list[str], *, step: int, sent: signal.Signals)
 
         TransferModule.training_step = training_step
         with signals.noted({signal.SIGUSR2: 60, signal.SIGTERM: 60}), pytest.raises(KeyboardInterrupt):
-            api.train([*arguments, "hydra.run.dir=asked"])
+            runs.train([*arguments, "hydra.run.dir=asked"])
 
     assert in_child(action) == 0
     assert Run("asked").status == "interrupted"

@@ -30,7 +30,7 @@ from tests.sweep.slurm_gate import (
 from tests.training.processes import command, in_child
 from tests.training.test_resume import assert_same
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import runs as training_runs
 
 pytestmark = pytest.mark.slurm
 
@@ -50,7 +50,7 @@ def _gate(_own_folder):
 
 def train_alone(*arguments: str) -> str:
     """The folder of the same run, left alone and without Slurm; it has passed its gate."""
-    assert in_child(lambda: api.train([*arguments, "hydra.run.dir=alone"])) == 0
+    assert in_child(lambda: training_runs.train([*arguments, "hydra.run.dir=alone"])) == 0
     return "alone"
 
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import torch
 
-from transferlab.training import api
+from transferlab.training import runs
 
 
 @lru_cache(maxsize=1)
@@ -34,7 +34,7 @@ def _train_a_step() -> None:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(warnings.catch_warnings())
-        api.train([*tiny, *data, *short, f"hydra.run.dir={folder}/run"])
+        runs.train([*tiny, *data, *short, f"hydra.run.dir={folder}/run"])
 
 
 def in_child(action: Callable[[], object]) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tests.training.processes import in_child
-from transferlab.training import api, lightning_fit  # noqa: F401 (imported once here, not in every child)
+from transferlab.training import lightning_fit, runs  # noqa: F401 (imported once here, not in every child)
 
 WORLD_SIZE = 2
 _GIVE_UP_S = 100
@@ -59,7 +59,7 @@ def train_on_ranks(
 
     def action(rank: int) -> Any:
         result = prepare()
-        api.train([*overrides, *ddp, f"hydra.run.dir={folder}"])
+        runs.train([*overrides, *ddp, f"hydra.run.dir={folder}"])
         return result()
 
     return on_ranks(action)

@@ -23,7 +23,7 @@ from tests.training.test_resume import (
 )
 from transferlab.run.folder import Run
 from transferlab.strategy.objective.self_training import SelfTraining
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.build import build
 from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.module import TransferModule
@@ -78,7 +78,7 @@ def test_the_teacher_follows_once_for_each_step_of_the_optimizer(accumulated):
         arguments = overrides(
             "self_training", "test_resnet", f"trainer.accumulate_grad_batches={accumulated}"
         )
-        api.train([*arguments, "hydra.run.dir=run"])
+        runs.train([*arguments, "hydra.run.dir=run"])
         assert steps == list(range(1, 3 * math.ceil(STEPS_AN_EPOCH / accumulated) + 1))
 
     assert in_child(action) == 0

@@ -23,14 +23,14 @@ from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.training import api, module
-from transferlab.training.api import recorded_config
+from transferlab.training import module, runs
 from transferlab.training.build import build
 from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.distributed import is_worker
 from transferlab.training.lightning_fit import _predict
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
+from transferlab.training.runs import recorded_config
 from transferlab.training.terminal import quiet_libraries
 
 PROGRESSIVE = [*TINY, "backbone.name=test_resnet", "strategy=progressive_unfreezing", "trainer.max_epochs=4"]
@@ -238,7 +238,7 @@ def test_processes_that_are_started_together_need_a_common_folder(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=r"hydra\.run\.dir=DIR"):
-        api.train(PROGRESSIVE)
+        runs.train(PROGRESSIVE)
 
 
 @pytest.mark.parametrize(

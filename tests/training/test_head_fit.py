@@ -14,14 +14,14 @@ from safetensors.numpy import load_file
 from tests.training.processes import command, in_child, kill_at_call, was_killed
 from tests.training.test_resume import TINY, assert_same
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.head_fitting.alone import AloneLearner
 
 PROBE = [*TINY, "backbone.name=test_resnet", "data=digits", "strategy=feature_extraction"]
 
 
 def train(folder: str, *further: str) -> Run:
-    assert in_child(lambda: api.train([*PROBE, *further, f"hydra.run.dir={folder}"])) == 0
+    assert in_child(lambda: runs.train([*PROBE, *further, f"hydra.run.dir={folder}"])) == 0
     return Run(folder)
 
 
@@ -97,11 +97,11 @@ def test_killed_in_the_fit_of_a_head_and_resumed():
 
     def killed() -> None:
         kill_at_call(AloneLearner, "train_epoch", 2)
-        api.train([*PROBE, "hydra.run.dir=killed"])
+        runs.train([*PROBE, "hydra.run.dir=killed"])
 
     assert was_killed(in_child(killed))
     assert Run("killed").status == "running"
-    assert in_child(lambda: api.resume("killed")) == 0
+    assert in_child(lambda: runs.resume("killed")) == 0
     assert_same("killed", "alone")
 
 
@@ -154,8 +154,8 @@ def test_a_warm_fit_imports_no_more_than_it_uses():
     unused = ("pytorch_lightning", "wandb", "matplotlib", "tensorboard", "torchmetrics")
     program = (
         "import sys\n"
-        "from transferlab.training import api\n"
-        f"api.train({[*PROBE, 'hydra.run.dir=again']!r})\n"
+        "from transferlab.training import runs\n"
+        f"runs.train({[*PROBE, 'hydra.run.dir=again']!r})\n"
         f"print([name for name in {unused!r} if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
@@ -168,8 +168,8 @@ LOGISTIC = ["data=digits", "strategy=feature_extraction", "strategy/head=logisti
 
 def test_a_logistic_head_learns_and_says_what_it_chose():
     def action() -> None:
-        api.train([*LOGISTIC, "hydra.run.dir=kept"])
-        api.train([*LOGISTIC, "hydra.run.dir=whole", "features.cache=off"])
+        runs.train([*LOGISTIC, "hydra.run.dir=kept"])
+        runs.train([*LOGISTIC, "hydra.run.dir=whole", "features.cache=off"])
 
     assert in_child(action) == 0
     kept, whole = Run("kept"), Run("whole")

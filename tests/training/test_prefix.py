@@ -13,7 +13,7 @@ from tests.training.test_resume import TINY, assert_same
 from transferlab.run.folder import Run
 from transferlab.strategy.unfreezing.gradual import Gradual
 from transferlab.strategy.unfreezing.validated import Validated
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.module import TransferModule
 from transferlab.training.prefix_policy import epochs_at_this_depth
 
@@ -31,7 +31,7 @@ def arguments(*further: str) -> list[str]:
 
 
 def train(folder: str, *further: str) -> Run:
-    assert in_child(lambda: api.train([*arguments(*further), f"hydra.run.dir={folder}"])) == 0
+    assert in_child(lambda: runs.train([*arguments(*further), f"hydra.run.dir={folder}"])) == 0
     return Run(folder)
 
 
@@ -83,10 +83,10 @@ def test_killed_and_resumed(where, method, call):
 
     def killed() -> None:
         kill_at_call(TransferModule, method, call)
-        api.train([*arguments(*SLOWLY), "hydra.run.dir=killed"])
+        runs.train([*arguments(*SLOWLY), "hydra.run.dir=killed"])
 
     assert was_killed(in_child(killed))
-    assert in_child(lambda: api.resume("killed")) == 0
+    assert in_child(lambda: runs.resume("killed")) == 0
     assert_same("killed", "alone")
 
 
@@ -100,10 +100,10 @@ def test_killed_while_features_are_computed():
 
         os.environ["TRANSFERLAB_CACHE"] = "other"
         kill_at_call(extraction, "activations", 4)
-        api.train([*arguments(*PARTIAL), "hydra.run.dir=killed"])
+        runs.train([*arguments(*PARTIAL), "hydra.run.dir=killed"])
 
     assert was_killed(in_child(killed))
-    assert in_child(lambda: api.resume("killed")) == 0
+    assert in_child(lambda: runs.resume("killed")) == 0
     assert_same("killed", "alone")
 
 

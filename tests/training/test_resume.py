@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from tests.training.processes import in_child, kill_at_call, was_killed
 from transferlab.config import places
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.checkpoints import Checkpoints
 from transferlab.training.module import TransferModule
 
@@ -43,20 +43,20 @@ def overrides(strategy: str = "fine_tune", backbone: str = "test_resnet", *furth
 
 
 def train_alone(folder: str, arguments: list[str]) -> None:
-    assert in_child(lambda: api.train([*arguments, f"hydra.run.dir={folder}"])) == 0
+    assert in_child(lambda: runs.train([*arguments, f"hydra.run.dir={folder}"])) == 0
 
 
 def train_killed(folder: str, arguments: list[str], owner: type, method: str, call: int) -> None:
     def action() -> None:
         kill_at_call(owner, method, call)
-        api.train([*arguments, f"hydra.run.dir={folder}"])
+        runs.train([*arguments, f"hydra.run.dir={folder}"])
 
     assert was_killed(in_child(action))
     assert Run(folder).status == "running"
 
 
 def resume(folder: str, *arguments: str) -> None:
-    assert in_child(lambda: api.resume(folder)) == 0
+    assert in_child(lambda: runs.resume(folder)) == 0
     assert Run(folder).status == "finished"
 
 
@@ -173,7 +173,7 @@ def test_killed_twice():
 
     def again() -> None:
         kill_at_call(TransferModule, "training_step", 3)
-        api.resume("killed")
+        runs.resume("killed")
 
     assert was_killed(in_child(again))
     resume("killed")
@@ -183,7 +183,7 @@ def test_killed_twice():
 def test_a_finished_run_is_left_as_it_is():
     train_alone("alone", overrides())
     before = {file: file.stat().st_mtime_ns for file in Path("alone").rglob("*") if file.is_file()}
-    assert api.resume("alone").status == "finished"
+    assert runs.resume("alone").status == "finished"
     assert {file: file.stat().st_mtime_ns for file in Path("alone").rglob("*") if file.is_file()} == before
 
 

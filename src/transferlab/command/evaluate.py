@@ -49,8 +49,8 @@ def run(arguments: Sequence[str]) -> int:
     out = out or dated(trained.path / "evaluations")
     config = evaluated_config(trained, overrides)
 
-    from transferlab.training.api import in_its_folder
     from transferlab.training.evaluating import evaluate
+    from transferlab.training.runs import in_its_folder
 
     into, path = Run(out.resolve()), trained.path.resolve()
     # paths are as they were typed: now, or when the run was started
@@ -70,7 +70,7 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: an override of something else, or a config that does not fit the code.
     """
-    from transferlab.training.api import checked_record
+    from transferlab.training.runs import checked_record
 
     if not trained.config_file.is_file():
         raise UserError(f"{trained.path}: this is not a run folder (it has no config.yaml).")

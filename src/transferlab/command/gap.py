@@ -54,7 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     if trained is None:
         config = compose_checked(overrides).config
     else:
-        from transferlab.training.api import recorded_config
+        from transferlab.training.runs import recorded_config
 
         config = recorded_config(trained)
 

@@ -59,7 +59,7 @@ def _resume_sweep(folder: Path, allow: Sequence[str]) -> int:
 def join(arguments: Sequence[str]) -> int:
     """Take part in a run as a further process; the first one holds its lock and writes."""
     path, allow = _path_and_allow(arguments)
-    from transferlab.training.api import join as join_run
+    from transferlab.training.runs import join as join_run
 
     join_run(path, allow=allow)
     return 0

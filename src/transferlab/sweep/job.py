@@ -17,7 +17,7 @@ from transferlab.config.check import ConfigError, check
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run, RunFolderError
-from transferlab.training.api import recorded_config
+from transferlab.training.runs import recorded_config
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from transferlab.sweep.job import Job, composed_job, failure_recorded
 from transferlab.sweep.job_inputs import inputs_of, short_hash
 from transferlab.sweep.run_jobs import TRACES
 from transferlab.sweep.sweep_record import JOBS, SweepRecord
-from transferlab.training import api
+from transferlab.training import runs
 
 Compose = Callable[[list[str], int], DictConfig]  # overrides and a number -> the config, without Hydra's part
 
@@ -89,7 +89,7 @@ class Plan:
         with failure_recorded([run]):
             config = OmegaConf.create(dict(entry["config"]))
             assert isinstance(config, DictConfig)
-            config = api.checked_record(config, folder / JOBS, allow)
+            config = runs.checked_record(config, folder / JOBS, allow)
             base = Run(folder / entry["base"])
             return self._placed(Job(config, base, entry["choices"], warnings_about(config)), ())
         return run

@@ -12,7 +12,7 @@ from transferlab.run.folder import Run
 from transferlab.sweep.group import members_of, recorded_members, run_group
 from transferlab.sweep.job import Job, recorded_job
 from transferlab.sweep.run_jobs import keep_threads
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.build import make_data
 from transferlab.training.inputs import current_inputs, recorded_inputs
 from transferlab.training.record import split_differences
@@ -20,8 +20,8 @@ from transferlab.training.record import split_differences
 
 def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
     """What is no longer as it was when a run began, a sentence each: data, weights, the group."""
-    with api.in_its_folder(run):
-        config = api.recorded_config(run, allow)
+    with runs.in_its_folder(run):
+        config = runs.recorded_config(run, allow)
         data = make_data(config)
         data.load()
         now, before = current_inputs(config.backbone, data), recorded_inputs(run)
@@ -62,7 +62,7 @@ def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[
     grouped = len(members) > 1
     pairs = [(member, Run(into / member.path.name if grouped else into)) for member in members]
     keep_threads(run)
-    with api.in_its_folder(run):
+    with runs.in_its_folder(run):
         jobs = [_again(member, new, allow) for member, new in pairs]
         for job in jobs:
             job.run.create()
@@ -70,7 +70,7 @@ def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[
             run_group(jobs)
         else:
             [job] = jobs
-            api.run_in(job.config, job.run, choices=job.choices, warnings=job.warnings)
+            runs.run_in(job.config, job.run, choices=job.choices, warnings=job.warnings)
     return sorted(pairs, key=lambda pair: pair[0].path != run.path)
 
 

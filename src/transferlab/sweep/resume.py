@@ -19,7 +19,7 @@ from transferlab.sweep.job_inputs import inputs_of
 from transferlab.sweep.plan import Plan
 from transferlab.sweep.run_jobs import keep_threads
 from transferlab.sweep.sweep_record import SweepRecord
-from transferlab.training import api
+from transferlab.training import runs
 
 _LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
 _SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
@@ -41,8 +41,8 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     keep_threads(run)
     members = members_of(run)
     if len(members) < 2:
-        return api.resume(path, allow=allow)
-    with api.in_its_folder(run), failure_recorded(members):
+        return runs.resume(path, allow=allow)
+    with runs.in_its_folder(run), failure_recorded(members):
         jobs = [recorded_job(member, allow) for member in members]
         inputs_of(jobs[0].config)  # before results are deleted that could not be had again
         run_group(jobs)
@@ -70,7 +70,7 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = ()) -> list[Run]:
     record = SweepRecord(folder)
     _require_launcher(record)
     plan, planned = Plan(folder=folder), list[Job | Run]()
-    with api.in_folder(record.about.get("folder")):
+    with runs.in_folder(record.about.get("folder")):
         for entry in list(record.jobs.values()):
             planned.append(plan.add_recorded(entry, allow))
         jobs = [each for each in planned if isinstance(each, Job)]

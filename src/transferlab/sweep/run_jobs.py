@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from transferlab.run.folder import Run, RunFolderError
 from transferlab.sweep.group import FILE, IN_USE, run_group, start_anew
 from transferlab.sweep.job import Job, failure_recorded
-from transferlab.training.api import run_in
+from transferlab.training.runs import run_in
 
 # What an attempt leaves that does not get as far as a config
 TRACES = frozenset({"result.json", "error.txt"})

@@ -26,7 +26,7 @@ from transferlab.training.needs_lightning import needs_no_lightning
 from transferlab.training.outcome import Outcome, evaluated_parts
 from transferlab.training.prefix_policy import never_opens, why_not_kept
 from transferlab.training.record import write_history
-from transferlab.training.recording import Recording
+from transferlab.training.recorder import Recording
 from transferlab.training.terminal import epoch_line, say, tracked
 
 Kept = Mapping[str, Rows | InMemory]  # features by part of the data

@@ -23,7 +23,7 @@ from transferlab.training.outcome import Outcome, evaluated_parts
 from transferlab.training.prefix import make_prefix
 from transferlab.training.prefix_policy import never_opens
 from transferlab.training.record import write_history
-from transferlab.training.recording import Recording
+from transferlab.training.recorder import Recording
 from transferlab.training.stopping import is_over
 from transferlab.training.target_record import epoch_table, selected_by_each
 from transferlab.training.target_watch import TargetWatch, watched_parts

@@ -12,7 +12,7 @@ from transferlab.strategy.head.logistic import Logistic
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.training.build import Experiment
 from transferlab.training.head_fitting.job import HeadFit, LabelledFeatures
-from transferlab.training.recording import Recording
+from transferlab.training.recorder import Recording
 
 
 def fit_logistic_head(

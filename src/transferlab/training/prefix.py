@@ -22,7 +22,7 @@ from transferlab.training.prefix_policy import (
     why_not_kept,
     why_not_worth_it,
 )
-from transferlab.training.recording import Recording
+from transferlab.training.recorder import Recording
 from transferlab.training.target_watch import watched_parts
 from transferlab.training.terminal import say, tracked
 

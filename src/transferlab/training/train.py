@@ -19,7 +19,7 @@ from transferlab.training.distributed import is_worker
 from transferlab.training.head_fit import fit_heads_of, fits_head_alone
 from transferlab.training.inputs import current_inputs, record_inputs
 from transferlab.training.outcome import Outcome
-from transferlab.training.recording import Recording, recorded
+from transferlab.training.recorder import Recording, recorded
 from transferlab.training.terminal import quiet_libraries, say, show_result, summary_of
 
 

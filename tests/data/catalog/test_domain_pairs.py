@@ -11,7 +11,7 @@ from transferlab.config.compose import compose_checked
 from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
 from transferlab.run.folder import Run
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.build import make_data
 
 MNIST_M = ("data.root=mnist.npz", "data.target.photos=photos", "data.val_fraction=0.25")
@@ -89,7 +89,7 @@ def test_experiment(experiment, strategy):
         *("trainer.max_epochs=1", "trainer.enable_progress_bar=false"),
         "hydra.run.dir=run",
     ]
-    assert in_child(lambda: api.train(arguments)) == 0
+    assert in_child(lambda: runs.train(arguments)) == 0
     run = Run("run")
     assert run.status == "finished"
     assert len(run.predictions("test")) == PARTS[f"data={experiment}"][1]
