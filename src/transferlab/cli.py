@@ -11,10 +11,10 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
 
   transferlab train [group=option] [key=value] [-m]   fit, test, write a run folder; -m sweeps
   transferlab resume RUN | SWEEP                      go on after a kill, as if it had not happened
-  transferlab reproduce RUN                           run it again, and compare every figure
-  transferlab evaluate RUN [data=...]                 a trained model's figures, also on other images
+  transferlab reproduce RUN                           run it again, and compare every number
+  transferlab evaluate RUN [data=...]                 a trained model's metrics, also on other images
   transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
-  transferlab gap DIR DIR | RUN                       how far two domains are apart, in figures and a picture
+  transferlab gap DIR DIR | RUN                       how far two domains are apart, in numbers and a picture
   transferlab compare SWEEP | RUN ...                 a table with intervals and paired tests
   transferlab tune learning_rate|batch_size           a value to train with, from a few steps of training
   transferlab features list|clear                     the cached features of frozen layers

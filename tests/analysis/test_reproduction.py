@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from transferlab.analysis.reproduction import (
-    Figure,
+    Value,
     environment_apart,
-    figures_apart,
     predictions_apart,
+    values_apart,
     verdict_of,
 )
 from transferlab.evaluation.comparison.intervals import Interval
@@ -51,38 +51,38 @@ def run(name: str, probabilities_NC: np.ndarray, *, samples: int = 40, **environ
 
 
 def compared(one: Run, other: Run) -> tuple[dict[str, str], str]:
-    figures = figures_apart(one, other)
-    verdict = verdict_of(figures, predictions_apart(one, other))
-    return {figure.name: figure.verdict for figure in figures}, verdict
+    values = values_apart(one, other)
+    verdict = verdict_of(values, predictions_apart(one, other))
+    return {value.name: value.verdict for value in values}, verdict
 
 
 def test_identical():
-    figures, verdict = compared(run("one", right(30)), run("other", right(30)))
+    values, verdict = compared(run("one", right(30)), run("other", right(30)))
     assert verdict == "identical"
-    assert figures.pop("cost.fit_seconds") == "not compared"
-    assert set(figures.values()) == {"identical"}
-    assert {"test.accuracy", "test.auroc", "selection.epoch"} <= set(figures)
-    assert not {"seed", "status", "selection.rule"} & set(figures)
+    assert values.pop("cost.fit_seconds") == "not compared"
+    assert set(values.values()) == {"identical"}
+    assert {"test.accuracy", "test.auroc", "selection.epoch"} <= set(values)
+    assert not {"seed", "status", "selection.rule"} & set(values)
 
 
 def test_within_the_interval():
-    figures, verdict = compared(run("one", right(30)), run("other", right(32)))
+    values, verdict = compared(run("one", right(30)), run("other", right(32)))
     assert verdict == "within the interval"
-    assert figures["test.accuracy"] == "within the interval"  # 0.75, of 40: from about 0.61 to 0.88
-    assert figures["test.loss"] == "differs, has no interval"
-    assert figures["selection.epoch"] == "identical"
+    assert values["test.accuracy"] == "within the interval"  # 0.75, of 40: from about 0.61 to 0.88
+    assert values["test.loss"] == "differs, has no interval"
+    assert values["selection.epoch"] == "identical"
 
 
 def test_beyond_it():
-    figures, verdict = compared(run("one", right(30)), run("other", right(5)))
-    assert (figures["test.accuracy"], verdict) == ("differs", "differs")
+    values, verdict = compared(run("one", right(30)), run("other", right(5)))
+    assert (values["test.accuracy"], verdict) == ("differs", "differs")
 
 
 def test_without_the_recorded_predictions_no_difference_is_within_an_interval():
     one, other = run("one", right(30)), run("other", right(5))
     Path("one/predictions/test.csv").unlink()
-    figures, verdict = compared(one, other)
-    assert figures["test.accuracy"] == verdict == "differs, has no interval"
+    values, verdict = compared(one, other)
+    assert values["test.accuracy"] == verdict == "differs, has no interval"
     assert compared(one, run("other", right(30)))[1] == "identical"
     # these never have one, so that they decide nothing
     other.write_json("result.json", {**other.result, "selection": {"epoch": 5}})
@@ -105,10 +105,10 @@ def test_predictions_are_matched_by_the_names_of_samples():
 
 
 def test_a_figure_that_one_of_them_lacks():
-    figure = Figure("test.accuracy", 0.5, None, Interval(0.4, 0.6))
-    assert (figure.difference, figure.verdict) == (None, "differs")
-    assert Figure("test.auroc", None, None).verdict == "identical"
-    assert Figure("test.accuracy", 0.5, 0.75).difference == 0.25
+    value = Value("test.accuracy", 0.5, None, Interval(0.4, 0.6))
+    assert (value.difference, value.verdict) == (None, "differs")
+    assert Value("test.auroc", None, None).verdict == "identical"
+    assert Value("test.accuracy", 0.5, 0.75).difference == 0.25
 
 
 def test_environment():

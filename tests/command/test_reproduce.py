@@ -34,7 +34,7 @@ def test_the_same_machine_gives_the_same():
     assert "environment: the same versions, hardware, threads and code\n" in shown
     assert "predictions of test: largest difference of a probability 0, 0 of " in shown
     assert "changed since" not in shown
-    table = pd.read_csv(Path(place) / "reproduction.csv").set_index("figure")
+    table = pd.read_csv(Path(place) / "reproduction.csv").set_index("value")
     assert table.loc["test.accuracy", "recorded"] == Run("run").result["test"]["accuracy"]
     assert set(table["verdict"]) == {"identical", "not compared"}
 

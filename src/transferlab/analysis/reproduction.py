@@ -1,4 +1,4 @@
-"""How far a run and its reproduction are apart in figures, predictions and environment."""
+"""How far a run and its reproduction are apart in values, predictions and environment."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PARTS = ("val", "test", "source_test")
 _DECIDING = frozenset(
     f"{part}.{name}" for part in PARTS for name in ("accuracy", "balanced_accuracy", "macro_f1")
 )
-_NOT_FIGURES = ("status", "seed", "warnings", "metrics", "error")
+_NOT_COMPARED = ("status", "seed", "warnings", "metrics", "error")
 _TIMES = ("cost.fit_seconds",)
 _NOT_ENVIRONMENT = ("command", "folder", "choices")
 
 
 @dataclass(frozen=True)
-class Figure:
+class Value:
     """A number of result.json, of a run and of its reproduction.
 
     Attributes:
@@ -76,14 +76,14 @@ class PredictionsApart:
     num_changed: int
 
 
-def figures_apart(run: Run, again: Run) -> list[Figure]:
+def values_apart(run: Run, again: Run) -> list[Value]:
     """Every number of result.json, of both."""
     recorded, now = dict(_numbers(run.result)), dict(_numbers(again.result))
     intervals = {
         f"{part}.{name}": interval for part in PARTS for name, interval in _intervals(run, part).items()
     }
     names = dict.fromkeys([*recorded, *now])
-    return [Figure(name, recorded.get(name), now.get(name), intervals.get(name)) for name in names]
+    return [Value(name, recorded.get(name), now.get(name), intervals.get(name)) for name in names]
 
 
 def predictions_apart(run: Run, again: Run) -> list[PredictionsApart]:
@@ -119,25 +119,25 @@ def environment_apart(run: Run, again: Run) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def verdict_of(figures: list[Figure], predictions: list[PredictionsApart]) -> Verdict:
-    """`identical` if all is, bit for bit; else the worst verdict of those figures that have an interval.
+def verdict_of(values: list[Value], predictions: list[PredictionsApart]) -> Verdict:
+    """`identical` if all is, bit for bit; else the worst verdict of those values that have an interval.
 
     Where one of these differs and has none, as the recorded predictions are gone, nothing better can be said.
     """
-    verdicts = {figure.verdict for figure in figures} - {"not compared"}
+    verdicts = {value.verdict for value in values} - {"not compared"}
     same = all(part.largest == 0 and part.num_others == 0 for part in predictions)
     if verdicts <= {"identical"} and same:
         return "identical"
-    deciding = {figure.verdict for figure in figures if figure.name in _DECIDING}
+    deciding = {value.verdict for value in values if value.name in _DECIDING}
     worst: tuple[Verdict, ...] = ("differs", "differs, has no interval")
     return next((verdict for verdict in worst if verdict in deciding), "within the interval")
 
 
 def _numbers(content: Any, path: str = "") -> Iterator[tuple[str, float | None]]:
-    """Numbers of result.json by their dotted paths; None where a figure is not defined."""
+    """Numbers of result.json by their dotted paths; None where a value is not defined."""
     if isinstance(content, Mapping):
         for key, value in content.items():
-            if path or key not in _NOT_FIGURES:
+            if path or key not in _NOT_COMPARED:
                 yield from _numbers(value, f"{path}.{key}" if path else str(key))
     elif isinstance(content, list):
         for place, value in enumerate(content):

@@ -1,4 +1,4 @@
-"""`transferlab reproduce RUN`: a recorded run once more, and how far the figures are apart."""
+"""`transferlab reproduce RUN`: a recorded run once more, and how far the two are apart."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 
 if TYPE_CHECKING:
-    from transferlab.analysis.reproduction import Figure
+    from transferlab.analysis.reproduction import Value
 
 HELP = """\
 transferlab reproduce RUN [allow=[MODULE]]
 
-Run the config of a finished run again, in its seeds and with as many threads, and compare: every figure of
+Run the config of a finished run again, in its seeds and with as many threads, and compare: every number of
 result.json, the predictions, the environment. On the same machine and versions they are the same bit for bit;
 elsewhere accuracies should lie within the recorded ones' 95 % interval over the samples.
 A run that was trained together with others (group.json) is run again with all of them.
@@ -60,20 +60,20 @@ def _compare(recorded: Run, again: Run) -> str:
     from transferlab.analysis import reproduction
     from transferlab.run.folder import write_atomically
 
-    figures = reproduction.figures_apart(recorded, again)
+    values = reproduction.values_apart(recorded, again)
     predictions = reproduction.predictions_apart(recorded, again)
-    verdict = reproduction.verdict_of(figures, predictions)
+    verdict = reproduction.verdict_of(values, predictions)
     rows = [
         {
-            "figure": figure.name,
-            "recorded": figure.recorded,
-            "again": figure.again,
-            "difference": figure.difference,
-            "low": figure.interval.low if figure.interval else None,
-            "high": figure.interval.high if figure.interval else None,
-            "verdict": figure.verdict,
+            "value": value.name,
+            "recorded": value.recorded,
+            "again": value.again,
+            "difference": value.difference,
+            "low": value.interval.low if value.interval else None,
+            "high": value.interval.high if value.interval else None,
+            "verdict": value.verdict,
         }
-        for figure in figures
+        for value in values
     ]
     write_atomically(again.path / "reproduction.csv", pd.DataFrame(rows).to_csv(index=False))
     sys.stdout.write(f"\n{recorded.path.name}\n")
@@ -82,7 +82,7 @@ def _compare(recorded: Run, again: Run) -> str:
         sys.stdout.write(f"environment: {name} was {then}, is {now}\n")
     if not apart:
         sys.stdout.write("environment: the same versions, hardware, threads and code\n")
-    _show(figures)
+    _show(values)
     for part in predictions:
         others = f", {part.num_others} in one of them only" if part.num_others else ""
         sys.stdout.write(
@@ -93,7 +93,7 @@ def _compare(recorded: Run, again: Run) -> str:
     return verdict
 
 
-def _show(figures: Sequence[Figure]) -> None:
+def _show(values: Sequence[Value]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -101,11 +101,11 @@ def _show(figures: Sequence[Figure]) -> None:
     for name, side in (("", "left"), ("recorded", "right"), ("again", "right"), ("difference", "right")):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     table.add_column("verdict")
-    shown = [each for each in figures if each.name.startswith(_ALWAYS) or each.verdict != "identical"]
-    for figure in shown:
-        numbers = (figure.recorded, figure.again, figure.difference)
-        table.add_row(figure.name, *["-" if n is None else f"{n:.6g}" for n in numbers], figure.verdict)
+    shown = [each for each in values if each.name.startswith(_ALWAYS) or each.verdict != "identical"]
+    for value in shown:
+        numbers = (value.recorded, value.again, value.difference)
+        table.add_row(value.name, *["-" if n is None else f"{n:.6g}" for n in numbers], value.verdict)
     console = Console() if sys.stdout.isatty() else Console(width=160)
     console.print(table)
-    if len(figures) > len(shown):
-        console.print(f"and {len(figures) - len(shown)} more, identical (reproduction.csv)", highlight=False)
+    if len(values) > len(shown):
+        console.print(f"and {len(values) - len(shown)} more, identical (reproduction.csv)", highlight=False)

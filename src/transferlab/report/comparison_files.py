@@ -15,7 +15,7 @@ from transferlab.evaluation.comparison.differences import as_text
 from transferlab.evaluation.comparison.grouping import seeds_as_text
 from transferlab.evaluation.comparison.intervals import Interval
 from transferlab.evaluation.comparison.pairs import Pair
-from transferlab.evaluation.comparison.run_metrics import FIGURES
+from transferlab.evaluation.comparison.run_metrics import RUN_METRICS
 from transferlab.run.folder import write_atomically
 
 TABLE, TESTS = "comparison.csv", "comparison_tests.csv"
@@ -29,9 +29,9 @@ def write(comparison: Comparison, folder: Path) -> Path:
 
 
 def table_of_groups(comparison: Comparison) -> pd.DataFrame:
-    """One row a group: its settings, whether it is chosen, its seeds, and its figures over them.
+    """One row a group: its settings, whether it is chosen, its seeds, and its metrics over them.
 
-    Of each figure: the mean under its own name, then `std`, and `low` and `high` of the 95 % interval.
+    Of each metric: the mean under its own name, then `std`, and `low` and `high` of the 95 % interval.
     """
     rows = [_row(row) for row in comparison.rows]
     table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["group", "chosen", "runs"])
@@ -56,8 +56,8 @@ def _row(row: Row) -> dict[str, Any]:
         "missing seeds": seeds_as_text(group.missing),
         "interval over": row.interval_over,
     }
-    for name in FIGURES:
-        summary = row.figures.get(name)
+    for name in RUN_METRICS:
+        summary = row.metrics.get(name)
         record[name] = summary.mean if summary else None
         record[f"{name} std"] = summary.std if summary else None
         low, high = _ends(summary.interval if summary else None)

@@ -31,7 +31,7 @@ def show(comparison: Comparison, console: Console) -> None:
         _heading(console, f"{metric[0].upper()}{metric[1:]}, mean ± standard deviation over seeds")
         console.print(_test_table(chosen, metric))
         console.print(_about_intervals(chosen), style="dim")
-    if any(f"{SELECTIONS[0]} accuracy" in row.figures for row in chosen):
+    if any(f"{SELECTIONS[0]} accuracy" in row.metrics for row in chosen):
         _heading(console, "Test accuracy by the epoch selected (the oracle saw labels of the target)")
         console.print(_selection_table(chosen))
     if comparison.pairs:
@@ -50,8 +50,8 @@ def notes(comparison: Comparison) -> Iterator[str]:
     needed = seeds_needed(len(asked)) if asked else 0
     if asked and max(pair.num_seeds for pair in asked) < needed:
         yield f"other seeds: among {len(asked)} pairs only {needed} seeds or more can show a difference"
-    figure = f"test {NAMES[comparison.metric]}"
-    tasks = [row.task for row in comparison.rows if row.chosen and any(figure in each for each in row.each)]
+    metric = f"test {NAMES[comparison.metric]}"
+    tasks = [row.task for row in comparison.rows if row.chosen and any(metric in each for each in row.each)]
     if len(set(tasks)) > 1:
         yield "methods that learn from different data are not tested against each other"
     if any(tasks.count(task) > MOST_ALL_PAIRS for task in tasks):
@@ -70,7 +70,7 @@ def _validation_table(rows: Sequence[Row], metric: str) -> Table:
     key = _one_key(rows)
     table = _table(key or "group", "seeds", "val", "")
     for row in rows:
-        val = _mean_and_std(row.figures.get(f"val {metric}"))
+        val = _mean_and_std(row.metrics.get(f"val {metric}"))
         table.add_row(_name(row, key), _seeds(row), val, "chosen" if row.chosen else "")
     return table
 
@@ -79,7 +79,7 @@ def _test_table(rows: Sequence[Row], metric: str) -> Table:
     key = _one_key(rows)
     table = _table(key or "group", "seeds", "val", "test", "95 % interval")
     for row in rows:
-        val, test = row.figures.get(f"val {metric}"), row.figures.get(f"test {metric}")
+        val, test = row.metrics.get(f"val {metric}"), row.metrics.get(f"test {metric}")
         interval = test.interval if test else None
         table.add_row(
             _name(row, key),
@@ -95,8 +95,8 @@ def _selection_table(rows: Sequence[Row]) -> Table:
     key = _one_key(rows)
     table = _table(key or "group", *SELECTIONS)
     for row in rows:
-        figures = [row.figures.get(f"{rule} accuracy") for rule in SELECTIONS]
-        table.add_row(_name(row, key), *map(_mean_and_std, figures))
+        metrics = [row.metrics.get(f"{rule} accuracy") for rule in SELECTIONS]
+        table.add_row(_name(row, key), *map(_mean_and_std, metrics))
     return table
 
 

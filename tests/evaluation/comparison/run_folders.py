@@ -46,7 +46,7 @@ def make_run(
         settings: further keys of the config, dotted.
         choices: further options.
         status: as result.json says it.
-        metrics: the leading figures.
+        metrics: the leading metrics.
         selection: as in result.json.
         names: how the names of the samples begin.
     """

@@ -1,4 +1,4 @@
-"""A whole comparison, from folders to figures."""
+"""A whole comparison, from folders to metrics."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_mean_standard_deviation_and_interval_over_seeds():
     for seed, accuracy in enumerate(accuracies):
         make_run(f"{seed}", float(accuracy), seed=seed)
     (row,) = compared().rows
-    summary = row.figures["test accuracy"]
+    summary = row.metrics["test accuracy"]
     assert summary.mean == pytest.approx(accuracies.mean())
     assert summary.std == pytest.approx(accuracies.std(ddof=1))
     assert summary.interval == interval_over_seeds(accuracies)
     assert row.interval_over == "seeds"
-    assert row.figures["val accuracy"].interval is not None
+    assert row.metrics["val accuracy"].interval is not None
     assert (row.chosen, row.has_rivals) == (True, False)
 
 
@@ -39,9 +39,9 @@ def test_a_single_seed_has_an_interval_over_test_samples():
     confusion = confusion_of(row.group.repetitions[0])
     expected = intervals_over_samples(confusion)
     assert row.interval_over == "test samples"
-    assert row.figures["test macro F1"].interval == expected["macro_f1"]
-    assert row.figures["test accuracy"].std is None
-    assert row.figures["val accuracy"].interval is row.figures["test loss"].interval is None
+    assert row.metrics["test macro F1"].interval == expected["macro_f1"]
+    assert row.metrics["test accuracy"].std is None
+    assert row.metrics["val accuracy"].interval is row.metrics["test loss"].interval is None
 
 
 def test_two_seeds_have_no_interval():
@@ -49,7 +49,7 @@ def test_two_seeds_have_no_interval():
         make_run(f"{seed}", 0.8, seed=seed)
     (row,) = compared().rows
     assert row.interval_over == ""
-    assert row.figures["test accuracy"].std == 0.0
+    assert row.metrics["test accuracy"].std == 0.0
 
 
 def test_validation_chooses_and_test_does_not():
@@ -79,9 +79,9 @@ def test_what_has_not_finished_does_not_enter():
     never.write_json("result.json", {"status": "failed", "error": "bad config"})
     found = compared()
     fine_tune, dann = found.rows
-    assert fine_tune.figures["test accuracy"].mean == 0.5
+    assert fine_tune.metrics["test accuracy"].mean == 0.5
     assert [run.path.name for run in fine_tune.group.unfinished] == ["1"]
-    assert (dann.figures, dann.each, dann.interval_over) == ({}, (), "")
+    assert (dann.metrics, dann.each, dann.interval_over) == ({}, (), "")
     assert [run.path.name for run in found.not_begun] == ["3"]
     assert found.pairs == ()
 
@@ -90,8 +90,8 @@ def test_a_figure_that_a_seed_lacks_is_left_out():
     make_run("0", 0.5, seed=0)
     make_run("1", None, val=0.5, seed=1)
     (row,) = compared().rows
-    assert row.figures["val accuracy"].mean == 0.5
-    assert "test accuracy" not in row.figures
+    assert row.metrics["val accuracy"].mean == 0.5
+    assert "test accuracy" not in row.metrics
 
 
 def test_imbalanced_classes_are_judged_by_balanced_accuracy():
@@ -101,7 +101,7 @@ def test_imbalanced_classes_are_judged_by_balanced_accuracy():
         make_run(name, hit, strategy=name, metrics=("balanced_accuracy", "accuracy"))
     found = compared()
     assert found.metric == "balanced_accuracy"
-    means = [row.figures["test balanced accuracy"].mean for row in found.rows]
+    means = [row.metrics["test balanced accuracy"].mean for row in found.rows]
     assert found.pairs[0].difference == pytest.approx(abs(means[0] - means[1]))
 
 

@@ -54,7 +54,7 @@ def test_equal_to_drawing_samples_one_by_one():
     guesses_N = np.where(generator.random(80) < 0.6, labels_N, generator.integers(0, 4, 80))
     found = intervals_over_samples(confusion_matrix(np.eye(5)[guesses_N], labels_N))
     rows = [generator.integers(0, 80, 80) for _ in range(1000)]
-    figures = {
+    metrics = {
         "accuracy": lambda true, guessed: np.mean(true == guessed),
         # only classes that are predicted but do not occur bring scikit-learn to warn
         "balanced_accuracy": lambda true, guessed: np.mean(
@@ -62,13 +62,13 @@ def test_equal_to_drawing_samples_one_by_one():
         ),
         "macro_f1": lambda true, guessed: f1_score(true, guessed, average="macro"),
     }
-    for name, figure in figures.items():
-        drawn = [figure(labels_N[row], guesses_N[row]) for row in rows]
+    for name, metric in metrics.items():
+        drawn = [metric(labels_N[row], guesses_N[row]) for row in rows]
         expected = Interval(*np.quantile(drawn, [0.025, 0.975]))
         assert found[name].low == pytest.approx(expected.low, abs=0.015), name
         assert found[name].high == pytest.approx(expected.high, abs=0.015), name
     seen = labels_N[guesses_N != 3], guesses_N[guesses_N != 3]
-    assert figures["balanced_accuracy"](*seen) == pytest.approx(balanced_accuracy_score(*seen))
+    assert metrics["balanced_accuracy"](*seen) == pytest.approx(balanced_accuracy_score(*seen))
 
 
 def test_one_sample():

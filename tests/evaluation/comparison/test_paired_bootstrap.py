@@ -66,11 +66,11 @@ def test_strata_give_the_difference_of_balanced_accuracies():
     generator = np.random.default_rng(3)
     labels_N = (np.arange(200) >= 180).astype(np.int64)
     hits = [generator.random(200) < share for share in (0.9, 0.6)]
-    figures = [
+    metrics = [
         classification_metrics(np.eye(2)[np.where(hit, labels_N, 1 - labels_N)], labels_N) for hit in hits
     ]
     found = paired_bootstrap(hits[0].astype(float) - hits[1], labels_N)
-    expected = figures[0]["balanced_accuracy"] - figures[1]["balanced_accuracy"]
+    expected = metrics[0]["balanced_accuracy"] - metrics[1]["balanced_accuracy"]
     assert found.difference == pytest.approx(expected)
     # the variance of a mean of two means
     parts = [hits[0][labels_N == label].astype(float) - hits[1][labels_N == label] for label in (0, 1)]

@@ -19,10 +19,10 @@ def method(
 ) -> Method:
     generator = np.random.default_rng(len(name))
     hits = generator.random(NUM_SAMPLES) < share
-    figures = {(seed,): hits.mean() + spread * (seed - (seeds - 1) / 2) for seed in range(seeds)}
+    metrics = {(seed,): hits.mean() + spread * (seed - (seeds - 1) / 2) for seed in range(seeds)}
     samples = np.array([f"{names}{number:03}" for number in range(NUM_SAMPLES)], dtype=object)
     labels = np.array(["a"] * (NUM_SAMPLES - 20) + ["b"] * 20, dtype=object)
-    return Method(name, task, figures, Hits(samples, labels, hits.astype(float)))
+    return Method(name, task, metrics, Hits(samples, labels, hits.astype(float)))
 
 
 def test_identical_methods():
@@ -47,8 +47,8 @@ def test_the_better_one_is_first():
 def test_a_test_may_find_the_one_with_the_higher_mean_worse():
     """With one seed it is much better, with eleven a little worse: the ranks speak against it."""
     one, other = method("a", 0.5, seeds=12), method("bb", 0.5, seeds=12)
-    for number, seed in enumerate(one.test_figures):
-        one.test_figures[seed] = other.test_figures[seed] + (0.3 if number == 11 else -0.001 * (number + 1))
+    for number, seed in enumerate(one.test_metrics):
+        one.test_metrics[seed] = other.test_metrics[seed] + (0.3 if number == 11 else -0.001 * (number + 1))
     (pair,) = compare_pairs([other, one], metric="accuracy")
     assert (pair.first, pair.over_seeds.verdict) == ("a", "worse")
     assert pair.difference > 0
@@ -83,7 +83,7 @@ def test_with_too_few_seeds_there_is_no_p_value():
 
 def test_other_test_samples_are_refused():
     other, none = method("bb", 0.9, names="t"), method("ccc", 0.7)
-    methods = [method("a", 0.5), other, Method(none.name, "", none.test_figures, None)]
+    methods = [method("a", 0.5), other, Method(none.name, "", none.test_metrics, None)]
     pairs = compare_pairs(methods, metric="accuracy")
     assert pairs[0].over_samples.verdict == "different test samples"
     assert pairs[1].over_samples.verdict == "no test samples that all seeds share"

@@ -1,4 +1,4 @@
-"""The figures of a run, and those of folds together."""
+"""The metrics of a run, and those of folds together."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from tests.evaluation.comparison.run_folders import make_run, predicted, right
 from transferlab.evaluation.comparison.run_metrics import (
-    FIGURES,
-    figures_of,
-    figures_of_folds,
+    RUN_METRICS,
     leading_metric,
+    metrics_of,
+    metrics_of_folds,
 )
 from transferlab.evaluation.metrics import classification_metrics
 from transferlab.sweep.gather import gather
@@ -25,32 +25,32 @@ def test_finite_figures_by_their_names():
         "test": {"accuracy": 0.25, "macro_f1": 0.2, "loss": math.nan},
         "source_test": {"accuracy": 0.75},
     }
-    found = figures_of(result)
+    found = metrics_of(result)
     assert found == {
         "val accuracy": 0.5,
         "test accuracy": 0.25,
         "test macro F1": 0.2,
         "source test accuracy": 0.75,
     }
-    assert set(found) <= set(FIGURES)
-    assert figures_of({}) == figures_of({"test": None, "selection": None}) == {}
+    assert set(found) <= set(RUN_METRICS)
+    assert metrics_of({}) == metrics_of({"test": None, "selection": None}) == {}
 
 
 def test_last_selected_and_oracle():
     by_rule = {"last": {"epoch": 4, "accuracy": 0.5}, "oracle": {"epoch": 2, "accuracy": 0.7}}
     by_rule["snd"] = {"epoch": 3, "accuracy": 0.6}
-    found = figures_of({"selection": {"rule": "snd", "target": by_rule}})
+    found = metrics_of({"selection": {"rule": "snd", "target": by_rule}})
     assert found == {"last accuracy": 0.5, "selected accuracy": 0.6, "oracle accuracy": 0.7}
-    found = figures_of({"selection": {"rule": "last", "target": by_rule}})
+    found = metrics_of({"selection": {"rule": "last", "target": by_rule}})
     assert found["selected accuracy"] == found["last accuracy"] == 0.5
-    assert figures_of({"selection": {"rule": "val_loss", "epoch": 3}}) == {}
+    assert metrics_of({"selection": {"rule": "val_loss", "epoch": 3}}) == {}
 
 
 def test_test_predictions_of_folds_are_pooled():
     hits = [right(0.9, num_samples=10), right(0.5, num_samples=40)]
     for fold, hit in enumerate(hits):
         make_run(f"{fold}", hit, val=0.6 + 0.1 * fold, settings={"data.fold": fold})
-    found = figures_of_folds(gather([Path("sweep")]))
+    found = metrics_of_folds(gather([Path("sweep")]))
     assert found["test accuracy"] == pytest.approx((9 + 20) / 50)
     assert found["val accuracy"] == pytest.approx(0.65)
     parts = [predicted(hit) for hit in hits]
@@ -66,7 +66,7 @@ def test_folds_without_test_predictions_have_no_test_figures():
     for fold in range(2):
         run = make_run(f"{fold}", 0.5, val=0.5, settings={"data.fold": fold})
     (run.path / "predictions" / "test.csv").unlink()
-    assert figures_of_folds(gather([Path("sweep")])) == {"val accuracy": 0.5}
+    assert metrics_of_folds(gather([Path("sweep")])) == {"val accuracy": 0.5}
 
 
 def test_leading_metric():

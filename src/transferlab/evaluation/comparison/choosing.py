@@ -43,13 +43,13 @@ def methods(groups: Sequence[Group]) -> list[str]:
 
 
 def chosen_on_validation(of_method: Sequence[str], val_means: Sequence[float | None]) -> list[bool]:
-    """Of each method the group with the best validation figure, the first of equals.
+    """Of each method the group with the best validation metric, the first of equals.
 
-    A group that is its method's only one needs no figure.
+    A group that is its method's only one needs no metric.
 
     Args:
         of_method: each group's method.
-        val_means: each group's figure, higher is better; None where nothing has finished.
+        val_means: each group's metric, higher is better; None where nothing has finished.
     """
     best: dict[str, int] = {}
     for position, (method, value) in enumerate(zip(of_method, val_means, strict=True)):

@@ -1,4 +1,4 @@
-"""What a comparison finds: groups with their figures, the chosen ones, and pairs of these."""
+"""What a comparison finds: groups with their metrics, the chosen ones, and pairs of these."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from transferlab.evaluation.comparison.intervals import (
 )
 from transferlab.evaluation.comparison.pairs import Method, Pair, compare_pairs
 from transferlab.evaluation.comparison.recorded import Recorded
-from transferlab.evaluation.comparison.run_metrics import FIGURES, NAMES, figures_of_folds, leading_metric
+from transferlab.evaluation.comparison.run_metrics import NAMES, RUN_METRICS, leading_metric, metrics_of_folds
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A figure of a group.
+    """A metric of a group.
 
     Attributes:
         mean: over seeds.
@@ -39,22 +39,22 @@ class Summary:
 
 @dataclass(frozen=True)
 class Row:
-    """A group with its figures.
+    """A group with its metrics.
 
     Attributes:
         group: runs that differ only in seeds.
         task: what it learns; the same text for those that learn the same.
-        each: the figures of each of its repetitions, by name.
-        figures: those that all of its repetitions have, by name.
+        each: the metrics of each of its repetitions, by name.
+        metrics: those that all of its repetitions have, by name.
         interval_over: what intervals are over: `seeds`, `test samples` or nothing.
-        chosen: its hyperparameters have the best validation figure of its method.
+        chosen: its hyperparameters have the best validation metric of its method.
         has_rivals: its method has been run with other hyperparameters too.
     """
 
     group: Group
     task: str
     each: tuple[dict[str, float], ...]
-    figures: dict[str, Summary]
+    metrics: dict[str, Summary]
     interval_over: str
     chosen: bool
     has_rivals: bool
@@ -62,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best validation figure first, and the chosen ones pairwise.
+    """Groups, best validation metric first, and the chosen ones pairwise.
 
     Attributes:
         metric: by which methods are judged: `accuracy` or `balanced_accuracy`.
@@ -81,8 +81,8 @@ def compare(runs: Sequence[Recorded]) -> Comparison:
     """Group runs by what differs, choose hyperparameters on validation and test the chosen on test."""
     metric = leading_metric([run.result for run in runs if run.status == "finished"])
     groups = groups_of(runs)
-    each = [[figures_of_folds(repetition.runs) for repetition in group.repetitions] for group in groups]
-    val_means = [_mean_of(figures, f"val {NAMES[metric]}") for figures in each]
+    each = [[metrics_of_folds(repetition.runs) for repetition in group.repetitions] for group in groups]
+    val_means = [_mean_of(metrics, f"val {NAMES[metric]}") for metrics in each]
     of_method, of_task = methods(groups), tasks(groups)
     chosen = chosen_on_validation(of_method, val_means)
     best_first = [-math.inf if value is None else value for value in val_means]
@@ -98,7 +98,7 @@ def compare(runs: Sequence[Recorded]) -> Comparison:
         for place in order
     ]
     judged = [_method(row, metric) for row in rows if row.chosen]
-    pairs = compare_pairs([method for method in judged if method.test_figures], metric=metric)
+    pairs = compare_pairs([method for method in judged if method.test_metrics], metric=metric)
     return Comparison(
         metric=metric,
         rows=tuple(rows),
@@ -109,18 +109,18 @@ def compare(runs: Sequence[Recorded]) -> Comparison:
 
 def _row(group: Group, task: str, each: Sequence[dict[str, float]], *, chosen: bool, has_rivals: bool) -> Row:
     over_samples = _over_samples(group.repetitions[0]) if len(group.repetitions) == 1 else {}
-    figures = {}
-    for name in FIGURES:
+    metrics = {}
+    for name in RUN_METRICS:
         if each and all(name in found for found in each):
             values_S = np.array([found[name] for found in each])
-            figures[name] = Summary(
+            metrics[name] = Summary(
                 mean=float(values_S.mean()),
                 std=float(values_S.std(ddof=1)) if len(values_S) > 1 else None,
                 interval=over_samples.get(name) or interval_over_seeds(values_S),
             )
-    has_any = any(summary.interval for summary in figures.values())
+    has_any = any(summary.interval for summary in metrics.values())
     over = "test samples" if over_samples else "seeds"
-    return Row(group, task, tuple(each), figures, over if has_any else "", chosen, has_rivals)
+    return Row(group, task, tuple(each), metrics, over if has_any else "", chosen, has_rivals)
 
 
 def _over_samples(repetition: Repetition) -> dict[str, Interval]:
@@ -134,7 +134,7 @@ def _method(row: Row, metric: str) -> Method:
     repetitions = row.group.repetitions
     seeds = [repetition.seed for repetition in repetitions]
     values: dict[Any, float] = {
-        seed: figures[name] for seed, figures in zip(seeds, row.each, strict=True) if name in figures
+        seed: metrics[name] for seed, metrics in zip(seeds, row.each, strict=True) if name in metrics
     }
     return Method(row.group.name, row.task, values, hits_of(repetitions))
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals of a figure: over seeds, or over the test samples of a single run."""
+"""Bootstrap intervals of a metric: over seeds, or over the test samples of a single run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def intervals_over_samples(confusion_CC: np.ndarray, *, confidence: float = 0.95
 
     What the same model would give on other samples of the same population; nothing of how other seeds
     would train. To draw samples with replacement is to draw the cells of the confusion matrix from a
-    multinomial distribution, as these figures depend on nothing else.
+    multinomial distribution, as these metrics depend on nothing else.
 
     Args:
         confusion_CC: counts; rows are true classes, columns predicted ones. At least one sample.
@@ -83,7 +83,7 @@ def intervals_over_samples(confusion_CC: np.ndarray, *, confidence: float = 0.95
 def _figures(
     counts_RK: np.ndarray, true_K: np.ndarray, predicted_K: np.ndarray, num_classes: int
 ) -> dict[str, np.ndarray]:
-    """The figures of R confusion matrices, each given by its counts in K cells; as `evaluation.metrics`."""
+    """The metrics of R confusion matrices, each given by its counts in K cells; as `evaluation.metrics`."""
     is_true_KC = np.equal.outer(true_K, np.arange(num_classes)).astype(np.float64)
     is_predicted_KC = np.equal.outer(predicted_K, np.arange(num_classes)).astype(np.float64)
     hits_RC = counts_RK @ (is_true_KC * is_predicted_KC)

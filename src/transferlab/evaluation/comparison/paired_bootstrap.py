@@ -16,7 +16,7 @@ class PairedDifference:
     """How much better the first of two methods is.
 
     Attributes:
-        difference: of their figures, first minus second.
+        difference: of their metrics, first minus second.
         interval: of the difference, over test samples.
         p_value: two-sided, above 0 and at most 1.
     """
@@ -31,7 +31,7 @@ def paired_bootstrap(
 ) -> PairedDifference:
     """Bootstrap test on shared test samples; Efron & Tibshirani (1993), chapter 16.
 
-    The figure is the mean over strata of the mean difference within each, and samples are drawn within their
+    The metric is the mean over strata of the mean difference within each, and samples are drawn within their
     stratum: one stratum for all makes it the difference of accuracies, the true classes as strata that of
     balanced accuracies. The p-value is the share of draws that lie as far from the observed difference as
     this lies from none; equal methods have 1.

@@ -27,18 +27,18 @@ class Method:
     Attributes:
         name: of its group.
         task: methods are compared within one.
-        test_figures: by seed, higher is better.
+        test_metrics: by seed, higher is better.
         hits: on test samples; None where there are none, or not the same ones for all seeds.
     """
 
     name: str
     task: str
-    test_figures: dict[Seed, float]
+    test_metrics: dict[Seed, float]
     hits: Hits | None
 
     @property
     def mean(self) -> float:
-        return float(np.mean(list(self.test_figures.values())))
+        return float(np.mean(list(self.test_metrics.values())))
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two methods of one task, the one with the higher test figure first.
+    """Two methods of one task, the one with the higher test metric first.
 
     Attributes:
-        difference: of the means of their test figures over seeds; at least 0.
+        difference: of the means of their test metrics over seeds; at least 0.
         interval: of the difference, over test samples; None where these differ.
         num_samples: test samples that both share.
         num_seeds: seeds that both share.
@@ -102,7 +102,7 @@ def compare_pairs(methods: Sequence[Method], *, metric: str) -> list[Pair]:
 
     Args:
         methods: that have finished runs; the best on validation, which says nothing of test, first.
-        metric: `accuracy` or `balanced_accuracy`, of which the test figures are.
+        metric: `accuracy` or `balanced_accuracy`, of which the test metrics are.
     """
     pairs = [_pair(one, other, metric) for one, other in _to_be_tested(methods)]
     over_samples = _corrected([pair.over_samples for pair in pairs])
@@ -124,8 +124,8 @@ def _to_be_tested(methods: Sequence[Method]) -> Iterator[tuple[Method, Method]]:
 
 def _pair(one: Method, other: Method, metric: str) -> Pair:
     first, second = (one, other) if one.mean >= other.mean else (other, one)
-    shared = sorted(first.test_figures.keys() & second.test_figures.keys())
-    differences_S = np.array([first.test_figures[seed] - second.test_figures[seed] for seed in shared])
+    shared = sorted(first.test_metrics.keys() & second.test_metrics.keys())
+    differences_S = np.array([first.test_metrics[seed] - second.test_metrics[seed] for seed in shared])
     if len(shared) < seeds_needed(1):  # nor could it with more comparisons
         over_seeds = Question(why_not=f"too few seeds: {len(shared)} of {seeds_needed(1)}")
     else:

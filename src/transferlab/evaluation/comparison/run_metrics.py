@@ -1,4 +1,4 @@
-"""The figures of a run that a comparison shows: a pure function of what result.json says."""
+"""The metrics of a run that a comparison shows: a pure function of what result.json says."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ NAMES = {
 }
 SELECTIONS = ("last", "selected", "oracle")  # of an epoch, with two domains
 _PARTS = {"val": "val", "test": "test", "source_test": "source test"}
-FIGURES = (
+RUN_METRICS = (
     *(f"{title} {NAMES[metric]}" for title in _PARTS.values() for metric in METRICS),
     *(f"{rule} accuracy" for rule in SELECTIONS),
 )
 
 
-def figures_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """The finite figures of a finished run, by the names of `FIGURES`.
+def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """The finite metrics of a finished run, by the names of `RUN_METRICS`.
 
-    A figure of another kind joins here, and in `FIGURES`: everything else follows from these.
+    A metric of another kind joins here, and in `RUN_METRICS`: everything else follows from these.
     """
     found: dict[str, Any] = {}
     for part, title in _PARTS.items():
@@ -48,19 +48,19 @@ def _epochs(selection: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {name: by_rule[rule] for name, rule in rules.items() if rule in by_rule}
 
 
-def figures_of_folds(runs: Sequence[Recorded]) -> dict[str, float]:
-    """The figures of a run, or of all folds of one seed together.
+def metrics_of_folds(runs: Sequence[Recorded]) -> dict[str, float]:
+    """The metrics of a run, or of all folds of one seed together.
 
-    The test predictions of folds are pooled before a figure is computed, so without them there is none; other
-    figures are averaged.
+    The test predictions of folds are pooled before a metric is computed, so without them there is none; other
+    metrics are averaged.
     """
     if len(runs) == 1:
-        return figures_of(runs[0].result)
-    each = [figures_of(run.result) for run in runs]
+        return metrics_of(runs[0].result)
+    each = [metrics_of(run.result) for run in runs]
     found = {
-        name: float(np.mean([figures[name] for figures in each]))
-        for name in FIGURES
-        if not name.startswith("test ") and all(name in figures for figures in each)
+        name: float(np.mean([metrics[name] for metrics in each]))
+        for name in RUN_METRICS
+        if not name.startswith("test ") and all(name in metrics for metrics in each)
     }
     files = [run.path / "predictions" / "test.csv" for run in runs]
     if not all(file.is_file() for file in files):
@@ -69,7 +69,7 @@ def figures_of_folds(runs: Sequence[Recorded]) -> dict[str, float]:
     labels_N = np.concatenate([part.labels_N for part in parts])
     known = labels_N >= 0
     probabilities_NC = np.concatenate([part.probabilities_NC for part in parts])
-    return found | figures_of({"test": classification_metrics(probabilities_NC[known], labels_N[known])})
+    return found | metrics_of({"test": classification_metrics(probabilities_NC[known], labels_N[known])})
 
 
 def leading_metric(results: Sequence[Mapping[str, Any]]) -> str:

@@ -27,7 +27,7 @@ def signed_rank(differences_S: np.ndarray) -> SignedRank:
     """Wilcoxon's signed-rank test (1945) on the differences of S seeds.
 
     The null distribution is that of the ranks at hand under all 2^S signs: exact also with ties and zeros,
-    which are frequent as figures are counts of samples. Zeros keep their rank and count for neither side
+    which are frequent as metrics are counts of samples. Zeros keep their rank and count for neither side
     (Pratt 1959).
 
     Args:
