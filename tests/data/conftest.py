@@ -1,4 +1,4 @@
-"""Small image folders and data modules."""
+"""Small image folders and batches."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.batches import Batches
 from transferlab.data.catalog.digits import Digits
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.settings import DataSettings
+from transferlab.data.splits import arrange
 
 
 def write_image(path: Path, seed: int, size: tuple[int, int] = (12, 10)) -> Path:
@@ -49,10 +51,12 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def data_module() -> Callable[..., DataModule]:
-    """A loaded and bound DataModule; digits without augmentation unless said otherwise."""
+def make_batches() -> Callable[..., Batches]:
+    """Batches of digits without augmentation unless said otherwise."""
 
-    def make(image_size_px: int = 8, seed: int = 0, **options: Any) -> DataModule:
+    def make(
+        image_size_px: int = 8, seed: int = 0, views: int | None = None, columns: Any = None, **options: Any
+    ) -> Batches:
         defaults = {
             "root": None,
             "source": Digits(),
@@ -61,9 +65,8 @@ def data_module() -> Callable[..., DataModule]:
             "mixing": Mixing(),
             "num_workers": 0,
         }
-        data = DataModule(**{**defaults, **options})
-        data.load()
-        data.bind(Preprocessing(image_size=image_size_px), seed=seed)
-        return data
+        settings = DataSettings(**{**defaults, **options})
+        preprocessing = Preprocessing(image_size=image_size_px)
+        return Batches(arrange(settings), settings, preprocessing, seed=seed, views=views, columns=columns)
 
     return make

@@ -21,13 +21,13 @@ from transferlab.data.inspection_similarity import (
     thumbnail,
 )
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.module import DataModule
+from transferlab.data.settings import DataSettings
 from transferlab.report.inspection_page import as_html
 from transferlab.report.inspection_text import as_text
 
 
-def module(source, target=None, **options):
-    return DataModule(
+def settings(source, target=None, **options):
+    return DataSettings(
         root=None, source=source, target=target, augmentation=Augmentation(), mixing=Mixing(), **options
     )
 
@@ -71,7 +71,7 @@ def test_bands_miss_no_pair():
 
 
 def test_a_sound_folder(image_folder):
-    inspection = inspect_data(module(Folder(str(image_folder({"a": 10, "b": 60})))))
+    inspection = inspect_data(settings(Folder(str(image_folder({"a": 10, "b": 60})))))
     (report,) = inspection.domains
     assert inspection.problems == []
     assert report.classes == {"a": 10, "b": 60}
@@ -80,7 +80,7 @@ def test_a_sound_folder(image_folder):
     assert report.width_px == {"smallest": 12, "median": 12, "largest": 12}
     assert report.height_px["median"] == 10
     assert report.modes == {"RGB": 70}
-    assert report.parts == {"train": {"a": 6, "b": 36}, "val": {"a": 2, "b": 12}, "test": {"a": 2, "b": 12}}
+    assert report.splits == {"train": {"a": 6, "b": 36}, "val": {"a": 2, "b": 12}, "test": {"a": 2, "b": 12}}
     assert json.loads(json.dumps(inspection.as_json()))["domains"][0]["formats"] == {"PNG": 70}
     text = as_text(inspection)
     assert "70 images in 2 classes, the largest 6.0 times the smallest" in text
@@ -97,7 +97,7 @@ def test_everything_that_can_be_wrong_is_told(image_folder):
     (root / "train" / "b" / "broken <1>.jpg").write_bytes(b"?")
     Image.fromarray(scene(1)).save(root / "train" / "b" / "scene.png")
     Image.fromarray(recompressed(scene(1), 150, 60)).save(root / "test" / "a" / "scene.png")
-    inspection = inspect_data(module(Folder(str(root))))
+    inspection = inspect_data(settings(Folder(str(root))))
     (report,) = inspection.domains
     problems = "\n".join(inspection.problems)
     assert "class c is empty" in problems
@@ -114,24 +114,24 @@ def test_everything_that_can_be_wrong_is_told(image_folder):
         "train/a/002.png, train/b/double.png are byte for byte the same but are of different classes"
         in warnings
     )
-    assert "train/b/scene.png, test/a/scene.png look alike but are in different parts" in warnings
+    assert "train/b/scene.png, test/a/scene.png look alike but are in different splits" in warnings
     assert "Problems:" in as_text(inspection)
     assert "broken &lt;1&gt;.jpg" in as_html(inspection)
 
 
-def test_patients_in_two_parts_are_a_problem(image_folder):
+def test_patients_in_two_splits_are_a_problem(image_folder):
     root = image_folder({".": 6})
     lines = [f"{n:03d}.png,{'xy'[n % 2]},{'train' if n < 4 else 'test'},p{n // 2}" for n in range(1, 7)]
     (root / "t.csv").write_text("\n".join(["path,label,part,patient", *lines[:4], "005.png,y,test,p1"]))
     source = Table(str(root / "t.csv"), split_column="part", group_column="patient")
-    inspection = inspect_data(module(source))
-    assert any("in two parts at once" in problem for problem in inspection.problems)
+    inspection = inspect_data(settings(source))
+    assert any("in two splits at once" in problem for problem in inspection.problems)
     assert inspection.domains[0].num_groups == 3
 
 
 @pytest.mark.parametrize("counts", [{"a": 3}, {".": 0}, {"a": 2, "b": 30}])
 def test_what_cannot_be_trained_on_is_a_problem_not_an_exception(image_folder, counts):
-    inspection = inspect_data(module(Folder(str(image_folder(counts)))))
+    inspection = inspect_data(settings(Folder(str(image_folder(counts)))))
     assert len(inspection.problems) == 1
     as_html(inspection)
 
@@ -139,20 +139,20 @@ def test_what_cannot_be_trained_on_is_a_problem_not_an_exception(image_folder, c
 def test_images_without_classes(image_folder):
     source = image_folder({"a": 9, "b": 9}, root="source")
     loose = image_folder({".": 4}, root="loose")
-    assert "4 of 4 images have no class" in inspect_data(module(Folder(str(loose)))).problems[0]
-    inspection = inspect_data(module(Folder(str(source)), Folder(str(loose))))
+    assert "4 of 4 images have no class" in inspect_data(settings(Folder(str(loose)))).problems[0]
+    inspection = inspect_data(settings(Folder(str(source)), Folder(str(loose))))
     assert inspection.problems == []
     assert inspection.domains[1].num_images == 4
 
 
 def test_a_root_that_is_missing():
-    inspection = inspect_data(module(Folder("/no/such/folder")))
+    inspection = inspect_data(settings(Folder("/no/such/folder")))
     assert "does not exist" in inspection.problems[0]
     assert "does not exist" in as_text(inspection)
 
 
 def test_two_domains():
-    inspection = inspect_data(module(Digits(), DigitsOnPhotos()))
+    inspection = inspect_data(settings(Digits(), DigitsOnPhotos()))
     assert inspection.problems == []
     assert [report.name for report in inspection.domains] == ["source", "target"]
     assert inspection.domains[1].width_px["largest"] == 32

@@ -10,11 +10,13 @@ import torch
 from transferlab.backbone.boundary import find_boundary
 from transferlab.backbone.network import Backbone
 from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.batches import Batches
 from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.settings import DataSettings
+from transferlab.data.splits import arrange
 from transferlab.data.views import Views
 from transferlab.feature.extraction import batch_size, extracted
 from transferlab.feature.kept import Source
@@ -25,22 +27,19 @@ from transferlab.run.errors import UserError
 CPU = torch.device("cpu")
 
 
-def loaded(source: object, backbone: Backbone) -> DataModule:
-    data = DataModule(
+def batches_of(source: object, backbone: Backbone) -> Batches:
+    settings = DataSettings(
         root=None, source=source, target=None, augmentation=Augmentation(), mixing=Mixing(), num_workers=0
     )
-    data.load()
-    data.bind(Preprocessing(**backbone.preprocessing), seed=0)
-    return data
+    return Batches(arrange(settings), settings, Preprocessing(**backbone.preprocessing), seed=0)
 
 
-def features(backbone: Backbone, data: DataModule, positions, dtype=torch.float32) -> Iterator[torch.Tensor]:
+def features(backbone: Backbone, data: Batches, positions, dtype=torch.float32) -> Iterator[torch.Tensor]:
     """One feature vector after the other."""
     boundary, views = find_boundary(backbone, len(backbone.stages)), Views(data, "val")
     batches = extracted(
         backbone,
         boundary,
-        data,
         views,
         positions,
         device=CPU,
@@ -55,24 +54,24 @@ def features(backbone: Backbone, data: DataModule, positions, dtype=torch.float3
 def test_equal_to_the_network_and_in_any_company():
     backbone = Backbone(name=None, weights="shipped")
     backbone.train()
-    data = loaded(Digits(), backbone)
+    data = batches_of(Digits(), backbone)
     size = batch_size(CPU)
     many = list(features(backbone, data, range(2 * size + 3)))
     assert backbone.training
     images = data.images("val")
     batch = data.prepared({"image": images.rows(range(len(many)))})
-    expected = backbone.eval()(batch["image"])
+    expected = backbone.eval()(batch["input"])
     torch.testing.assert_close(torch.stack(many), expected, rtol=0, atol=1e-5)
     alone = [next(features(backbone, data, [position])) for position in (0, size, 2 * size + 2)]
     for one, among in zip(alone, (many[0], many[size], many[2 * size + 2]), strict=True):
         assert torch.equal(one, among)
 
 
-def chosen(backbone: Backbone, data: DataModule, told: list[str]) -> torch.dtype:
+def chosen(backbone: Backbone, data: Batches, told: list[str]) -> torch.dtype:
     """What `features.precision=auto` computes in."""
     source = Source(
         backbone=backbone,
-        data=data,
+        batches=data,
         settings=FeatureSettings(precision="auto"),
         trainer_precision="32-true",
         device=CPU,
@@ -87,7 +86,7 @@ def test_auto_takes_bfloat16_where_it_changes_next_to_nothing():
     told: list[str] = []
     torch.manual_seed(0)
     backbone = Backbone(name="test_resnet", weights="random", image_size=32)
-    data = loaded(Digits(), backbone)
+    data = batches_of(Digits(), backbone)
     assert chosen(backbone, data, told) == torch.bfloat16
     assert not told
     exact, fast = (
@@ -106,7 +105,7 @@ def test_auto_leaves_bfloat16_where_it_does_not(shared_data):
     told: list[str] = []
     weights = f"{shared_data}/weights/mobilenetv2_100.coral_tf2ptq_in1k.safetensors"
     backbone = Backbone(name=None, weights=weights, image_size=128)
-    data = loaded(Folder(f"{shared_data}/flowers"), backbone)
+    data = batches_of(Folder(f"{shared_data}/flowers"), backbone)
     assert chosen(backbone, data, told) == torch.float32
     assert "cosine 0.9" in told[0]
 

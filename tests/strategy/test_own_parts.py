@@ -39,9 +39,9 @@ class Reconstruct(Objective):
         self.register_buffer("rarity_C", 1 / class_counts_C.float())
 
     def losses(self, network, batch, progress):
-        features = network.features(batch["image"])
+        features = network.features(batch["input"])
         class_loss = functional.cross_entropy(network.classify(features), batch["label"], self.rarity_C)
-        colour_loss = functional.mse_loss(self.decoder(features), batch["image"].mean((2, 3)))
+        colour_loss = functional.mse_loss(self.decoder(features), batch["input"].mean((2, 3)))
         return Losses(
             {"class_loss": class_loss, "colour_loss": colour_loss}, {"done": torch.tensor(progress)}
         )
@@ -68,7 +68,7 @@ def test_own_parts_train():
     assert "objective.decoder.weight" in before  # so it is in the checkpoint
 
     samples = [
-        {"image": torch.randn(3, 32, 32), "label": torch.tensor(n % 3), "index": torch.tensor(n)}
+        {"input": torch.randn(3, 32, 32), "label": torch.tensor(n % 3), "index": torch.tensor(n)}
         for n in range(8)
     ]
     trainer = pl.Trainer(

@@ -10,6 +10,9 @@ from PIL import Image
 
 from tests.sweep.test_job_inputs import photos
 from transferlab.config.compose import compose_checked
+from transferlab.data.batches import Batches
+from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.splits import arrange
 from transferlab.run.folder import Run
 from transferlab.sweep.reproduce import changes_since
 from transferlab.training.build import make_data
@@ -21,11 +24,11 @@ from transferlab.training.record import describe_data
 def run() -> Run:
     """A run that has read its images and weights."""
     config = compose_checked([*photos(), "data/augmentation=none"]).config
-    made, data = Run("run"), make_data(config)
-    data.load()
+    made, settings = Run("run"), make_data(config)
+    batches = Batches(arrange(settings), settings, Preprocessing(image_size=8), seed=0)
     made.write_config(config)
-    record_inputs(current_inputs(config.backbone, data), made)
-    describe_data(data, made)
+    record_inputs(current_inputs(config.backbone, batches.splits), made)
+    describe_data(batches, made)
     return made
 
 

@@ -93,9 +93,10 @@ def test_each_domain_is_evaluated_with_its_own_statistics():
     module.load_state_dict(load_checkpoint(Path("run/checkpoints/last.ckpt"))["state_dict"])
 
     @torch.no_grad()
-    def loss(part: str) -> float:
-        batches = [experiment.data.prepared(b) for b in experiment.data.evaluation_dataloader(part)]
-        scores = torch.cat([network(batch["image"]) for batch in batches])
+    def loss(split: str) -> float:
+        data = experiment.batches
+        batches = [data.prepared(batch) for batch in data.evaluation(split)]
+        scores = torch.cat([network(batch["input"]) for batch in batches])
         return functional.cross_entropy(scores, torch.cat([batch["label"] for batch in batches])).item()
 
     result, history = Run("run").result, pd.read_csv("run/history.csv")

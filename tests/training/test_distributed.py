@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.training.ranks import on_ranks, train_on_ranks
 from tests.training.test_resume import TINY
 from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.config.compose import compose_checked
+from transferlab.data.batches import Batches
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.training import module, runs
@@ -117,7 +119,7 @@ def test_one_process_evaluates_the_same_weights_to_the_same(trained):
         trained = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
         trained.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
         for part in ("val", "test"):
-            alone = _predict(trainer(devices=1), trained, Loaders(experiment.data), part)
+            alone = _predict(trainer(devices=1), trained, Loaders(experiment.batches), part)
             alone.write(Path(f"{part}.csv"))
 
     assert in_child(evaluate) == 0
@@ -207,14 +209,17 @@ def evaluations(rank: int, numbers: Sequence[int]) -> dict[int, Any]:
     quiet_libraries()
     overrides = [*TINY, "backbone.name=test_resnet", "data.batch_size=4", "seed=1"]
     experiment = build(compose_checked(overrides).config)
-    whole = experiment.data.catalog("test")
+    splits = experiment.batches.splits
+    whole = splits["test"].catalog
     found = {}
     for number in numbers:
-        for part in ("val", "test"):
-            experiment.data._catalogs[part] = whole.select(np.arange(len(whole)) < number)
+        few = whole.select(np.arange(len(whole)) < number)
+        evaluated = [replace(splits[name], catalog=few) for name in ("val", "test")]
+        fewer = replace(splits, splits=(splits["train"], *evaluated))
         trained = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
         of_both = trainer(devices=2)
-        loaders = Loaders(experiment.data)
+        old = experiment.batches
+        loaders = Loaders(Batches(fewer, old.settings, old.preprocessing, seed=old.seed))
         of_both.fit(trained, datamodule=loaders)
         _, _, indices = trained.outputs["val"].gathered()
         tested = _predict(of_both, trained, loaders, "test") if number in (1, 17) else None

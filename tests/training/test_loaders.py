@@ -8,11 +8,13 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.batches import Batches
 from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.settings import DataSettings
+from transferlab.data.splits import arrange
 from transferlab.training.loaders import Loaders
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -42,10 +44,8 @@ class Recorder(pl.LightningModule):
 
 
 def digits(**options):
-    data = DataModule(root=None, source=Digits(), mixing=Mixing(), **{"num_workers": 0, **options})
-    data.load()
-    data.bind(Preprocessing(image_size=8), seed=0)
-    return data
+    settings = DataSettings(root=None, source=Digits(), mixing=Mixing(), **{"num_workers": 0, **options})
+    return Batches(arrange(settings), settings, Preprocessing(image_size=8), seed=0)
 
 
 def fit(data, folder, *, max_epochs, every_steps=None, resume=None, accumulate=1):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,16 +20,17 @@ from tests.training.test_resume import (
     train_killed,
 )
 from transferlab.config.compose import compose_checked
+from transferlab.data.splits import arrange
 from transferlab.evaluation.predictions import Predictions
 from transferlab.evaluation.selection.confidence import mutual_information
 from transferlab.evaluation.selection.criteria import CRITERIA
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.training.build import build
+from transferlab.training.build import build, make_data
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
 from transferlab.training.target_record import selected_by_each
-from transferlab.training.target_watch import TargetWatch, read_epoch, watched_parts
+from transferlab.training.target_watch import TargetWatch, read_epoch, watched_splits
 
 
 def built(*settings: str):
@@ -36,10 +39,10 @@ def built(*settings: str):
 
 def test_a_fit_is_shown_no_label_of_the_target():
     """Of whatever the trainer asks for while it fits, only the source's batches hold labels."""
-    data = built().data
-    assert data.catalog("target_val").labelled
-    assert data.catalog("test").labelled
-    loaders = Loaders(data, watched=watched_parts(data, "snd"))
+    batches = built().batches
+    assert batches.splits["target_val"].labelled
+    assert batches.splits["test"].labelled
+    loaders = Loaders(batches, watched=watched_splits(batches.splits, "snd"))
     loaders._position = lambda num_batches: None
     loaders.trainer = type("Trainer", (), {"global_rank": 0, "world_size": 1})()
     source, *target = loaders.val_dataloader()
@@ -123,15 +126,13 @@ def test_frozen_layers_are_kept_for_the_target_too():
 
 
 def test_selection_without_labels_works_where_the_target_has_none(tmp_path):
-    experiment = built("strategy.selection=entropy")
-    data = experiment.data
-    unlabelled = data._domains[1].without_labels()
-    del data._catalogs["target_val"]
-    data._catalogs["target_train"] = unlabelled
-    assert watched_parts(data, "entropy") == ["target_train"]
-    assert watched_parts(data, "last") == []
-    with pytest.raises(UserError, match="oracle: the target has no labelled validation part"):
-        TargetWatch(data, "oracle", tmp_path)
+    settings = make_data(compose_checked(overrides("dann", "test_resnet")).config)
+    unlabelled = replace(settings.target.load(), classes=()).without_labels()
+    splits = arrange(replace(settings, target=SimpleNamespace(load=lambda: unlabelled)))
+    assert watched_splits(splits, "entropy") == ["target_train"]
+    assert watched_splits(splits, "last") == []
+    with pytest.raises(UserError, match="oracle: the target has no labelled validation split"):
+        TargetWatch(splits, "oracle", tmp_path)
 
 
 def test_a_diverged_epoch_is_never_selected():

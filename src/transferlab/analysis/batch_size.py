@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def search(config: DictConfig, *, first: int, steps: int) -> Search:
     """
     experiment = build(config)
     sizes: list[Size] = []
-    size, num_images = first, experiment.data.parts["train"]
+    size, num_images = first, len(experiment.batches.splits["train"])
     while True:
         if sizes and size > num_images:
             return Search(sizes, f"there are {num_images} training images")
@@ -114,13 +114,12 @@ def search(config: DictConfig, *, first: int, steps: int) -> Search:
 
 
 def _measured(config: DictConfig, experiment: Experiment, size: int, steps: int) -> Size:
-    data, clock = experiment.data, _Clock()
-    data.batch_size = size
-    data.target_batch_size = config.data.target_batch_size or size
+    clock = _Clock()
+    batches = experiment.batches.with_settings(batch_size=size)
     on_gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    fit_shortly(config, experiment, clock, batches=_WARM_UP + steps)
+    fit_shortly(config, replace(experiment, batches=batches), clock, steps=_WARM_UP + steps)
     peak_gib = torch.cuda.max_memory_reserved() / 2**30 if on_gpu else None
     return Size(size, size / clock.seconds, peak_gib)
 

@@ -45,17 +45,17 @@ def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Mea
         UserError: no second domain, or too few images.
     """
     experiment = build(config)
-    data, backbone = experiment.data, experiment.network.backbone
-    if not data.has_target:
+    splits, backbone = experiment.batches.splits, experiment.network.backbone
+    if not splits.has_target:
         raise UserError(
             "transferlab gap compares two domains, and this data has one. Choose data with two, e.g. "
             "data=domains data.source.root=DIR data.target.root=DIR."
         )
-    for part in ("train", "target_train"):
-        if data.parts[part] < _FEWEST:
+    for split in splits.trained_on:
+        if len(split) < _FEWEST:
             raise UserError(
                 f"transferlab gap needs {_FEWEST} images of each domain at least, and "
-                f"{part.replace('_', ' ')} has {data.parts[part]}."
+                f"{split.name.replace('_', ' ')} has {len(split)}."
             )
     before = "before the training" if run is not None else "source and target"
     sees = _Sees(experiment)
@@ -66,18 +66,18 @@ def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Mea
         trained = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
         backbone.network.load_state_dict(trained)
         measured.append(sees.gap("after it"))
-    return measured, data.classes
+    return measured, splits.classes
 
 
 class _Sees:
     """What an experiment's backbone sees of the two domains, with the weights that it has at the time."""
 
     def __init__(self, experiment: Experiment) -> None:
-        self._seed, self._data = experiment.seed, experiment.data
+        self._seed, self._splits = experiment.seed, experiment.batches.splits
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._source = Source(
             backbone=experiment.network.backbone.to(device),
-            data=experiment.data,
+            batches=experiment.batches,
             settings=experiment.features,
             trainer_precision="32-true",
             device=device,
@@ -87,10 +87,10 @@ class _Sees:
 
     def gap(self, title: str) -> Measured:
         source_ND, target_MD = (
-            self._source.features(part).all().numpy() for part in ("train", "target_train")
+            self._source.features(split.name).all().numpy() for split in self._splits.trained_on
         )
         gap = domain_gap(source_ND, target_MD, seed=self._seed)
-        labels_N = self._data.catalog("train").codes
+        labels_N = self._splits["train"].catalog.codes
         return Measured(title, gap, Panel(title, source_ND, target_MD, source_labels_N=labels_N, gap=gap))
 
 

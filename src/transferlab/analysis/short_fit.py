@@ -13,8 +13,8 @@ from transferlab.training.module import TransferModule
 from transferlab.training.terminal import quiet_libraries
 
 
-def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback, batches: int) -> None:
-    """Train for one epoch of `batches` batches, without validation, as `transferlab train` begins.
+def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback, steps: int) -> None:
+    """Train for one epoch of `steps` batches, without validation, as `transferlab train` begins.
 
     The stages that train are those of the strategy's first epoch. The experiment's weights change.
 
@@ -22,7 +22,7 @@ def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback
         config: of the experiment; its trainer's flags count, for one device.
         experiment: what the config builds.
         callbacks: what measures.
-        batches: drawn without end, however few images there are.
+        steps: batches, drawn without end, however few images there are.
 
     Raises:
         UserError: a head that is not fitted by gradients.
@@ -32,7 +32,6 @@ def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback
             f"strategy/head: {type(experiment.strategy.head).__name__} is not fitted by steps of gradient "
             "descent. There is nothing to tune; strategy/head=linear is."
         )
-    experiment.data.steps_per_epoch = batches
     module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed)
     quiet_libraries()
     trainer = make(
@@ -48,4 +47,4 @@ def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback
         use_distributed_sampler=False,
     )
     with interrupt_restored():
-        trainer.fit(module, datamodule=Loaders(experiment.data))
+        trainer.fit(module, datamodule=Loaders(experiment.batches.with_settings(steps_per_epoch=steps)))

@@ -14,7 +14,7 @@ transferlab inspect data.root=DIR
 transferlab inspect data=table data.source.table=FILE [data.source.group_column=patient] ...
 
 Classes and counts, sizes and modes, broken files with reasons, exact and near duplicates, groups in two
-parts, the proposed split. Takes any data config of `transferlab train`; data=folder unless you say
+splits, the proposed splits. Takes any data config of `transferlab train`; data=folder unless you say
 otherwise.
 
   --out DIR   where inspection.json and inspection.html go (default: inspections/<date>_<time>)

@@ -24,7 +24,7 @@ ALLOWED = (
     "transferlab.data.catalog.mnist_m.MNISTM",
     "transferlab.data.catalog.table.Table",
     "transferlab.data.mixing.batch.Mixing",
-    "transferlab.data.module.DataModule",
+    "transferlab.data.settings.DataSettings",
     "transferlab.feature.settings.FeatureSettings",
     "transferlab.strategy.head.linear.Linear",
     "transferlab.strategy.head.logistic.Logistic",

@@ -24,10 +24,3 @@ def some(names: Iterable[object], most: int = 5) -> str:
     listed = [str(name) for name in names]
     shown = ", ".join(listed[:most])
     return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"
-
-
-def require_at_least_one(**sizes: int | None) -> None:
-    """Raise `DataError` for the first of these settings of `data` that is below 1; None is no setting."""
-    for name, size in sizes.items():
-        if size is not None and size < 1:
-            raise DataError(f"data.{name}={size} must be at least 1.")

@@ -1,4 +1,4 @@
-"""Samples for a model that exists: its own parts again, or other images whose classes it knows."""
+"""Samples for a model that exists: its own splits again, or other images whose classes it knows."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from torch.utils.data import DataLoader
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.checking import usable
 from transferlab.data.errors import DataError, some
-from transferlab.data.loading.dataset import EvaluationSet, Images, as_is
+from transferlab.data.loading.dataset import EvaluationSet, Images, batch_loader
 from transferlab.data.loading.sampler import EvaluationBatches
-from transferlab.data.loading.workers import batch_loader, choose_workers
-from transferlab.data.module import DataModule
+from transferlab.data.loading.workers import choose_workers
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.settings import DataSettings
 
 
-def other_parts(data: DataModule, classes: tuple[str, ...]) -> tuple[dict[str, Catalog], list[str]]:
+def other_splits(settings: DataSettings, classes: tuple[str, ...]) -> tuple[dict[str, Catalog], list[str]]:
     """The catalogs to evaluate a model on that was not trained on this data, and what the user should know.
 
     `test` is the target where there is one, and the source is `source_test` then. Of data that comes with a
-    test part that part is taken, else all of it.
+    test split that split is taken, else all of it.
 
     Args:
-        data: not loaded; its splits and shots are not asked for.
+        settings: of the data; what they say of splits and shots is ignored.
         classes: those of the model, in its order.
 
     Raises:
-        DataError: data that can not be used, or classes that the model does not know.
+        DataError: data that cannot be used, or classes that the model does not know.
     """
-    source = ("source_test", data.source) if data.target is not None else ("test", data.source)
+    source = ("source_test" if settings.target is not None else "test", settings.source)
     found: dict[str, Catalog] = {}
     notices: list[str] = []
-    for part, place in (("test", data.target), source):
+    for name, place in (("test", settings.target), source):
         if place is None:
             continue
-        catalog = usable(place, data.on_bad_image, check_images=data.check_images)
+        catalog = usable(place, settings.on_bad_image, check_images=settings.check_images)
         notices += catalog.notices
         tested = catalog.table["split"] == "test"
         if tested.any():
             notices.append(
-                f"{part}: of {len(catalog)} images the {int(tested.sum())} of the data's own test part."
+                f"{name}: of {len(catalog)} images the {int(tested.sum())} of the data's own test split."
             )
             catalog = catalog.select(tested)
-        found[part] = with_classes(catalog, classes)
+        found[name] = with_classes(catalog, classes)
     return found, notices
 
 
@@ -71,7 +71,8 @@ def evaluation_loader(
     catalog: Catalog, preprocessing: Preprocessing, *, batch_size: int, num_workers: int | str
 ) -> DataLoader[Any]:
     """Every sample once, in order: {"image": uint8 (N, 3, S, S), "index"} and, if all are known, "label"."""
-    images = Images(catalog, preprocessing.evaluation_transform(), keep=False)
+    images = Images(catalog, preprocessing.evaluation_transform(), cache=False)
     batches = EvaluationBatches(len(images), batch_size=batch_size)
     workers = choose_workers(num_workers, in_memory=catalog.reader.in_memory)
-    return batch_loader(EvaluationSet(images), batches, num_workers=workers, collate=as_is)
+    dataset = EvaluationSet({"image": images}, catalog.codes if catalog.labelled else None)
+    return batch_loader(dataset, batches, num_workers=workers)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transferlab.data.catalog.catalog import PARTS, Catalog
+from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog
 from transferlab.data.checking import examine_files
 from transferlab.data.decoding import Examined
-from transferlab.data.domains import arrange_target, refuse_shared_images
 from transferlab.data.errors import DataError, some
 from transferlab.data.inspection_similarity import (
     look_alike_by_nature,
@@ -22,9 +21,10 @@ from transferlab.data.inspection_similarity import (
     thumbnail,
 )
 from transferlab.data.loading.workers import usable_cores
-from transferlab.data.module import DataModule
-from transferlab.data.parts import find_leaks, with_parts
 from transferlab.data.reader import EncodedReader, Reader
+from transferlab.data.settings import DataSettings
+from transferlab.data.split_rule import find_leaks, with_splits
+from transferlab.data.splits import arrange_target, refuse_shared_images
 
 IMBALANCED = 5.0
 """From this ratio of the largest to the smallest class on, classes are called imbalanced."""
@@ -49,8 +49,8 @@ class DomainReport:
     remarks: dict[str, list[str]] = field(default_factory=dict)
     duplicates: list[list[str]] = field(default_factory=list)
     near_duplicates: list[list[str]] = field(default_factory=list)
-    parts_given: bool = False
-    parts: dict[str, dict[str, int]] = field(default_factory=dict)
+    splits_given: bool = False
+    splits: dict[str, dict[str, int]] = field(default_factory=dict)
     num_groups: int = 0
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -72,30 +72,28 @@ class Inspection:
         return {"problems": self.problems, "domains": [asdict(domain) for domain in self.domains]}
 
 
-def inspect_data(data: DataModule) -> Inspection:
-    """Look at every image of a `DataModule` that is not loaded yet; finds problems instead of raising
-    them.
-    """
+def inspect_data(settings: DataSettings) -> Inspection:
+    """Look at every image of a data set; finds problems instead of raising them."""
     reports, arranged = [], {}
-    for name, source in (("source", data.source), ("target", data.target)):
+    for name, source in (("source", settings.source), ("target", settings.target)):
         if source is None:
             continue
         report = DomainReport(name)
         reports.append(report)
         try:
-            arranged[name] = _inspect(source.load(), report, data)
+            arranged[name] = _inspect(source.load(), report, settings)
         except DataError as error:
             report.problems.append(str(error))
     if len(arranged) == 2 and not any(report.problems for report in reports):
         try:
-            target = arrange_target(arranged["target"], data.split_rule, arranged["source"].classes)
+            target = arrange_target(arranged["target"], settings.split_rule, arranged["source"].classes)
             refuse_shared_images(arranged["source"], target)
         except DataError as error:
             reports[1].problems.append(str(error))
     return Inspection(reports, arranged)
 
 
-def _inspect(catalog: Catalog, report: DomainReport, data: DataModule) -> Catalog:
+def _inspect(catalog: Catalog, report: DomainReport, settings: DataSettings) -> Catalog:
     report.problems += catalog.problems
     report.warnings += catalog.notices
     report.num_images = len(catalog)
@@ -116,18 +114,18 @@ def _inspect(catalog: Catalog, report: DomainReport, data: DataModule) -> Catalo
     whole = catalog.select(~catalog.table["sample"].isin(list(report.broken)))
     _describe_copies(whole, report)
     report.num_groups = int(whole.table["group"].nunique())
-    report.parts_given = bool(whole.table["split"].notna().any())
-    leaks = find_leaks(whole.table) if report.parts_given else pd.DataFrame()
+    report.splits_given = bool(whole.table["split"].notna().any())
+    leaks = find_leaks(whole.table) if report.splits_given else pd.DataFrame()
     if len(leaks):
         pairs = [
             " = ".join(f"{row.split}: {row.sample}" for row in unit.itertuples())
             for _, unit in leaks.groupby("unit")
         ]
-        report.problems.append(f"{len(pairs)} images or groups are in two parts at once: {some(pairs, 20)}.")
+        report.problems.append(f"{len(pairs)} images or groups are in two splits at once: {some(pairs, 20)}.")
     elif not catalog.problems and whole.labelled:
-        whole = with_parts(whole, data.split_rule)
+        whole = with_splits(whole, settings.split_rule)
         report.warnings += whole.notices[len(catalog.notices) :]
-    report.parts = _counts_by_part(whole)
+    report.splits = _counts_by_split(whole)
     return whole
 
 
@@ -173,11 +171,11 @@ def _describe_copies(catalog: Catalog, report: DomainReport) -> None:
 
 
 def _warn_of_copies(rows: pd.DataFrame, how: str, report: DomainReport) -> None:
-    """Copies within one class are harmless, for they share a part; of those that look alike nobody knows."""
+    """Copies within one class are harmless, for they share a split; of those that look alike nobody knows."""
     if rows["label"].nunique() > 1:
         report.warnings.append(f"{some(rows['sample'])} {how} but are of different classes.")
     if how == "look alike" and rows["split"].nunique() > 1:
-        report.warnings.append(f"{some(rows['sample'])} {how} but are in different parts.")
+        report.warnings.append(f"{some(rows['sample'])} {how} but are in different splits.")
 
 
 def _look_alikes(reader: Reader, samples: list[str], report: DomainReport) -> list[tuple[int, int]]:
@@ -199,16 +197,16 @@ def _look_alikes(reader: Reader, samples: list[str], report: DomainReport) -> li
     return similar_pairs(*looks)
 
 
-def _counts_by_part(catalog: Catalog) -> dict[str, dict[str, int]]:
+def _counts_by_split(catalog: Catalog) -> dict[str, dict[str, int]]:
     split = catalog.table["split"]
     return {
-        part: dict(
+        name: dict(
             zip(
                 catalog.classes,
-                catalog.select((split == part).fillna(False)).class_counts.tolist(),
+                catalog.select((split == name).fillna(False)).class_counts.tolist(),
                 strict=True,
             )
         )
-        for part in PARTS
-        if (split == part).any()
+        for name in SPLIT_NAMES
+        if (split == name).any()
     }

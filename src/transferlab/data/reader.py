@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,9 +34,16 @@ class ArrayReader:
         self._images: np.ndarray | None = None
 
     def __call__(self, sample: str) -> np.ndarray:
+        return self._all()[self._row[sample]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        images = self._all()  # a function that makes them can seldom be pickled
+        return {"_row": self._row, "_make": None, "_images": images}
+
+    def _all(self) -> np.ndarray:
         if self._images is None:
             self._images = self._make()
-        return self._images[self._row[sample]]
+        return self._images
 
 
 class EncodedReader(ABC):

@@ -1,4 +1,4 @@
-"""Fewer labels on purpose: nested subsets of a training part."""
+"""Fewer labels on purpose: nested subsets of a training split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def nested_subset(
     every larger one, and the k shots of a class are the first k of its fraction.
 
     Args:
-        table: a training part with sample and label.
+        table: a training split with sample and label.
         fraction: share of each class to keep, in (0, 1]; at least one image stays.
         shots_per_class: images of each class to keep; a smaller class stays whole.
         seed: another seed, another choice.
@@ -28,8 +28,7 @@ def nested_subset(
     if fraction is not None and shots_per_class is not None:
         raise DataError(
             f"data.fraction={fraction} and data.shots_per_class={shots_per_class} both limit the training "
-            "part. "
-            "Set one of them to null."
+            "split. Set one of them to null."
         )
     if fraction is not None and not 0 < fraction <= 1:
         raise DataError(f"data.fraction={fraction} must be in (0, 1].")

@@ -1,4 +1,4 @@
-"""Each sample of a part, in each of its views, once: for what is computed of it once and kept."""
+"""Each sample of a split, in each of its views, once: for what is computed of it once and stored."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from transferlab.data.loading.dataset import Batch, as_is, stacked
-from transferlab.data.loading.workers import batch_loader, choose_workers
-from transferlab.data.module import TRAINED_ON, DataModule
+from transferlab.data.batches import Batches
+from transferlab.data.loading.dataset import Batch, batch_loader, stacked
+from transferlab.data.loading.workers import choose_workers
 
 
 class Views(Dataset[Batch]):
-    """The views of a part at positions 0 .. views x samples - 1: all first views, then all second ones.
+    """The views of a split at positions 0 .. views x samples - 1: all first views, then all second ones.
 
-    Parts that are not trained on, and all parts where training shows no fixed number of views, have one: the
-    image as evaluation sees it.
+    Splits that are not trained on, and all where training shows no fixed number of views, have one: the image
+    as evaluation sees it.
 
     Attributes:
         keys: what tells each of them apart from every other image, here and in other runs.
         depends_on: what its pixels depend on besides, as JSON has it.
+        preprocessing: normalises them.
     """
 
-    def __init__(self, data: DataModule, part: str) -> None:
-        self.num_views = data.views if part in TRAINED_ON else None
-        self.images = data.images(part, augmented=self.num_views is not None)
-        self._domain = "target" if part == "target_train" else "source"
-        catalog = data.catalog(part)
+    def __init__(self, batches: Batches, name: str) -> None:
+        split, settings = batches.splits[name], batches.settings
+        self.preprocessing = batches.preprocessing
+        self.num_views = batches.views if split.trained_on else None
+        self.images = batches.images(name, augmented=self.num_views is not None)
+        self._domain, catalog = split.domain, split.catalog
         contents: list[str] = catalog.table["content"].tolist()
         named = list(zip(contents, catalog.samples, strict=True))
         self.keys = contents
@@ -39,11 +41,11 @@ class Views(Dataset[Batch]):
                 f"{content} {self._domain} {name} {view}" for view in views for content, name in named
             ]
         self.depends_on: dict[str, Any] = {
-            "preprocessing": asdict(data.preprocessing),
+            "preprocessing": asdict(self.preprocessing),
             "reader": type(catalog.reader).__name__,
-            "augmentation": None if self.num_views is None else data.augmentation.identity,
+            "augmentation": None if self.num_views is None else settings.augmentation.identity,
         }
-        self._workers = choose_workers(data.num_workers, in_memory=catalog.reader.in_memory)
+        self._workers = choose_workers(settings.num_workers, in_memory=catalog.reader.in_memory)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -58,7 +60,7 @@ class Views(Dataset[Batch]):
         """Batches {"image": uint8 (N, 3, S, S), "position": (N,)} of these positions, in order."""
         starts = range(0, len(positions), batch_size)
         batches = [list(positions[start : start + batch_size]) for start in starts]
-        return batch_loader(self, batches, num_workers=self._workers, collate=as_is)
+        return batch_loader(self, batches, num_workers=self._workers)
 
     def _view(self, position: int) -> torch.Tensor:
         number, row = divmod(position, len(self.images))

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from transferlab.backbone.boundary import Boundary, activations
 from transferlab.backbone.network import Backbone
-from transferlab.data.module import DataModule
 from transferlab.data.views import Views
 
 # On a CPU small batches stay in its caches: 16 images took two thirds of the time of 64 (mobilenetv2, 128 px)
@@ -25,7 +24,6 @@ def batch_size(device: torch.device) -> int:
 def extracted(
     backbone: Backbone,
     boundary: Boundary,
-    data: DataModule,
     views: Views,
     positions: Sequence[int],
     *,
@@ -38,7 +36,6 @@ def extracted(
     Args:
         backbone: on `device`.
         boundary: where its first layers end.
-        data: prepares the images.
         views: the images.
         positions: which of them.
         device: where to compute.
@@ -53,7 +50,7 @@ def extracted(
             at = batch["position"].tolist()
             # an incomplete batch is filled up: kernels, and so last bits, may depend on a batch's size
             image = batch["image"][torch.arange(size) % len(at)].to(device)
-            image = data.prepared({"image": image})["image"].contiguous(memory_format=torch.channels_last)
+            image = views.preprocessing.normalised(image).contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, dtype=compute, enabled=compute != torch.float32):
                 made = activations(backbone, boundary, image)
             yield at, made[: len(at)].to("cpu", storage)

@@ -1,4 +1,4 @@
-"""Activations of a part of the data: from the store, or computed now and kept there."""
+"""Activations of a split: from the store, or computed now and stored there."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from transferlab.backbone.boundary import Boundary, find_boundary
 from transferlab.backbone.fingerprint import weights_fingerprint
 from transferlab.backbone.network import Backbone
+from transferlab.data.batches import Batches
 from transferlab.data.loading.sampler import ALONE, Share
-from transferlab.data.module import DataModule
+from transferlab.data.loading.stored import InMemory
 from transferlab.data.views import Views
 from transferlab.feature.extraction import batch_size, extracted
 from transferlab.feature.precision import LEAST_COSINE, compute_dtype, least_cosine
 from transferlab.feature.rows import Rows
 from transferlab.feature.settings import FeatureSettings
-from transferlab.feature.sharing import Batches, shared_rows
+from transferlab.feature.sharing import Computed, shared_rows
 from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
 from transferlab.run.environment import versions
 
@@ -26,31 +26,13 @@ _VERSION = 1  # of what is kept; another number, and what was kept earlier is no
 _COMPUTED_WITH = ("torch", "torchvision", "timm", "pillow", "opencv-python-headless")
 
 
-@dataclass(frozen=True)
-class InMemory:
-    """Activations (N, ...) that are kept nowhere else."""
-
-    rows: Tensor
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, positions: Tensor) -> Tensor:
-        """Those at these positions."""
-        return self.rows[positions]
-
-    def all(self) -> Tensor:
-        """All of them."""
-        return self.rows
-
-
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Everything that activations of a part depend on but the images.
+    """Everything that activations of a split depend on but the images.
 
     Attributes:
         backbone: on `device`.
-        data: bound to the backbone's preprocessing.
+        batches: with the backbone's preprocessing.
         settings: precision, storage, size of the store.
         trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
         device: where to compute.
@@ -59,28 +41,28 @@ class Source:
     """
 
     backbone: Backbone
-    data: DataModule
+    batches: Batches
     settings: FeatureSettings
     trainer_precision: str
     device: torch.device
     tell: Callable[[str], None]
-    track: Callable[[str, int, Batches], Batches]
+    track: Callable[[str, int, Computed], Computed]
     _types: dict[int, torch.dtype] = field(default_factory=dict, init=False)
 
-    def activations(self, boundary: Boundary, part: str, share: Share = ALONE) -> Rows:
-        """The activations of a part of the data, in the order of its `Views`, from the store.
+    def activations(self, boundary: Boundary, split: str, share: Share = ALONE) -> Rows:
+        """The activations of a split, in the order of its `Views`, from the store.
 
         In several processes all call this at the same time, and each computes its share.
 
         Raises:
-            StoreFull, StoreUnusable: the store can not take them.
+            StoreFull, StoreUnusable: the store cannot take them.
         """
-        views = Views(self.data, part)
+        views = Views(self.batches, split)
         space = FeatureStore(most_gib=self.settings.cache_gib).space(self._about(boundary, views))
         rows = shared_rows(
             space,
             views.keys,
-            lambda positions: self._computed(boundary, views, part, positions),
+            lambda positions: self._computed(boundary, views, split, positions),
             share=share,
             batch_size=batch_size(self.device),
         )
@@ -88,30 +70,29 @@ class Source:
             self.tell(text)
         return rows
 
-    def features(self, part: str) -> Rows | InMemory:
-        """The pooled features (N, D) of a part; in memory where the store is off or can not take them."""
+    def features(self, split: str) -> Rows | InMemory:
+        """The pooled features (N, D) of a split; in memory where the store is off or cannot take them."""
         boundary = find_boundary(self.backbone, len(self.backbone.stages))
         if self.settings.cache != "off":
             try:
-                return self.activations(boundary, part)
+                return self.activations(boundary, split)
             except (StoreFull, StoreUnusable) as error:
                 self.tell(f"{error} They are kept for this run alone.")
-        views = Views(self.data, part)
-        parts = list(self._computed(boundary, views, part, range(len(views))))
-        return InMemory(torch.cat([made for _, made in parts]))
+        views = Views(self.batches, split)
+        batches = list(self._computed(boundary, views, split, range(len(views))))
+        return InMemory(torch.cat([made for _, made in batches]))
 
-    def _computed(self, boundary: Boundary, views: Views, part: str, positions: Sequence[int]) -> Batches:
+    def _computed(self, boundary: Boundary, views: Views, split: str, positions: Sequence[int]) -> Computed:
         batches = self._extracted(boundary, views, positions, self._type(boundary))
-        text = f"{part.replace('_', ' ')}: running the frozen layers once on {len(positions)} images"
+        text = f"{split.replace('_', ' ')}: running the frozen layers once on {len(positions)} images"
         return self.track(text, len(positions), batches)
 
     def _extracted(
         self, boundary: Boundary, views: Views, positions: Sequence[int], compute: torch.dtype
-    ) -> Batches:
+    ) -> Computed:
         return extracted(
             self.backbone,
             boundary,
-            self.data,
             views,
             positions,
             device=self.device,
@@ -130,7 +111,7 @@ class Source:
 
     def _unless_it_differs(self, boundary: Boundary, chosen: torch.dtype) -> torch.dtype:
         """The chosen type, or float32 if the outputs of one batch of images point elsewhere with it."""
-        views = Views(self.data, "train")
+        views = Views(self.batches, "train")
         positions = range(min(batch_size(self.device), len(views)))
         exact, rounded = (
             torch.cat([made for _, made in self._extracted(boundary, views, positions, compute)])
@@ -150,7 +131,7 @@ class Source:
             "kwargs": self.backbone.kwargs,
             "weights": weights_fingerprint(self.backbone, boundary.frozen_stages),
             "boundary": boundary.module or "features",
-            "image_size": self.data.preprocessing.image_size,
+            "image_size": self.batches.preprocessing.image_size,
             "precision": str(self._type(boundary)).removeprefix("torch."),
             "storage": self.settings.storage,
             "device": self.device.type,

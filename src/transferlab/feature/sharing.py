@@ -11,13 +11,13 @@ from transferlab.data.loading.sampler import Share
 from transferlab.feature.rows import Rows
 from transferlab.feature.store import FeatureSpace, StoreUnusable
 
-Batches = Iterator[tuple[list[int], Tensor]]
+Computed = Iterator[tuple[list[int], Tensor]]
 
 
 def shared_rows(
     space: FeatureSpace,
     keys: Sequence[str],
-    compute: Callable[[Sequence[int]], Batches],
+    compute: Callable[[Sequence[int]], Computed],
     *,
     share: Share,
     batch_size: int,
@@ -48,7 +48,7 @@ def shared_rows(
             raise StoreUnusable(refusal)
         return space.rows(keys, compute)
 
-    def computed(positions: list[int]) -> Batches:
+    def computed(positions: list[int]) -> Computed:
         _from_first((positions, None))
         return _gathered(compute, positions, share, batch_size)
 
@@ -70,7 +70,7 @@ def _from_first(message: tuple[list[int], str | None] | None) -> tuple[list[int]
 
 
 def _send_share(
-    compute: Callable[[Sequence[int]], Batches], positions: list[int], share: Share, batch_size: int
+    compute: Callable[[Sequence[int]], Computed], positions: list[int], share: Share, batch_size: int
 ) -> None:
     batches = compute(positions[share.rank :: share.world_size])
     for _ in range(_num_steps(positions, share, batch_size)):
@@ -78,8 +78,8 @@ def _send_share(
 
 
 def _gathered(
-    compute: Callable[[Sequence[int]], Batches], positions: list[int], share: Share, batch_size: int
-) -> Batches:
+    compute: Callable[[Sequence[int]], Computed], positions: list[int], share: Share, batch_size: int
+) -> Computed:
     """In the first process: everyone's batches; if they are not wanted any more, the others still finish."""
     batches = compute(positions[:: share.world_size])
     steps = iter(range(_num_steps(positions, share, batch_size)))

@@ -42,11 +42,11 @@ def _domain(report: DomainReport, *, named: bool) -> str:
 
 
 def _class_table(report: DomainReport) -> list[str]:
-    parts = list(report.parts)
-    how = "given" if report.parts_given else "proposed"
-    header = ["class", "images", *(f"{part} ({how})" for part in parts)]
+    splits = list(report.splits)
+    how = "given" if report.splits_given else "proposed"
+    header = ["class", "images", *(f"{split} ({how})" for split in splits)]
     rows = [
-        [name, str(count), *(str(report.parts[part].get(name, 0)) for part in parts)]
+        [name, str(count), *(str(report.splits[split].get(name, 0)) for split in splits)]
         for name, count in report.classes.items()
     ]
     widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]

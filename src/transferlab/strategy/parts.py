@@ -13,7 +13,8 @@ from torch import nn
 from transferlab.backbone.classifier import Classifier
 from transferlab.strategy.objective.domains import Domains
 
-# image (N,3,H,W), label (N,), and with a target domain target_image (M,3,H,W)
+# input (N, ...): what the network takes; image (N,3,H,W): the same tensor, only where that is an image; label
+# (N,); with a target domain target_input and target_image (M, ...); further columns
 Batch = Mapping[str, torch.Tensor]
 # one entry for each finished epoch: `val/loss`, `trainable_stages`, ...
 History = Sequence[Mapping[str, float]]

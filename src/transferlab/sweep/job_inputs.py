@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.data.catalog.catalog import CatalogSource
 from transferlab.data.checking import usable
-from transferlab.data.module import DataModule
 from transferlab.data.reader import content_hash
+from transferlab.data.settings import DataSettings
 from transferlab.training.build import make_data
 from transferlab.training.inputs import weights_hash
 
@@ -26,14 +26,14 @@ _known: dict[str, str] = {}  # hash by the config of a catalog, for as long as t
 def inputs_of(config: DictConfig) -> dict[str, str]:
     """Hashes of what a job reads, by config path.
 
-    Images are read whole, as each job does, and those that can not be decoded are treated as
+    Images are read whole, as each job does, and those that cannot be decoded are treated as
     `data.on_bad_image` says; both once for all jobs that read the same.
 
     Args:
         config: checked and resolved.
 
     Raises:
-        UserError: data or weights that can not be used.
+        UserError: data or weights that cannot be used.
     """
     plain: Any = OmegaConf.to_container(config)
     found = {"backbone.weights": weights_hash(plain["backbone"])}
@@ -45,11 +45,11 @@ def inputs_of(config: DictConfig) -> dict[str, str]:
     domains = [name for name in ("source", "target") if plain["data"].get(name) is not None]
     keys = {name: json.dumps([plain["data"][name], *asked], sort_keys=True) for name in domains}
     if any(key not in _known for key in keys.values()):
-        data = make_data(config)
-        sources = {"source": data.source, "target": data.target}
+        settings = make_data(config)
+        sources = {"source": settings.source, "target": settings.target}
         for name, key in keys.items():
             if key not in _known:
-                _known[key] = _catalog_hash(sources[name], data)
+                _known[key] = _catalog_hash(sources[name], settings)
     found |= {f"data.{name}": _known[key] for name, key in keys.items()}
     return found
 
@@ -60,10 +60,10 @@ def short_hash(inputs: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=3).hexdigest()
 
 
-def _catalog_hash(source: CatalogSource | None, data: DataModule) -> str:
-    """A hash of samples, labels, contents, and of groups and parts where the source fixes them."""
+def _catalog_hash(source: CatalogSource | None, settings: DataSettings) -> str:
+    """A hash of samples, labels, contents, and of groups and splits where the source fixes them."""
     assert source is not None
-    catalog = usable(source, data.on_bad_image, check_images=data.check_images)
+    catalog = usable(source, settings.on_bad_image, check_images=settings.check_images)
     digest = hashlib.blake2b(catalog.fingerprint().encode(), digest_size=16)
     rows = catalog.table[["sample", "group", "split"]].to_numpy().tolist()
     for row in sorted("\0".join(map(str, cells)) for cells in rows):

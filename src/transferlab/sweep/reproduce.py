@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from transferlab.data.splits import arrange
 from transferlab.run.folder import Run
 from transferlab.sweep.group import members_of, recorded_members, run_group
 from transferlab.sweep.job import Job, recorded_job
@@ -22,12 +23,11 @@ def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
     """What is no longer as it was when a run began, a sentence each: data, weights, the group."""
     with runs.in_its_folder(run):
         config = runs.recorded_config(run, allow)
-        data = make_data(config)
-        data.load()
-        now, before = current_inputs(config.backbone, data), recorded_inputs(run)
+        splits = arrange(make_data(config))
+        now, before = current_inputs(config.backbone, splits), recorded_inputs(run)
     told = []
     if before and before["data"] != now["data"]:
-        told += split_differences(data, run) or ["data: the contents of images have changed."]
+        told += split_differences(splits, run) or ["data: the contents of images have changed."]
     if before and before["backbone.weights"] != now["backbone.weights"]:
         told.append("backbone.weights: not the same weights as then.")
     if not before:

@@ -15,8 +15,10 @@ from omegaconf import DictConfig
 
 from transferlab.backbone.classifier import Classifier, make_bottleneck
 from transferlab.backbone.network import Backbone
-from transferlab.data.module import DataModule
+from transferlab.data.batches import Batches
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.settings import DataSettings
+from transferlab.data.splits import arrange
 from transferlab.feature.settings import FeatureSettings
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
@@ -29,7 +31,7 @@ from transferlab.training.settings import FitSettings
 class Experiment:
     """What a config builds."""
 
-    data: DataModule
+    batches: Batches
     network: Classifier
     strategy: Strategy
     fit: FitSettings
@@ -45,12 +47,12 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
         load_weights: False where a checkpoint follows, so that no weights need to be fetched again.
 
     Raises:
-        UserError: data or weights that can not be used.
+        UserError: data or weights that cannot be used.
     """
-    data = make_data(config)
-    data.load()
+    settings = make_data(config)
+    splits = arrange(settings)
     strategy: Strategy = make(config.strategy)
-    if strategy.objective.uses_target and not data.has_target:
+    if strategy.objective.uses_target and not splits.has_target:
         raise UserError(
             f"strategy.objective: {type(strategy.objective).__name__} needs an unlabelled target domain, "
             "and this data has none. Choose data with two domains, e.g. data=digits_domains."
@@ -59,19 +61,21 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     torch.manual_seed(derived_seed("initialisation", seed))
     backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
     features: FeatureSettings = make(config.features)
-    data.bind(
+    batches = Batches(
+        splits,
+        settings,
         Preprocessing(**backbone.preprocessing),
-        seed,
+        seed=seed,
         views=features.views,
-        trains_on_target=strategy.objective.uses_target,
+        uses_target=strategy.objective.uses_target,
     )
     fit: FitSettings = make(config.fit)
     if fit.channels_last:
         backbone.network.to(memory_format=torch.channels_last)
     if fit.compile:
         backbone.network.compile()
-    network = _network(backbone, strategy, data, seed)
-    return Experiment(data, network, strategy, fit, features, seed)
+    network = _network(backbone, strategy, batches, seed)
+    return Experiment(batches, network, strategy, fit, features, seed)
 
 
 def build_like(first: Experiment, config: DictConfig) -> Experiment:
@@ -81,19 +85,20 @@ def build_like(first: Experiment, config: DictConfig) -> Experiment:
     """
     strategy: Strategy = make(config.strategy)
     seed = int(config.seed)
-    network = _network(first.network.backbone, strategy, first.data, seed)
+    network = _network(first.network.backbone, strategy, first.batches, seed)
     return replace(first, network=network, strategy=strategy, seed=seed)
 
 
-def _network(backbone: Backbone, strategy: Strategy, data: DataModule, seed: int) -> Classifier:
+def _network(backbone: Backbone, strategy: Strategy, batches: Batches, seed: int) -> Classifier:
     """The backbone with a fresh head; the strategy's parts learn of both."""
     torch.manual_seed(derived_seed("head", seed))
     units, num_features = strategy.bottleneck_units, strategy.bottleneck_units or backbone.num_features
     bottleneck = None if units is None else make_bottleneck(backbone.num_features, units)
-    head = strategy.head.build(num_features, data.num_classes)
+    splits = batches.splits
+    head = strategy.head.build(num_features, splits.num_classes)
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
-    balanced = data.sampling == "balanced"  # then the objective sees every class equally often
-    counts_C = np.ones_like(data.class_counts) if balanced else data.class_counts
+    balanced = batches.settings.sampling == "balanced"  # then the objective sees every class equally often
+    counts_C = np.ones_like(splits.class_counts) if balanced else splits.class_counts
     strategy.objective.build(num_features, torch.as_tensor(counts_C))
     if strategy.objective.uses_target:
         strategy.objective.domains = Domains(network, bn=strategy.bn)
@@ -103,8 +108,8 @@ def _network(backbone: Backbone, strategy: Strategy, data: DataModule, seed: int
     return network
 
 
-def make_data(config: DictConfig) -> DataModule:
-    """The data of a config, not read yet."""
+def make_data(config: DictConfig) -> DataSettings:
+    """The data section of a config; nothing is read yet."""
     here = str(Path.cwd())
     if config.get("allow") and here not in sys.path:
         sys.path.insert(0, here)  # where a user's own modules stand

@@ -1,4 +1,4 @@
-"""Collects a model's outputs over a part of the data, on one process or several."""
+"""Collects a model's outputs over a split, on one process or several."""
 
 from __future__ import annotations
 

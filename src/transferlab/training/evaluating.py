@@ -1,4 +1,4 @@
-"""Evaluate the model of a finished run: on its own parts again, or on other images."""
+"""Evaluate the model of a finished run: on its own splits again, or on other images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from transferlab.backbone.classifier import Classifier
 from transferlab.data.catalog.catalog import Catalog
-from transferlab.data.evaluating import evaluation_loader, other_parts
+from transferlab.data.evaluating import evaluation_loader, other_splits
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.splits import arrange
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run import environment
@@ -23,7 +24,6 @@ from transferlab.run.folder import Run
 from transferlab.training.build import make, make_data
 from transferlab.training.collecting import Outputs
 from transferlab.training.inputs import recorded_inputs
-from transferlab.training.outcome import evaluated_parts
 from transferlab.training.record import evaluation_record
 from transferlab.training.saved_model import SavedModel, load_model
 from transferlab.training.terminal import quiet_libraries, say, show_figures
@@ -80,19 +80,19 @@ def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
 def _parts(run: Run, config: DictConfig, model: SavedModel) -> tuple[dict[str, Catalog], list[str]]:
     """The catalogs to evaluate on, and what the user should know."""
     recorded = OmegaConf.load(run.config_file)
-    data = make_data(config)
+    settings = make_data(config)
     if any(recorded.data.get(name) != config.data.get(name) for name in ("source", "target")):
-        parts, notices = other_parts(data, model.classes)
+        parts, notices = other_splits(settings, model.classes)
     else:
-        data.load()
-        if data.classes != model.classes:
+        splits = arrange(settings)
+        if splits.classes != model.classes:
             raise UserError(
-                f"The data of {run.path} has other classes now: {', '.join(data.classes)}; the model has "
+                f"The data of {run.path} has other classes now: {', '.join(splits.classes)}; the model has "
                 f"{', '.join(model.classes)}."
             )
-        parts, notices = {part: data.catalog(part) for part in evaluated_parts(data)}, []
+        parts, notices = {name: splits[name].catalog for name in splits.reported}, []
         before = recorded_inputs(run).get("data")
-        if before is not None and before != data.fingerprint():
+        if before is not None and before != splits.fingerprint():
             notices.append("the run's data has changed since it was trained: other images, labels or parts.")
     if config.strategy.get("bn") == "domain_specific":
         of_source = [part for part in ("val", "source_test") if part in parts]
@@ -136,7 +136,7 @@ class _Predictor(pl.LightningModule):
         self.outputs = Outputs()
 
     def test_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> None:
-        features_ND = self.network.features(batch["image"])
+        features_ND = self.network.features(batch["input"])
         self.outputs.add(features_ND, self.network.classify(features_ND), batch)
 
 
@@ -151,4 +151,5 @@ class _Batches(pl.LightningDataModule):
         return self.loader
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> Any:
-        return {**batch, "image": self.preprocessing.normalised(batch["image"])}
+        image = self.preprocessing.normalised(batch["image"])
+        return {**batch, "input": image, "image": image}

@@ -14,22 +14,23 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from transferlab.data.module import DataModule
+from transferlab.data.batches import Batches
+from transferlab.data.loading.stored import InMemory
 from transferlab.evaluation.predictions import Predictions
-from transferlab.feature.kept import InMemory, Source
+from transferlab.feature.kept import Source
 from transferlab.feature.rows import Rows
 from transferlab.run.errors import UserError
 from transferlab.training.build import Experiment
 from transferlab.training.head_fitting.job import HeadFit, HeadJob, LabelledFeatures
 from transferlab.training.head_fitting.loop import fit_heads
 from transferlab.training.needs_lightning import needs_no_lightning
-from transferlab.training.outcome import Outcome, evaluated_parts
+from transferlab.training.outcome import Outcome
 from transferlab.training.prefix_policy import never_opens, why_not_kept
 from transferlab.training.record import write_history
 from transferlab.training.recorder import Recording
 from transferlab.training.terminal import epoch_line, say, tracked
 
-Kept = Mapping[str, Rows | InMemory]  # features by part of the data
+Kept = Mapping[str, Rows | InMemory]  # features by split
 
 
 def fits_head_alone(config: DictConfig, experiment: Experiment) -> bool:
@@ -38,7 +39,7 @@ def fits_head_alone(config: DictConfig, experiment: Experiment) -> bool:
         return False
     if experiment.strategy.solver == "lbfgs":
         return True
-    if experiment.data.has_target or experiment.strategy.bottleneck_units is not None:
+    if experiment.batches.splits.has_target or experiment.strategy.bottleneck_units is not None:
         return False  # each epoch's predictions for the target are recorded; a bottleneck is no head
     kept = experiment.features.cache != "off" and why_not_kept(experiment, config) is None
     return kept and needs_no_lightning(config)
@@ -59,12 +60,12 @@ def fit_heads_of(
     """
     first = experiments[0]
     kept = _features(recordings[0], first)
-    train = _labelled(kept, first.data, "train")
-    val = _labelled(kept, first.data, "val") if "val" in kept else None
+    train = _labelled(kept, first.batches, "train")
+    val = _labelled(kept, first.batches, "val") if "val" in kept else None
     config = recordings[0].config
 
     def on_epoch(job: int, entry: Mapping[str, float]) -> None:
-        _tell(recordings[job], entry, len(first.data.batches(first.seed)))
+        _tell(recordings[job], entry, len(first.batches.order(first.seed)))
 
     chosen: list[dict[str, Any]] = [{} for _ in experiments]
     if first.strategy.solver == "lbfgs":
@@ -80,7 +81,7 @@ def fit_heads_of(
             [_job(experiment) for experiment in experiments],
             train,
             val,
-            order=lambda seed, epoch: _order(first.data, seed, epoch),
+            order=lambda seed, epoch: _order(first.batches, seed, epoch),
             max_epochs=config.trainer.max_epochs,
             min_epochs=config.trainer.min_epochs,
             fit=first.fit,
@@ -89,7 +90,7 @@ def fit_heads_of(
         )
     seconds = (time.perf_counter() - started) / len(fits)
     return [
-        _outcome(*parts, kept, seconds) for parts in zip(recordings, experiments, fits, chosen, strict=True)
+        _outcome(*each, kept, seconds) for each in zip(recordings, experiments, fits, chosen, strict=True)
     ]
 
 
@@ -106,30 +107,30 @@ def _job(experiment: Experiment) -> HeadJob:
 
 
 def _features(recording: Recording, experiment: Experiment) -> Kept:
-    """The features of every part that is learned, validated on or reported."""
-    data = experiment.data
+    """The features of every split that is learned from or reported."""
+    batches = experiment.batches
     wants_gpu = recording.config.trainer.accelerator in ("auto", "gpu", "cuda")
     device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
     backbone = experiment.network.backbone.to(device)
     source = Source(
         backbone=backbone,
-        data=data,
+        batches=batches,
         settings=experiment.features,
         trainer_precision=str(recording.config.trainer.precision),
         device=device,
         tell=say,
         track=tracked,
     )
-    parts = [part for part in ("train", "val") if data.parts[part]] + evaluated_parts(data)
-    kept = {part: source.features(part) for part in dict.fromkeys(parts)}
+    names = [*(split.name for split in batches.trained_on), *batches.splits.reported]
+    kept = {name: source.features(name) for name in names}
     backbone.cpu()
     return kept
 
 
-def _labelled(kept: Kept, data: DataModule, part: str) -> LabelledFeatures:
-    """The features of a part; of all its views, one after the other, where it has several."""
-    features_ND = _in_fresh_memory(kept[part])
-    labels_N = torch.from_numpy(data.catalog(part).codes)
+def _labelled(kept: Kept, batches: Batches, split: str) -> LabelledFeatures:
+    """The features of a split; of all its views, one after the other, where it has several."""
+    features_ND = _in_fresh_memory(kept[split])
+    labels_N = torch.from_numpy(batches.splits[split].catalog.codes)
     return LabelledFeatures(features_ND, labels_N.repeat(len(features_ND) // len(labels_N)))
 
 
@@ -138,11 +139,11 @@ def _in_fresh_memory(features: Rows | InMemory) -> torch.Tensor:
     return features.all().to(torch.float32, copy=True)
 
 
-def _order(data: DataModule, seed: int, epoch: int) -> torch.Tensor:
+def _order(batches: Batches, seed: int, epoch: int) -> torch.Tensor:
     """Rows of the kept training features, (batches, batch size), that an epoch goes through."""
-    visits = data.batches(seed).visits(epoch)
-    views = (epoch + visits[..., 1]) % (data.views or 1)
-    return torch.from_numpy(visits[..., 0] + views * data.parts["train"])
+    visits = batches.order(seed).visits(epoch)
+    views = (epoch + visits[..., 1]) % (batches.views or 1)
+    return torch.from_numpy(visits[..., 0] + views * len(batches.splits["train"]))
 
 
 def _tell(recording: Recording, entry: Mapping[str, float], steps_per_epoch: int) -> None:
@@ -174,13 +175,13 @@ def _outcome(
 
 
 def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Predictions]:
-    """What the head says of each sample of each part that is reported."""
-    data, network = experiment.data, experiment.network.eval()
+    """The head's predictions for each sample of each split that is reported."""
+    splits, network = experiment.batches.splits, experiment.network.eval()
     tables = {}
-    for part in evaluated_parts(data):
+    for name in splits.reported:
         with torch.inference_mode():
-            scores_NC = network.classify(_in_fresh_memory(kept[part]))
+            scores_NC = network.classify(_in_fresh_memory(kept[name]))
         probabilities_NC: np.ndarray[Any, Any] = scores_NC.double().softmax(1).numpy()
-        codes = data.catalog(part).codes
-        tables[part] = Predictions(data.catalog(part).samples, codes, probabilities_NC, tuple(data.classes))
+        catalog = splits[name].catalog
+        tables[name] = Predictions(catalog.samples, catalog.codes, probabilities_NC, splits.classes)
     return tables

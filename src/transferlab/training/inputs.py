@@ -9,21 +9,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from transferlab.data.module import DataModule
+from transferlab.data.splits import Splits
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 
 FILE = "inputs.json"
 
 
-def current_inputs(backbone: Mapping[str, Any], data: DataModule) -> dict[str, str]:
+def current_inputs(backbone: Mapping[str, Any], splits: Splits) -> dict[str, str]:
     """`data`: a hash of samples, labels, contents and split; `backbone.weights`: see `weights_hash`.
 
     Args:
         backbone: the config's section.
-        data: loaded.
+        splits: of the data.
     """
-    return {"data": data.fingerprint(), "backbone.weights": weights_hash(backbone)}
+    return {"data": splits.fingerprint(), "backbone.weights": weights_hash(backbone)}
 
 
 def recorded_inputs(run: Run) -> dict[str, str]:

@@ -19,14 +19,14 @@ from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.distributed import is_worker, launched_by_file
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
-from transferlab.training.outcome import Outcome, evaluated_parts
+from transferlab.training.outcome import Outcome
 from transferlab.training.prefix import make_prefix
 from transferlab.training.prefix_policy import never_opens
 from transferlab.training.record import write_history
 from transferlab.training.recorder import Recording
 from transferlab.training.stopping import is_over
 from transferlab.training.target_record import epoch_table, selected_by_each
-from transferlab.training.target_watch import TargetWatch, watched_parts
+from transferlab.training.target_watch import TargetWatch, watched_splits
 from transferlab.training.terminal import quiet_libraries
 from transferlab.training.trainer import make_trainer
 
@@ -49,7 +49,7 @@ def fit_by_lightning(
     config, run = recording.config, recording.run
     module = _module(experiment, run)
     prefix = make_prefix(recording, experiment)
-    loaders = Loaders(experiment.data, prefix, watched=module.watch.parts if module.watch else ())
+    loaders = Loaders(experiment.batches, prefix, watched=module.watch.splits if module.watch else ())
     try:
         trainer = make_trainer(config, run, module, recording.told, reload=prefix is not None)
         with launched_by_file(run, config.get("allow") or []):
@@ -61,7 +61,8 @@ def fit_by_lightning(
             _load_selected_weights(module, run)
             seconds = earlier + time.perf_counter() - started
             predictions = {
-                part: _predict(trainer, module, loaders, part) for part in evaluated_parts(experiment.data)
+                split: _predict(trainer, module, loaders, split)
+                for split in experiment.batches.splits.reported
             }
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
@@ -69,10 +70,10 @@ def fit_by_lightning(
 
 
 def _on_target(module: TransferModule, experiment: Experiment, run: Run) -> dict[str, Any]:
-    """What each way to select an epoch gives on the target's test part; labels are joined here."""
-    if module.watch is None or "test" not in module.watch.parts or is_worker():
+    """What each way to select an epoch gives on the target's test split; labels are joined here."""
+    if module.watch is None or "test" not in module.watch.splits or is_worker():
         return {}
-    table = epoch_table(run.epoch_predictions, experiment.data, module.history)
+    table = epoch_table(run.epoch_predictions, experiment.batches.splits, module.history)
     if table.empty:  # no epoch was validated
         return {}
     write_atomically(run.path / "selection.csv", table.to_csv(index=False))
@@ -80,9 +81,9 @@ def _on_target(module: TransferModule, experiment: Experiment, run: Run) -> dict
 
 
 def _module(experiment: Experiment, run: Run) -> TransferModule:
-    selection, watch = experiment.strategy.selection, None
-    if watched_parts(experiment.data, selection):
-        watch = TargetWatch(experiment.data, selection, run.epoch_predictions)
+    splits, selection, watch = experiment.batches.splits, experiment.strategy.selection, None
+    if watched_splits(splits, selection):
+        watch = TargetWatch(splits, selection, run.epoch_predictions)
     return TransferModule(
         experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed, watch=watch
     )
@@ -120,12 +121,12 @@ def _load_selected_weights(module: TransferModule, run: Run) -> None:
         module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
 
 
-def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, part: str) -> Predictions:
-    """What the module says of every sample of a part, in the order of the samples; each exactly once."""
-    loaders.test_part = part
+def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, name: str) -> Predictions:
+    """What the module says of every sample of a split, in the order of the samples; each exactly once."""
+    loaders.tested = name
+    splits = loaders.batches.splits
     on_source = module.objective.domains.on_source(module.network)
-    with on_source if part in ("val", "source_test") else nullcontext():
+    with on_source if splits[name].domain == "source" else nullcontext():
         trainer.test(module, datamodule=loaders, verbose=False)
     probabilities_NC, labels_N, _ = module.tested.gathered()
-    data = loaders.data
-    return Predictions(data.catalog(part).samples, labels_N, probabilities_NC, tuple(data.classes))
+    return Predictions(splits[name].catalog.samples, labels_N, probabilities_NC, splits.classes)

@@ -8,62 +8,70 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from transferlab.data.batches import Batches
 from transferlab.data.loading.sampler import Position, Share
-from transferlab.data.module import DataModule
 from transferlab.training.module import TransferModule
 from transferlab.training.prefix import FrozenPrefix
 
 
 class Loaders(pl.LightningDataModule):
-    """Batches of a `DataModule`, shared among the trainer's processes, from the trainer's position on.
+    """Loaders of `Batches`, shared among the trainer's processes, from the trainer's position on.
 
     Args:
-        data: loaded and bound.
-        prefix: arranged for each epoch before its batches are asked for (with the trainer's
+        batches: of images.
+        prefix: gives the batches of each epoch before its loaders are made (with the trainer's
             `reload_dataloaders_every_n_epochs=1`); None: images throughout.
-        watched: parts of the target that each validation goes through as well, without their labels.
+        watched: splits of the target that each validation goes through as well, without their labels.
     """
 
     def __init__(
-        self, data: DataModule, prefix: FrozenPrefix | None = None, *, watched: Sequence[str] = ()
+        self, batches: Batches, prefix: FrozenPrefix | None = None, *, watched: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        self.data = data
+        self._images = batches
         self.prefix = prefix
         self.watched = watched
-        self.test_part = "test"  # what `Trainer.test` goes through
+        self.tested = "test"  # the split that `Trainer.test` goes through
+        self._loaded: Batches | None = None
         self._train: DataLoader[Any] | None = None
         self._val: list[DataLoader[Any]] | None = None
 
+    @property
+    def batches(self) -> Batches:
+        """Those of the current epoch."""
+        return self._images if self.prefix is None else self.prefix.batches
+
     def train_dataloader(self) -> DataLoader[Any]:
-        if self._arranged_anew() or self._train is None:
-            self._train = self.data.train_dataloader(self._share)
+        self._arrange()
+        if self._train is None or self._loaded is not self.batches:
+            self._loaded = self.batches
+            self._train = self.batches.train(self._share)
             self._val = None
         return self._train
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         if self._val is None:
-            self._val = [self.data.evaluation_dataloader("val", self._share)] + [
-                self.data.evaluation_dataloader(part, self._share, with_labels=False) for part in self.watched
+            self._val = [self.batches.evaluation("val", self._share)] + [
+                self.batches.evaluation(split, self._share, with_labels=False) for split in self.watched
             ]
         return self._val
 
     def test_dataloader(self) -> DataLoader[Any]:
-        return self.data.evaluation_dataloader(self.test_part, self._share)
+        return self.batches.evaluation(self.tested, self._share)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        return self.data.prepared(batch)
+        return self.batches.prepared(batch)
 
-    def _arranged_anew(self) -> bool:
-        """Arrange the prefix for the epoch to come; whether batches hold something else from now on."""
+    def _arrange(self) -> None:
+        """Arrange the prefix for the epoch to come."""
         if self.prefix is None:
-            return False
+            return
         assert self.trainer is not None
         module = self.trainer.lightning_module
         assert isinstance(module, TransferModule)
         # not the trainer's epoch, which lags behind when a run is resumed at an epoch's end
         epoch = len(module.history)
-        return self.prefix.arrange(epoch, module.history, device=module.device, share=self._share)
+        self.prefix.arrange(epoch, module.history, device=module.device, share=self._share)
 
     @property
     def _share(self) -> Share:

@@ -30,7 +30,7 @@ def fit_logistic_head(
     fitted = head.fit(
         (train.features_ND, train.labels_N),
         None if val is None else (val.features_ND, val.labels_N),
-        num_classes=experiment.data.num_classes,
+        num_classes=experiment.batches.splits.num_classes,
         class_weights_C=objective.weights_C,
     )
     recording.note(*fitted.notices)

@@ -29,6 +29,7 @@ from transferlab.training.distributed import (
 from transferlab.training.epoch_means import EpochMeans
 from transferlab.training.errors import loss_not_finite, predictions_not_finite
 from transferlab.training.gradient_norms import gradient_norms, gradients_are_due
+from transferlab.training.losses import losses_of
 from transferlab.training.settings import FitSettings
 from transferlab.training.stopping import is_over
 
@@ -71,8 +72,8 @@ class TransferModule(pl.LightningModule):
         self.history: list[dict[str, float]] = []
         self.watch = watch
         self.outputs = {
-            part: Outputs(with_features=watch is not None and watch.needs_features)
-            for part in ("val", *(watch.parts if watch else ()))
+            split: Outputs(with_features=watch is not None and watch.needs_features)
+            for split in ("val", *(watch.splits if watch else ()))
         }
         self.tested = Outputs()
         self.validation: dict[str, float] = {}
@@ -158,7 +159,7 @@ class TransferModule(pl.LightningModule):
 
     def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
         """The loss of a batch: the objective's terms and the penalties."""
-        losses = self.objective.losses(self.network, batch, self._progress())
+        losses = losses_of(self.objective, self.network, batch, self._progress())
         penalties = {name: part.penalty(self.network) for name, part in self.strategy.penalty.items()}
         terms = losses.terms | penalties
         loss = torch.stack([term.float() for term in terms.values()]).sum()
@@ -197,12 +198,12 @@ class TransferModule(pl.LightningModule):
         self, batch: dict[str, torch.Tensor], batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         """The loaders are those of `outputs`, in this order: the source's, then the target's."""
-        part = list(self.outputs)[dataloader_idx]
-        with self.objective.domains.on_source(self.network) if part == "val" else nullcontext():
-            self._predict(self.outputs[part], batch)
+        split = list(self.outputs)[dataloader_idx]
+        with self.objective.domains.on_source(self.network) if split == "val" else nullcontext():
+            self._predict(self.outputs[split], batch)
 
     def _predict(self, outputs: Outputs, batch: dict[str, torch.Tensor]) -> None:
-        features_ND = self.network.features(batch["image"])
+        features_ND = self.network.features(batch["input"])
         outputs.add(features_ND, self.network.classify(features_ND), batch)
 
     def on_validation_epoch_end(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from transferlab.data.module import DataModule
 from transferlab.evaluation.predictions import Predictions
 
 
@@ -15,7 +14,7 @@ class Outcome:
 
     Attributes:
         history: an entry for each epoch.
-        predictions: by part of the data.
+        predictions: by split.
         fit_seconds: wall time from the first image read to the fitted model.
         chosen: what else was selected, and how, for the record.
     """
@@ -24,8 +23,3 @@ class Outcome:
     predictions: dict[str, Predictions]
     fit_seconds: float
     chosen: dict[str, Any] = field(default_factory=dict)
-
-
-def evaluated_parts(data: DataModule) -> list[str]:
-    """The parts whose figures a run reports; those without samples are left out."""
-    return [part for part in ("val", "test", "source_test") if data.parts.get(part)]

@@ -1,4 +1,4 @@
-"""The frozen first stages of an experiment: run once, kept in the feature store, then left out."""
+"""The frozen first stages of an experiment: run once, stored, then left out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 
 from transferlab.backbone.boundary import Boundary, NoBoundary, differs, find_boundary
 from transferlab.backbone.network import Backbone
+from transferlab.data.batches import Batches
 from transferlab.data.loading.sampler import ALONE, Share
 from transferlab.data.views import Views
 from transferlab.feature.kept import Source
 from transferlab.feature.store import StoreFull, StoreUnusable
 from transferlab.strategy.parts import History
 from transferlab.training.build import Experiment
-from transferlab.training.outcome import evaluated_parts
 from transferlab.training.prefix_policy import (
     epochs_at_this_depth,
     freezes_something,
@@ -23,7 +23,7 @@ from transferlab.training.prefix_policy import (
     why_not_worth_it,
 )
 from transferlab.training.recorder import Recording
-from transferlab.training.target_watch import watched_parts
+from transferlab.training.target_watch import watched_splits
 from transferlab.training.terminal import say, tracked
 
 _COMPARED_IMAGES = 2
@@ -49,10 +49,13 @@ class FrozenPrefix:
     """Lets the frozen stages of an experiment run once and feeds what they made to the rest.
 
     Args:
-        experiment: its backbone is cut and its data replaced.
+        experiment: its backbone is cut.
         precision: the trainer's.
         max_epochs: of the training; None or below 0: no end is known.
         note: tells the user.
+
+    Attributes:
+        batches: of the current epoch: the experiment's, or those with activations in the images' place.
     """
 
     def __init__(
@@ -64,13 +67,14 @@ class FrozenPrefix:
         note: Callable[[str], None],
     ) -> None:
         self.experiment = experiment
+        self.batches = experiment.batches
         self.settings = experiment.features
         self.precision = precision
         self.max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else 1000
         self.note = note
         self._arranged: int | None = None
 
-    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> bool:
+    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> Batches:
         """Cut the backbone as the epoch needs it and put activations in the images' place, or neither.
 
         Args:
@@ -80,34 +84,33 @@ class FrozenPrefix:
             share: in several processes, all call this at the same time.
 
         Returns:
-            Whether batches hold anything else than before.
+            The epoch's batches: the same object as before where they hold the same.
         """
         frozen_stages = self._num_stages - self._depth(epoch, history)
         if frozen_stages == self._arranged:
-            return False
-        was_cut = self._backbone.starts_at is not None
+            return self.batches
         self.release()
         self._arranged = frozen_stages
         if frozen_stages == 0:
-            return was_cut
+            return self.batches
         try:
             boundary = find_boundary(self._backbone, frozen_stages)
             if reason := self._why_not(boundary, epoch, history, device):
                 raise NoBoundary(reason)
             source = self._source(device)
-            stored = {part: source.activations(boundary, part, share) for part in self._parts}
+            stored = {split: source.activations(boundary, split, share) for split in self._splits}
         except (NoBoundary, StoreFull, StoreUnusable) as reason:
             stages = f"its first {frozen_stages} stages" if self._depth(epoch, history) else "the backbone"
             self.note(f"outputs of {stages} are not kept: {reason}")
-            return was_cut
+            return self.batches
         self._backbone.starts_at = boundary
-        self.experiment.data.replaced(stored)
-        return True
+        self.batches = self.experiment.batches.with_stored(stored)
+        return self.batches
 
     def release(self) -> None:
         """The whole network runs on images again."""
         self._backbone.starts_at = None
-        self.experiment.data.replaced({})
+        self.batches = self.experiment.batches
         self._arranged = None
 
     @property
@@ -122,19 +125,18 @@ class FrozenPrefix:
         return self.experiment.strategy.unfreezing.trainable_stages(epoch, history, self._num_stages)
 
     @property
-    def _parts(self) -> list[str]:
+    def _splits(self) -> list[str]:
         """What each epoch goes through, and where nothing ever opens, what is evaluated in the end."""
-        data, selection = self.experiment.data, self.experiment.strategy.selection
-        parts = ["train", "val", *watched_parts(data, selection)]
-        if data.trains_on_target:
-            parts.append("target_train")
+        batches, selection = self.experiment.batches, self.experiment.strategy.selection
+        names = [split.name for split in batches.trained_on]
+        names += ["val", *watched_splits(batches.splits, selection)]
         if never_opens(self.experiment):
-            parts += evaluated_parts(data)
-        return [part for part in dict.fromkeys(parts) if data.parts.get(part)]
+            names += batches.splits.reported
+        return [name for name in dict.fromkeys(names) if len(batches.splits[name])]
 
     def _why_not(self, boundary: Boundary, epoch: int, history: History, device: torch.device) -> str | None:
         """Why this boundary is not used; None where it is. Features serve other runs, too: always kept."""
-        data, num_stages = self.experiment.data, self._num_stages
+        batches, num_stages = self.experiment.batches, self._num_stages
         if boundary.frozen_stages < num_stages:
             epochs = epochs_at_this_depth(
                 self.experiment.strategy.unfreezing,
@@ -143,20 +145,20 @@ class FrozenPrefix:
                 num_stages=num_stages,
                 max_epochs=self.max_epochs,
             )
-            images = sum(len(Views(data, part)) for part in self._parts)
+            images = sum(len(Views(batches, split)) for split in self._splits)
             if reason := why_not_worth_it(
                 boundary, self.settings, epochs=epochs, images=images, device_type=device.type
             ):
                 return reason
-        views = Views(data, "train")
+        views = Views(batches, "train")
         some = views.__getitems__(list(range(min(_COMPARED_IMAGES, len(views)))))
-        image = data.prepared({"image": some["image"].to(device)})["image"]
+        image = batches.preprocessing.normalised(some["image"].to(device))
         return differs(self._backbone, boundary, image)
 
     def _source(self, device: torch.device) -> Source:
         return Source(
             backbone=self._backbone,
-            data=self.experiment.data,
+            batches=self.experiment.batches,
             settings=self.settings,
             trainer_precision=self.precision,
             device=device,

@@ -41,7 +41,7 @@ def freezes_something(experiment: Experiment) -> bool:
 
 def why_not_kept(experiment: Experiment, config: DictConfig) -> str | None:
     """Why frozen layers run in every epoch although some are frozen, for the user; None: they need not."""
-    data = experiment.data
+    data = experiment.batches.settings
     if data.augmentation.is_random and experiment.features.views is None:
         return (
             "training images are augmented anew in each epoch, so the frozen layers run in each. "

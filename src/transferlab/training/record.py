@@ -14,8 +14,9 @@ from safetensors.torch import save
 
 import transferlab
 from transferlab.backbone.classifier import Classifier
+from transferlab.data.batches import Batches
 from transferlab.data.errors import some
-from transferlab.data.module import DataModule
+from transferlab.data.splits import Splits
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
 from transferlab.report.contact_sheet import contact_sheet
@@ -35,23 +36,24 @@ def write_history(history: History, run: Run) -> None:
         write_atomically(run.path / "history.csv", table.assign(**whole).to_csv(index=False))
 
 
-def describe_data(data: DataModule, run: Run) -> None:
+def describe_data(batches: Batches, run: Run) -> None:
     """Write split.csv and, where training images are augmented, a sheet of what that makes of them."""
-    write_atomically(run.path / "split.csv", data.split_table().to_csv(index=False))
-    if data.augmentation.is_random:
+    write_atomically(run.path / "split.csv", batches.splits.table().to_csv(index=False))
+    if batches.settings.augmentation.is_random:
         file = run.path / "plots" / "augmentation.png"
         file.parent.mkdir(exist_ok=True)
-        Image.fromarray(contact_sheet(data.images("train"), data.images("train", augmented=True))).save(file)
+        images = batches.images("train"), batches.images("train", augmented=True)
+        Image.fromarray(contact_sheet(*images)).save(file)
 
 
-def split_differences(data: DataModule, run: Run) -> list[str]:
-    """How samples, labels, groups and parts differ from split.csv, a sentence for each kind of difference."""
+def split_differences(splits: Splits, run: Run) -> list[str]:
+    """How samples, labels, groups and splits differ from split.csv, a sentence per kind of difference."""
     file = run.path / "split.csv"
     if not file.is_file():
         return []
     keys, told = ["domain", "sample"], []
     # through CSV, too, so that equal cells are equal
-    now = pd.read_csv(io.StringIO(data.split_table().to_csv(index=False)), dtype=str, keep_default_na=False)
+    now = pd.read_csv(io.StringIO(splits.table().to_csv(index=False)), dtype=str, keep_default_na=False)
     then = pd.read_csv(file, dtype=str, keep_default_na=False)
     both = then.merge(now, on=keys, how="outer", suffixes=("_then", "_now"), indicator=True)
     for side, what in (("left_only", "are gone"), ("right_only", "are new")):
@@ -98,7 +100,7 @@ def cost_record(network: Classifier, history: History, fit_seconds: float) -> di
 
 
 def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-    """The figures of each part, and those of each class in the test part."""
+    """The metrics of each split, and those of each class in the test split."""
     record: dict[str, Any] = {}
     for part, table in predictions.items():
         known = table.labels_N >= 0

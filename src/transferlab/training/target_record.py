@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transferlab.data.module import DataModule
+from transferlab.data.splits import Splits
 from transferlab.evaluation.metrics import METRICS, classification_metrics
 from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
 from transferlab.strategy.parts import History
-from transferlab.training.target_watch import evidence_part, read_epoch
+from transferlab.training.target_watch import evidence_split, read_epoch
 
 # Computed from predictions alone; the others are known only where the run was selected by them
 _FROM_PREDICTIONS = ("entropy", "information_maximisation", "snd", "oracle")
 
 
-def epoch_table(folder: Path, data: DataModule, history: History) -> pd.DataFrame:
-    """One row for each epoch that was validated: each criterion's score, and `test/...` figures.
+def epoch_table(folder: Path, splits: Splits, history: History) -> pd.DataFrame:
+    """One row for each epoch that was validated: each criterion's score, and `test/...` metrics.
 
     Args:
         folder: with the recorded predictions.
-        data: whose target has labels.
+        splits: whose target has labels.
         history: of the fit.
     """
     rows = []
@@ -37,28 +37,26 @@ def epoch_table(folder: Path, data: DataModule, history: History) -> pd.DataFram
         if predicted is None or "test" not in predicted:
             continue
         probabilities_NC, test_rows_N = predicted["test"]
-        labels_N = data.catalog("test").codes[test_rows_N]
+        labels_N = splits["test"].catalog.codes[test_rows_N]
         known = labels_N >= 0
         figures = classification_metrics(probabilities_NC[known], labels_N[known])
         rows.append(
             {
                 "epoch": epoch,
-                **_scores(entry, *predicted[evidence_part(data)], data),
+                **_scores(entry, *predicted[evidence_split(splits).name], splits),
                 **{f"test/{name}": value for name, value in figures.items()},
             }
         )
     return pd.DataFrame(rows)
 
 
-def _scores(
-    entry: Any, probabilities_MC: np.ndarray, rows_M: np.ndarray, data: DataModule
-) -> dict[str, float]:
+def _scores(entry: Any, probabilities_MC: np.ndarray, rows_M: np.ndarray, splits: Splits) -> dict[str, float]:
     """The score of an epoch by every criterion that is known for it."""
     epoch = int(entry["epoch"])
     scores = {"last": float(epoch)}
     if "val/loss" in entry:
         scores["val_loss"] = entry["val/loss"]
-    labels_M = data.catalog(evidence_part(data)).codes[rows_M]
+    labels_M = evidence_split(splits).catalog.codes[rows_M]
     evidence = Evidence(epoch=epoch, target_probabilities_MC=probabilities_MC, target_labels_M=labels_M)
     scores |= {name: CRITERIA[name].score(evidence) for name in _FROM_PREDICTIONS}
     if "selection/dev" in entry:
@@ -67,9 +65,9 @@ def _scores(
 
 
 def selected_by_each(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """What each criterion selects: `{criterion: {"epoch", "accuracy", ...}}`, figures of the test part.
+    """What each criterion selects: `{criterion: {"epoch", "accuracy", ...}}`, metrics of the test split.
 
-    The oracle selects by labels of the target's validation part; a criterion without a finite score selects
+    The oracle selects by labels of the target's validation split; a criterion without a finite score selects
     nothing.
     """
     selected = {}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from transferlab.data.module import DataModule
+from transferlab.data.splits import Split, Splits
 from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
@@ -21,25 +21,27 @@ from transferlab.training.collecting import Outputs
 from transferlab.training.distributed import is_worker
 
 
-def evidence_part(data: DataModule) -> str:
-    """The part of the target by which epochs are selected: one that is not trained on, where there is any."""
-    return "target_val" if data.parts.get("target_val") else "target_train"
+def evidence_split(splits: Splits) -> Split:
+    """The target's split by which epochs are selected: one that is not trained on, where there is any."""
+    candidates = [split for split in splits.values() if split.domain == "target" and not split.reported]
+    return min(candidates, key=lambda split: (len(split) == 0, split.trained_on))
 
 
-def watched_parts(data: DataModule, selection: Selection) -> list[str]:
-    """The parts of the target that are predicted after each epoch; none where nothing could use them."""
-    if not data.has_target:
+def watched_splits(splits: Splits, selection: Selection) -> list[str]:
+    """The splits of the target that are predicted after each epoch; none where nothing could use them."""
+    target = [split for split in splits.values() if split.domain == "target"]
+    labelled = any(split.labelled for split in target)
+    if not target or (not labelled and selection in ("last", "val_loss")):
         return []
-    labelled = "target_val" in data.parts
-    evidence = [evidence_part(data)] if labelled or selection not in ("last", "val_loss") else []
-    return [*evidence, "test"] if labelled and data.parts["test"] else evidence
+    tested = [split.name for split in target if split.reported and len(split)]
+    return [evidence_split(splits).name, *tested]
 
 
 class TargetWatch:
     """Records an epoch's predictions for the target, and scores the epoch if the selection asks for it.
 
     Args:
-        data: with a target.
+        splits: with a target.
         selection: by which an epoch is chosen.
         folder: where the predictions go, a file for each epoch.
 
@@ -47,19 +49,20 @@ class TargetWatch:
         UserError: selection by labels that the target lacks.
     """
 
-    def __init__(self, data: DataModule, selection: Selection, folder: Path) -> None:
+    def __init__(self, splits: Splits, selection: Selection, folder: Path) -> None:
         self.criterion = CRITERIA[selection]
-        self.parts = watched_parts(data, selection)
+        self.splits = watched_splits(splits, selection)
         self.folder = folder
-        self._evidence = evidence_part(data)
+        evidence = evidence_split(splits)
+        self._evidence = evidence.name
         self._labels_M: np.ndarray | None = None
         if self.criterion.uses_target_labels:
-            if self._evidence not in data.parts or not data.catalog(self._evidence).labelled:
+            if not evidence.labelled:
                 raise UserError(
-                    "strategy.selection=oracle: the target has no labelled validation part. "
+                    "strategy.selection=oracle: the target has no labelled validation split. "
                     "Choose another selection, or give the target labels and data.val_fraction above 0."
                 )
-            self._labels_M = data.catalog(self._evidence).codes
+            self._labels_M = evidence.catalog.codes
 
     @property
     def scores_epochs(self) -> bool:
@@ -76,16 +79,16 @@ class TargetWatch:
 
         Args:
             epoch: from 0.
-            outputs: of the source's validation part, `val`, and of `parts`.
+            outputs: of the source's validation split, `val`, and of `splits`.
         """
-        found = {part: outputs[part].gathered() for part in self.parts}
+        found = {split: outputs[split].gathered() for split in self.splits}
         if not is_worker():
             arrays = {
                 name: np.ascontiguousarray(array)
-                for part, (probabilities_MC, _, rows_M) in found.items()
+                for split, (probabilities_MC, _, rows_M) in found.items()
                 for name, array in (
-                    (f"{part}/probabilities", probabilities_MC.astype(np.float32)),
-                    (f"{part}/rows", rows_M),
+                    (f"{split}/probabilities", probabilities_MC.astype(np.float32)),
+                    (f"{split}/rows", rows_M),
                 )
             }
             write_whole(self.folder / _file_name(epoch), save(arrays))
@@ -106,13 +109,13 @@ class TargetWatch:
 
 
 def read_epoch(folder: Path, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
-    """Probabilities (M, C) of each part and their rows (M,) in it; None where the epoch was not validated."""
+    """Probabilities (M, C) of each split and their rows (M,) in it; None if the epoch was not validated."""
     file = folder / _file_name(epoch)
     if not file.is_file():
         return None
     arrays = load_file(file)
-    parts = sorted({name.partition("/")[0] for name in arrays})
-    return {part: (arrays[f"{part}/probabilities"], arrays[f"{part}/rows"]) for part in parts}
+    names = sorted({name.partition("/")[0] for name in arrays})
+    return {name: (arrays[f"{name}/probabilities"], arrays[f"{name}/rows"]) for name in names}
 
 
 def _file_name(epoch: int) -> str:

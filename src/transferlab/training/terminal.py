@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from transferlab.feature.sharing import Batches
+from transferlab.feature.sharing import Computed
 from transferlab.training.build import Experiment
 from transferlab.training.distributed import is_worker
 
@@ -39,7 +39,7 @@ def say(text: str) -> None:
         sys.stdout.flush()
 
 
-def tracked(text: str, num_images: int, batches: Batches) -> Batches:
+def tracked(text: str, num_images: int, batches: Computed) -> Computed:
     """The batches of a pass over images, announced in a line; with a bar while it lasts on a terminal."""
     say(text)
     if is_worker() or not sys.stdout.isatty():
@@ -134,9 +134,9 @@ def _selection_table(target: Mapping[str, Mapping[str, float]], rule: str, names
 
 def summary_of(experiment: Experiment) -> str:
     """What is about to be trained, in a line."""
-    backbone, data = experiment.network.backbone, experiment.data
-    sizes = ", ".join(f"{part.replace('_', ' ')} {size}" for part, size in data.parts.items())
+    backbone, splits = experiment.network.backbone, experiment.batches.splits
+    sizes = ", ".join(f"{name.replace('_', ' ')} {size}" for name, size in splits.counts().items())
     return (
         f"{backbone.name} at {backbone.preprocessing['image_size']} px, {len(backbone.stages)} stages; "
-        f"{data.num_classes} classes; samples: {sizes}"
+        f"{splits.num_classes} classes; samples: {sizes}"
     )

@@ -50,7 +50,7 @@ def run_experiment(
         started = time.perf_counter()
         checkpoint = run.last_checkpoint if resume and run.last_checkpoint.is_file() else None
         experiment = build(config, load_weights=checkpoint is None)
-        _begin(recording, experiment, current_inputs(config.backbone, experiment.data))
+        _begin(recording, experiment, current_inputs(config.backbone, experiment.batches.splits))
         if checkpoint is None and fits_head_alone(config, experiment):
             [outcome] = fit_heads_of([recording], [experiment], started=started)
         else:
@@ -90,7 +90,7 @@ def run_group(members: Sequence[Member]) -> None:
         ]
         first = build(members[0].config)
         experiments = [first, *(build_like(first, member.config) for member in members[1:])]
-        inputs = current_inputs(members[0].config.backbone, first.data)
+        inputs = current_inputs(members[0].config.backbone, first.batches.splits)
         for recording, experiment in zip(recordings, experiments, strict=True):
             _begin(recording, experiment, inputs)
         say(f"{len(members)} heads train together")
@@ -105,21 +105,21 @@ def run_group(members: Sequence[Member]) -> None:
 
 def _begin(recording: Recording, experiment: Experiment, inputs: Mapping[str, str]) -> None:
     """Say what is about to be trained on what."""
-    recording.note(*experiment.data.notices, *experiment.strategy.objective.notices)
+    recording.note(*experiment.batches.splits.notices, *experiment.strategy.objective.notices)
     if not recording.quiet:
         say(summary_of(experiment))
     if not is_worker():
         recording.note(*record_inputs(inputs, recording.run))
-        record.describe_data(experiment.data, recording.run)
+        record.describe_data(experiment.batches, recording.run)
     recording.open_loggers()
 
 
 def _end(recording: Recording, experiment: Experiment, outcome: Outcome) -> None:
     """Record what came out."""
-    network, data, run = experiment.network, experiment.data, recording.run
+    network, splits, run = experiment.network, experiment.batches.splits, recording.run
     figures = {
         "status": "finished",
-        "metrics": metrics_in_order(data.class_counts),
+        "metrics": metrics_in_order(splits.class_counts),
         **record.evaluation_record(outcome.predictions),
         "cost": record.cost_record(network, outcome.history, outcome.fit_seconds),
         "selection": {**record.selection_record(experiment.strategy, outcome.history), **outcome.chosen},
@@ -130,7 +130,7 @@ def _end(recording: Recording, experiment: Experiment, outcome: Outcome) -> None
     for part, table in outcome.predictions.items():
         table.write(run.path / "predictions" / f"{part}.csv")
     head = OmegaConf.to_container(recording.config.strategy.head)
-    record.save_model(network, data.classes, run.path, head=head)
+    record.save_model(network, splits.classes, run.path, head=head)
     if recording.told:
         from transferlab.training import loggers
 

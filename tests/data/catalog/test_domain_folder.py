@@ -35,23 +35,23 @@ def test_images_may_be_a_class(image_folder):
     assert catalog.classes == ("images", "texts")
 
 
-def test_both_domains(image_folder, data_module):
+def test_both_domains(image_folder, make_batches):
     root = str(image_folder(OFFICE, root="office31"))
-    data = data_module(
+    data = make_batches(
         source=DomainFolder(root, domain="amazon"), target=DomainFolder(root, domain="dslr"), batch_size=4
     )
-    assert data.parts["train"] == 8
-    assert data.parts["target_train"] == 6
-    batch = next(iter(data.train_dataloader()))
+    assert len(data.splits["train"]) == 8
+    assert len(data.splits["target_train"]) == 6
+    batch = next(iter(data.train()))
     assert set(batch) == {"image", "label", "target_image"}
 
 
-def test_one_domain_twice_is_refused(image_folder, data_module):
+def test_one_domain_twice_is_refused(image_folder, make_batches):
     root = str(image_folder(OFFICE, root="office31"))
     amazon, webcam = (DomainFolder(root, domain=domain) for domain in ("amazon", "webcam"))
     with pytest.raises(DataError, match="All 12 images of the target are images of the source, too"):
-        data_module(source=amazon, target=amazon)
-    data_module(source=amazon, target=webcam)
+        make_batches(source=amazon, target=amazon)
+    make_batches(source=amazon, target=webcam)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ from tests.data.conftest import write_image
 from tests.training.processes import in_child
 
 from transferlab.config.compose import compose_checked
-from transferlab.data.module import DataModule
+from transferlab.data.batches import Batches
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.settings import DataSettings
+from transferlab.data.splits import arrange
 from transferlab.run.folder import Run
 from transferlab.training import runs
 from transferlab.training.build import make_data
@@ -22,7 +24,7 @@ PAIRS = {
     "data=office31": ("data.root=office31", "data.source.domain=amazon", "data.target.domain=webcam"),
     "data=domains": ("data.source.root=office31/amazon/images", "data.target.root=office31/webcam/images"),
 }
-PARTS = {  # train, test, target_train
+SIZES = {  # train, test, target_train
     "data=mnist": (30, 20, None),
     "data=mnist_to_mnist_m": (30, 20, 30),
     "data=mnist_to_digits": (30, 359, 988),
@@ -44,22 +46,20 @@ def files(tmp_path):
                 write_image(tmp_path / "office31" / domain / "images" / name / f"{seed:03d}.png", seed)
 
 
-def loaded(*overrides: str) -> DataModule:
-    data = make_data(compose_checked(list(overrides)).config)
-    data.load()
-    return data
+def settings_of(*overrides: str) -> DataSettings:
+    return make_data(compose_checked(list(overrides)).config)
 
 
 @pytest.mark.parametrize("pair", PAIRS)
 def test_pair(pair):
-    data = loaded(pair, *PAIRS[pair], "data.batch_size=3")
-    train, test, target = PARTS[pair]
-    assert data.parts["train"] == train
-    assert data.parts["test"] == test
-    assert data.parts.get("target_train") == target
-    for size in {data.image_size or 40, 32}:
-        data.bind(Preprocessing(image_size=size), seed=0)
-        batch = next(iter(data.train_dataloader()))
+    settings = settings_of(pair, *PAIRS[pair], "data.batch_size=3")
+    splits = arrange(settings)
+    train, test, target = SIZES[pair]
+    assert len(splits["train"]) == train
+    assert len(splits["test"]) == test
+    assert splits.counts().get("target_train") == target
+    for size in {settings.image_size or 40, 32}:
+        batch = next(iter(Batches(splits, settings, Preprocessing(image_size=size), seed=0).train()))
         assert {key: tuple(value.shape) for key, value in batch.items()} == {
             "image": (3, 3, size, size),
             "label": (3,),
@@ -68,13 +68,13 @@ def test_pair(pair):
 
 
 def test_digits_have_mnists_size_unless_told_otherwise():
-    assert loaded("data=mnist_to_mnist_m", *MNIST_M).image_size == 28
-    assert loaded("data=mnist_to_mnist_m", *MNIST_M, "data.image_size=32").image_size == 32
+    assert settings_of("data=mnist_to_mnist_m", *MNIST_M).image_size == 28
+    assert settings_of("data=mnist_to_mnist_m", *MNIST_M, "data.image_size=32").image_size == 32
 
 
 def test_a_misspelt_domain():
     with pytest.raises(ValueError, match="Did you mean webcam"):
-        loaded("data=office31", *PAIRS["data=office31"][:2], "data.target.domain=webcan")
+        arrange(settings_of("data=office31", *PAIRS["data=office31"][:2], "data.target.domain=webcan"))
 
 
 @pytest.mark.slow
@@ -92,5 +92,5 @@ def test_experiment(experiment, strategy):
     assert in_child(lambda: runs.train(arguments)) == 0
     run = Run("run")
     assert run.status == "finished"
-    assert len(run.predictions("test")) == PARTS[f"data={experiment}"][1]
+    assert len(run.predictions("test")) == SIZES[f"data={experiment}"][1]
     assert run.result["cost"]["parameters"] == 40_880 + 768 * 100 + 100 + 100 * 100 + 100 + 1_010

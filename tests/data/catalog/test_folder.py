@@ -67,7 +67,7 @@ def test_images_without_folders_are_unlabelled(image_folder):
             "class c has images to validate or test on but none in train",
         ),
         ({"test/a": 2, "test/b": 2}, "no train folder"),
-        ({"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1}, "could each be the val part"),
+        ({"train/a": 1, "train/b": 1, "val/a": 1, "valid/a": 1}, "could each be the val split"),
         ({"train": 0, "val/a": 1, "val/b": 1}, "holds no class folders"),
     ],
 )

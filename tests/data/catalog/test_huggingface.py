@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferlab.data.catalog.huggingface import HuggingFace, part_names
+from transferlab.data.catalog.huggingface import HuggingFace, split_names
 from transferlab.data.errors import DataError
 
 
@@ -21,15 +21,15 @@ def test_without_the_extra(monkeypatch):
 
 
 def test_part_names():
-    assert part_names(["train"], "x") == {"train": None}
-    assert part_names(["all"], "x") == {"all": None}
-    assert part_names(["train", "validation", "Test"], "x") == {
+    assert split_names(["train"], "x") == {"train": None}
+    assert split_names(["all"], "x") == {"all": None}
+    assert split_names(["train", "validation", "Test"], "x") == {
         "train": "train",
         "validation": "val",
         "Test": "test",
     }
     with pytest.raises(DataError, match="no train, validation or test: unsupervised"):
-        part_names(["train", "unsupervised"], "x")
+        split_names(["train", "unsupervised"], "x")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def rows(datasets, seeds, labels, names=None):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_one_split(datasets, tmp_path, data_module):
+def test_one_split(datasets, tmp_path, make_batches):
     rows(datasets, range(12), [0, 1] * 6, ["dog", "cat"]).save_to_disk(tmp_path / "set")
     source = HuggingFace(str(tmp_path / "set"))
     catalog = source.load()
@@ -66,9 +66,9 @@ def test_one_split(datasets, tmp_path, data_module):
     np.testing.assert_array_equal(catalog.reader("train/0000003"), pixels(3))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(catalog.reader))("train/0000005"), pixels(5))
     assert catalog.fingerprint() == source.load().fingerprint()
-    data = data_module(source=source, num_workers=1, batch_size=4)
-    assert data.parts == {"train": 8, "val": 2, "test": 2}
-    assert next(iter(data.train_dataloader()))["image"].shape == (4, 3, 8, 8)
+    data = make_batches(source=source, num_workers=1, batch_size=4)
+    assert data.splits.counts() == {"train": 8, "val": 2, "test": 2}
+    assert next(iter(data.train()))["image"].shape == (4, 3, 8, 8)
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -85,7 +85,7 @@ def test_given_splits_text_labels_and_groups(datasets, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_broken_images_are_named(datasets, tmp_path, data_module):
+def test_broken_images_are_named(datasets, tmp_path, make_batches):
     file = io.BytesIO()
     Image.fromarray(pixels(0)).save(file, "PNG")
     good = [file.getvalue() + bytes([number]) for number in range(8)]
@@ -94,10 +94,10 @@ def test_broken_images_are_named(datasets, tmp_path, data_module):
     datasets.Dataset.from_dict(table, features=features).save_to_disk(tmp_path / "set")
     source = HuggingFace(str(tmp_path / "set"))
     with pytest.raises(DataError, match="set, train/0000008: not an image"):
-        data_module(source=source)
-    assert sum(data_module(source=source, on_bad_image="skip").parts.values()) == 8
+        make_batches(source=source)
+    assert sum(make_batches(source=source, on_bad_image="skip").splits.counts().values()) == 8
     with pytest.raises(DataError, match="Only files can be moved away"):
-        data_module(source=source, on_bad_image="quarantine")
+        make_batches(source=source, on_bad_image="quarantine")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -39,17 +39,17 @@ def test_fingerprint_is_of_the_digits(tmp_path):
     assert one.fingerprint() == same.fingerprint() != other.fingerprint()
 
 
-def test_validation_is_carved_from_its_training_part(data_module, tmp_path):
-    data = data_module(source=MNIST(str(write_npz(tmp_path / "mnist.npz"))), val_fraction=0.25)
-    assert data.parts == {"train": 30, "val": 10, "test": 20}
-    assert {name.split("/")[0] for name in data.catalog("val").samples} == {"train"}
+def test_validation_is_carved_from_its_training_part(make_batches, tmp_path):
+    data = make_batches(source=MNIST(str(write_npz(tmp_path / "mnist.npz"))), val_fraction=0.25)
+    assert data.splits.counts() == {"train": 30, "val": 10, "test": 20}
+    assert {name.split("/")[0] for name in data.splits["val"].catalog.samples} == {"train"}
 
 
-def test_fraction_makes_a_quick_trial(data_module, tmp_path):
+def test_fraction_makes_a_quick_trial(make_batches, tmp_path):
     root = str(write_npz(tmp_path / "mnist.npz"))
-    data = data_module(source=MNIST(root), target=Digits(), val_fraction=0.25, fraction=1 / 3)
-    assert data.parts["train"] == 10
-    assert data.parts["target_train"] > 700
+    data = make_batches(source=MNIST(root), target=Digits(), val_fraction=0.25, fraction=1 / 3)
+    assert len(data.splits["train"]) == 10
+    assert len(data.splits["target_train"]) > 700
 
 
 @pytest.mark.data

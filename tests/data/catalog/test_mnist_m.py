@@ -61,12 +61,12 @@ def photos_of(made_of):
     return sorted(Path(made_of["photos"]).rglob("*.png"))
 
 
-def test_both_domains_name_and_split_digits_alike(made_of, data_module):
-    data = data_module(source=MNIST(made_of["root"]), target=MNISTM(**made_of), val_fraction=0.25)
-    assert data.catalog("test").samples == data.catalog("source_test").samples
-    split = data.split_table().pivot(index="sample", columns="domain", values="split")
+def test_both_domains_name_and_split_digits_alike(made_of, make_batches):
+    data = make_batches(source=MNIST(made_of["root"]), target=MNISTM(**made_of), val_fraction=0.25)
+    assert data.splits["test"].catalog.samples == data.splits["source_test"].catalog.samples
+    split = data.splits.table().pivot(index="sample", columns="domain", values="split")
     assert (split["source"] == split["target"]).all()
-    assert data.catalog("test").codes.tolist() == data.catalog("source_test").codes.tolist()
+    assert data.splits["test"].catalog.codes.tolist() == data.splits["source_test"].catalog.codes.tolist()
 
 
 def test_a_sample_is_the_same_however_many_there_are():
@@ -94,11 +94,10 @@ def test_another_process_makes_the_same(made_of):
     assert there.stdout.strip() == here
 
 
-def test_workers_change_nothing(made_of, data_module):
+def test_workers_change_nothing(made_of, make_batches):
     options = {"source": MNIST(made_of["root"]), "target": MNISTM(**made_of), "val_fraction": 0.25}
     batches = [
-        list(data_module(28, **options, batch_size=8, num_workers=workers).train_dataloader())
-        for workers in (0, 2)
+        list(make_batches(28, **options, batch_size=8, num_workers=workers).train()) for workers in (0, 2)
     ]
     assert len(batches[0]) == len(batches[1]) == 3
     for one, other in zip(*batches, strict=True):

@@ -76,7 +76,7 @@ def test_paths_from_another_root(table, image_folder, tmp_path):
         ("path,label\n001.png,x\n9.png,y\n", {"search": True}, "1 of 2 images are nowhere below"),
         ("path,label\na/001.png,x\na/001.png,y\n", {}, "names a/001.png more than once"),
         ("path,label\na/001.png,x\n,y\n", {}, "line 3 names no image"),
-        (FULL.replace("valid", "hold-out"), {"split_column": "part"}, "hold-out is no part"),
+        (FULL.replace("valid", "hold-out"), {"split_column": "part"}, "hold-out is no split"),
         ("path,label\n", {}, "has no rows"),
         ("", {}, "cannot be read as a table"),
         ('path,label\n"a,b\n', {}, "cannot be read as a table"),
@@ -116,7 +116,7 @@ def test_parquet(table, tmp_path):
         assert Table(str(parquet)).load().classes == ("3", "20")
 
 
-def test_skin_lesions_stay_whole(image_folder, data_module):
+def test_skin_lesions_stay_whole(image_folder, make_batches):
     """HAM10000's layout: two folders of images, identifiers without endings, several photos of a lesion."""
     root = image_folder({"HAM10000_images_part_1": 30, "HAM10000_images_part_2": 30})
     lines = ["lesion_id,image_id,dx,dx_type,age,sex,localization"]
@@ -124,7 +124,7 @@ def test_skin_lesions_stay_whole(image_folder, data_module):
         lesion, dx = f"HAM_{number // 2:07d}", ("nv", "mel", "bkl")[number // 2 % 3]
         lines.append(f"{lesion},{number:03d},{dx},histo,80.0,male,scalp")
     (root / "HAM10000_metadata.csv").write_text("\n".join(lines))
-    data = data_module(
+    data = make_batches(
         source=Table(
             str(root / "HAM10000_metadata.csv"),
             root=str(root),
@@ -135,8 +135,8 @@ def test_skin_lesions_stay_whole(image_folder, data_module):
             group_column="lesion_id",
         )
     )
-    table = data.split_table()
+    table = data.splits.table()
     assert len(table) == 60
     assert (table.groupby("group")["split"].nunique() == 1).all()
-    assert data.classes == ("bkl", "mel", "nv")
-    assert (data.class_counts > 0).all()
+    assert data.splits.classes == ("bkl", "mel", "nv")
+    assert (data.splits.class_counts > 0).all()

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.batches import Batches
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.loading import decoded_cache
 from transferlab.data.loading.decoded_cache import DecodedReader, decoded
-from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
 
 PREPARED = Preprocessing(image_size=8)
@@ -84,13 +84,13 @@ def test_the_least_recently_used_store_goes(catalog, own_cache):
     assert len(left) == 3
 
 
-def test_too_large_is_said_and_leaves_nothing(catalog, own_cache, data_module):
+def test_too_large_is_said_and_leaves_nothing(catalog, own_cache, make_batches):
     reason = decoded([catalog], PREPARED, most_gib=1e-6)
     assert reason == "the decoded images take more than data.cache_gib=1e-06"
     assert stores(own_cache) == []
     assert list((own_cache / "decoded").iterdir()) == []
-    data = data_module(source=Folder(str(catalog.reader.root)), cache="decoded", cache_gib=1e-6)
-    assert any("data.cache=decoded has no effect" in notice for notice in data.notices)
+    data = make_batches(source=Folder(str(catalog.reader.root)), cache="decoded", cache_gib=1e-6)
+    assert any("data.cache=decoded has no effect" in notice for notice in data.splits.notices)
 
 
 def test_a_killed_maker_leaves_no_half_store(catalog, own_cache, monkeypatch):
@@ -121,24 +121,24 @@ def test_jobs_of_a_sweep_share_one_store(catalog, own_cache):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_batches_are_the_same_with_and_without(image_folder, data_module, num_workers):
+def test_batches_are_the_same_with_and_without(image_folder, make_batches, num_workers):
     options = {
         "source": Folder(str(image_folder({"a": 12, "b": 12}))),
         "augmentation": Augmentation(min_crop_area=0.5, horizontal_flip=0.5),
         "batch_size": 4,
         "num_workers": num_workers,
     }
-    plain, cached = data_module(**options), data_module(**options, cache="decoded")
-    for loaders in (DataModule.train_dataloader, lambda data: data.evaluation_dataloader("test")):
+    plain, cached = make_batches(**options), make_batches(**options, cache="decoded")
+    for loaders in (Batches.train, lambda data: data.evaluation("test")):
         for one, other in zip(loaders(plain), loaders(cached), strict=True):
             assert all(torch.equal(one[key], other[key]) for key in one)
-    assert isinstance(cached.catalog("train").reader, DecodedReader)
+    assert isinstance(cached.splits["train"].catalog.reader, DecodedReader)
 
 
-def test_the_choice_of_workers_is_said(image_folder, data_module):
+def test_the_choice_of_workers_is_said(image_folder, make_batches):
     root = str(image_folder({"a": 4, "b": 4}))
     said = {
-        cache: data_module(source=Folder(root), num_workers="auto", cache=cache).notices[-1]
+        cache: make_batches(source=Folder(root), num_workers="auto", cache=cache).splits.notices[-1]
         for cache in ("none", "decoded")
     }
     assert said["decoded"] == "data.num_workers=auto: 0, for the images are in memory."

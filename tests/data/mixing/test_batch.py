@@ -46,18 +46,19 @@ def test_a_batch_of_one():
     torch.testing.assert_close(probabilities, torch.tensor([[1.0, 0, 0]]))
 
 
-def test_training_batches_only(data_module):
-    data = data_module(mixing=Mixing(mixup_alpha=0.2))
-    batches = [data.prepared(batch) for batch in data.train_dataloader()]
-    again = [data.prepared(batch) for batch in data.train_dataloader()]
-    assert set(batches[0]) == {"image", "label", "label_probabilities"}
+def test_training_batches_only(make_batches):
+    data = make_batches(mixing=Mixing(mixup_alpha=0.2))
+    batches = [data.prepared(batch) for batch in data.train()]
+    again = [data.prepared(batch) for batch in data.train()]
+    assert set(batches[0]) == {"input", "image", "label", "label_probabilities"}
+    assert batches[0]["image"] is batches[0]["input"]
     assert batches[0]["label"].dtype == torch.int64
     assert batches[0]["label_probabilities"].shape == (64, 10)
     assert all(torch.equal(one["image"], other["image"]) for one, other in zip(batches, again, strict=True))
     shares = [batch["label_probabilities"] for batch in batches]
     assert len({float(share[share > 0].min()) for share in shares}) > len(batches) / 2
-    test = data.prepared(next(iter(data.evaluation_dataloader("test"))))
-    assert set(test) == {"image", "label", "index"}
+    test = data.prepared(next(iter(data.evaluation("test"))))
+    assert set(test) == {"input", "image", "label", "index"}
 
 
 def test_wrong_alpha():

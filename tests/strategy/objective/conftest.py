@@ -20,9 +20,9 @@ def batch() -> dict[str, torch.Tensor]:
     """Six labelled source images, ten target images: sizes differ, and there are no target labels."""
     generator = torch.Generator().manual_seed(2)
     return {
-        "image": torch.randn(6, 3, 32, 32, generator=generator),
+        "input": torch.randn(6, 3, 32, 32, generator=generator),
         "label": torch.arange(6) % 3,
-        "target_image": torch.randn(10, 3, 32, 32, generator=generator) + 1,
+        "target_input": torch.randn(10, 3, 32, 32, generator=generator) + 1,
     }
 
 
@@ -32,5 +32,5 @@ def settled(network, batch) -> Classifier:
     network.train()
     with torch.no_grad():
         for _ in range(60):
-            network(torch.cat([batch["image"], batch["target_image"]]))
+            network(torch.cat([batch["input"], batch["target_input"]]))
     return network.eval()

@@ -45,7 +45,7 @@ def adaptation_term(losses) -> tuple[str, torch.Tensor]:
 @EVERY
 def test_source_is_learnt_from_labels_alone(case, network, batch):
     losses = make(case, network).losses(network.eval(), batch, 0.5)
-    expected = torch.nn.functional.cross_entropy(network(batch["image"]), batch["label"])
+    expected = torch.nn.functional.cross_entropy(network(batch["input"]), batch["label"])
     torch.testing.assert_close(losses.terms["class_loss"], expected)
     assert "target_label" not in batch
     assert not any(figure.requires_grad for name, figure in losses.observed.items() if name == "accuracy")
@@ -165,5 +165,5 @@ def test_label_smoothing(case, network, batch):
     objective = make(case, network)
     objective.label_smoothing = 0.2
     found = objective.losses(network.eval(), batch, 0.5).terms["class_loss"]
-    expected = torch.nn.functional.cross_entropy(network(batch["image"]), batch["label"], label_smoothing=0.2)
+    expected = torch.nn.functional.cross_entropy(network(batch["input"]), batch["label"], label_smoothing=0.2)
     torch.testing.assert_close(found, expected)

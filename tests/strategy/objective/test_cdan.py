@@ -62,7 +62,7 @@ def test_critic_sees_features_and_predictions(network, batch):
     seen = []
     objective.critic.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     losses = objective.losses(network, batch, 0.5)
-    features = network.features(torch.cat([batch["image"], batch["target_image"]]))
+    features = network.features(torch.cat([batch["input"], batch["target_input"]]))
     expected = multilinear_map(features, network.classify(features).softmax(1))
     torch.testing.assert_close(seen[0], expected)
     scores = objective.critic(expected).squeeze(1)
@@ -79,7 +79,7 @@ def test_entropy_conditioning(settled, batch):
     """Weights 1 + exp(-H), adding up to one within each domain."""
     objective = make(settled, entropy_conditioning=True)
     found = objective.losses(settled, batch, 0.5)
-    features = settled.features(torch.cat([batch["image"], batch["target_image"]]))
+    features = settled.features(torch.cat([batch["input"], batch["target_input"]]))
     p = settled.classify(features).softmax(1)
     entropies = -(p * p.log()).sum(1)
     weights = 1 + (-entropies).exp()

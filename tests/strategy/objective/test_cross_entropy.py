@@ -12,7 +12,7 @@ from tests.strategy.tiny import tiny_classifier
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 
 BATCH = {
-    "image": torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1)),
+    "input": torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1)),
     "label": torch.arange(6) % 3,
 }
 
@@ -27,7 +27,7 @@ def make(**arguments) -> CrossEntropy:
 def test_is_that_of_torch(label_smoothing):
     network = tiny_classifier().eval()
     losses = make(label_smoothing=label_smoothing).losses(network, BATCH, progress=0.5)
-    logits = network(BATCH["image"])
+    logits = network(BATCH["input"])
     expected = functional.cross_entropy(logits, BATCH["label"], label_smoothing=label_smoothing)
     assert list(losses.terms) == ["class_loss"]
     torch.testing.assert_close(losses.terms["class_loss"], expected)
@@ -41,7 +41,7 @@ def test_label_smoothing_by_hand():
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[2.0, 0.0]])
 
-    batch = {"image": torch.zeros(1, 3, 1, 1), "label": torch.tensor([0])}
+    batch = {"input": torch.zeros(1, 3, 1, 1), "label": torch.tensor([0])}
     loss = make(label_smoothing=0.2).losses(Fixed(), batch, 0.0).terms["class_loss"]  # type: ignore[arg-type]
     log_sum = math.log(math.exp(2) + 1)
     assert loss.item() == pytest.approx(0.9 * (log_sum - 2) + 0.1 * log_sum)
@@ -50,7 +50,7 @@ def test_label_smoothing_by_hand():
 def test_fp32_under_autocast():
     network = tiny_classifier()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert network(BATCH["image"]).dtype == torch.bfloat16
+        assert network(BATCH["input"]).dtype == torch.bfloat16
         assert make().losses(network, BATCH, 0.0).terms["class_loss"].dtype == torch.float32
 
 

@@ -106,7 +106,7 @@ def test_loss_is_lambda_times_the_mmd_of_the_features(network, batch):
     network.eval()
     objective = DAN(weight=2.0, bandwidth_factors=[0.5, 1.0])
     losses = objective.losses(network, batch, 0.3)
-    features = network.features(torch.cat([batch["image"], batch["target_image"]]))
+    features = network.features(torch.cat([batch["input"], batch["target_input"]]))
     scale = mean_squared_distance(squared_distances(features)).item()
     expected = mmd(features[:6], features[6:], [0.5 * scale, scale])
     assert losses.observed["mmd"].item() == pytest.approx(expected, rel=1e-4)

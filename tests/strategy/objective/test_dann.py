@@ -31,7 +31,7 @@ def test_reversed_gradient_is_minus_lambda_times_the_plain_one(network, batch, w
     losses = objective.losses(network, batch, progress)
     reversed_ = gradients(network.backbone, losses.terms["critic_loss"])
 
-    features = network.features(torch.cat([batch["image"], batch["target_image"]]))
+    features = network.features(torch.cat([batch["input"], batch["target_input"]]))
     scores = objective.critic(features).squeeze(1)
     plain_loss = domain_loss(scores[:6], scores[6:])
     plain = gradients(network.backbone, plain_loss)
@@ -58,13 +58,13 @@ def test_lambda_zero_leaves_the_backbone_alone(network, batch):
 def test_head_learns_from_the_source_alone(network, batch):
     objective = make(network)
     loss = objective.losses(network.eval(), batch, 0.5).terms["class_loss"]
-    expected = functional.cross_entropy(network(batch["image"]), batch["label"])
+    expected = functional.cross_entropy(network(batch["input"]), batch["label"])
     torch.testing.assert_close(loss, expected)
     with pytest.raises(RuntimeError, match="not have been used in the graph"):
         gradients(network.head, objective.losses(network, batch, 0.5).terms["critic_loss"])
     smoothed = make(network, label_smoothing=0.2).losses(network, batch, 0.5).terms["class_loss"]
     torch.testing.assert_close(
-        smoothed, functional.cross_entropy(network(batch["image"]), batch["label"], label_smoothing=0.2)
+        smoothed, functional.cross_entropy(network(batch["input"]), batch["label"], label_smoothing=0.2)
     )
 
 

@@ -35,6 +35,6 @@ def test_unequal_sizes_against_numpy():
 def test_loss_is_lambda_times_that_of_the_features(network, batch):
     network.eval()
     losses = DeepCORAL(weight=3.0).losses(network, batch, 0.3)
-    expected = coral_loss(network.features(batch["image"]), network.features(batch["target_image"]))
+    expected = coral_loss(network.features(batch["input"]), network.features(batch["target_input"]))
     torch.testing.assert_close(losses.observed["coral"], expected)
     torch.testing.assert_close(losses.terms["coral_loss"], 3 * math.tanh(1.5) * expected)

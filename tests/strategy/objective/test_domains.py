@@ -21,7 +21,7 @@ def means_before_the_first_norm(network, batch):
     """Of the channels, for source, target, and both together."""
     before = network.backbone.network.conv1[0]
     with torch.no_grad():
-        parts = [before(batch["image"]), before(batch["target_image"])]
+        parts = [before(batch["input"]), before(batch["target_input"])]
     return [part.mean((0, 2, 3)) for part in (*parts, torch.cat(parts))]
 
 
@@ -59,8 +59,8 @@ def test_separate_normalises_each_by_itself_and_keeps_an_average(network, batch)
     kept = (1 - MOMENTUM) * MOMENTUM * of_source + MOMENTUM * of_target
     torch.testing.assert_close(first_norm(network).running_mean, kept)
     assert not torch.allclose(kept, MOMENTUM * both, rtol=0.05)
-    torch.testing.assert_close(source, network.features(batch["image"]))  # as if there were no target
-    torch.testing.assert_close(target, network.features(batch["target_image"]))
+    torch.testing.assert_close(source, network.features(batch["input"]))  # as if there were no target
+    torch.testing.assert_close(target, network.features(batch["target_input"]))
 
 
 def test_domain_specific_keeps_each_apart(network, batch):
@@ -71,24 +71,24 @@ def test_domain_specific_keeps_each_apart(network, batch):
     with domains.on_source(network):
         torch.testing.assert_close(norm.running_mean, MOMENTUM * of_source)
     torch.testing.assert_close(norm.running_mean, MOMENTUM * of_target)
-    torch.testing.assert_close(source, network.features(batch["image"]))
-    torch.testing.assert_close(target, network.features(batch["target_image"]))
+    torch.testing.assert_close(source, network.features(batch["input"]))
+    torch.testing.assert_close(target, network.features(batch["target_input"]))
 
 
 def test_frozen_keeps_the_statistics_of_the_pretraining(network, batch):
     before = first_norm(network).running_mean.clone()
     _, (source, _) = trained(network, batch, "frozen")
     assert torch.equal(first_norm(network).running_mean, before)
-    torch.testing.assert_close(source, network.eval().features(batch["image"]))
+    torch.testing.assert_close(source, network.eval().features(batch["input"]))
 
 
 @pytest.mark.parametrize("bn", ["mixed", "separate", "frozen"])
 def test_evaluation_knows_one_set_of_statistics(network, batch, bn):
     domains, _ = trained(network, batch, bn)
     network.eval()
-    outside = network.features(batch["image"])
+    outside = network.features(batch["input"])
     with domains.on_source(network):
-        assert torch.equal(network.features(batch["image"]), outside)
+        assert torch.equal(network.features(batch["input"]), outside)
 
 
 def test_evaluation_with_the_statistics_of_the_domain(network, batch):
@@ -99,10 +99,10 @@ def test_evaluation_with_the_statistics_of_the_domain(network, batch):
         for _ in range(150):
             expected = domains.features(network, batch)
     network.eval()
-    target = network.features(batch["target_image"])
+    target = network.features(batch["target_input"])
     with domains.on_source(network):
-        source = network.features(batch["image"])
-        swapped = network.features(batch["target_image"])
+        source = network.features(batch["input"])
+        swapped = network.features(batch["target_input"])
     # not quite as in training, as a running variance is unbiased and a batch's own is not
     assert (source - expected[0]).norm() < 0.25 * expected[0].norm()
     assert (target - expected[1]).norm() < 0.25 * expected[1].norm()

@@ -32,7 +32,7 @@ class Scores(torch.nn.Module):
 def loss_of(objective, counts, **batch):
     objective.build(8, torch.tensor(counts))
     network = Scores()
-    losses = objective.losses(network, {"image": torch.zeros(3), "label": LABELS, **batch}, 0.0)
+    losses = objective.losses(network, {"input": torch.zeros(3), "label": LABELS, **batch}, 0.0)
     losses.terms["class_loss"].backward()
     assert network.scores.grad.abs().sum() > 0
     return losses.terms["class_loss"].detach()

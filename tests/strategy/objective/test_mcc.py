@@ -50,7 +50,7 @@ def test_step_by_step(temperature):
 def test_loss_is_lambda_times_the_confusion_of_the_target(network, batch):
     network.eval()
     losses = MCC(weight=2.0).losses(network, batch, 0.3)
-    expected = class_confusion(network(batch["target_image"]), temperature=2.5)
+    expected = class_confusion(network(batch["target_input"]), temperature=2.5)
     torch.testing.assert_close(losses.observed["class_confusion"], expected)
     torch.testing.assert_close(losses.terms["confusion_loss"], 2 * math.tanh(1.5) * expected)
     assert 0 < expected < 2 / 3

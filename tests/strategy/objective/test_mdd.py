@@ -69,7 +69,7 @@ def test_parts_of_the_loss(network, batch):
     objective = make(network, margin=3.0)
     network.eval()
     losses = objective.losses(network, batch, 0.5)
-    features = network.features(torch.cat([batch["image"], batch["target_image"]]))
+    features = network.features(torch.cat([batch["input"], batch["target_input"]]))
     chosen, adversary = network.classify(features).argmax(1), objective.adversary(features)
     p = adversary.softmax(1).gather(1, chosen[:, None]).squeeze(1)
     expected = -3 * p[:6].log().mean() - (1 - p[6:]).log().mean()

@@ -41,12 +41,12 @@ def test_loss_by_hand():
 def test_the_network_learns_what_the_teacher_says(settled, batch):
     objective = make(settled, threshold=0.6, weight=2.0)
     with torch.no_grad():
-        said = settled(batch["target_image"]).softmax(1)
+        said = settled(batch["target_input"]).softmax(1)
         settled.head.weight.add_(torch.randn_like(settled.head.weight))
     sure = said.max(1).values >= 0.6
     assert 0 < sure.sum() < 10
     losses = objective.losses(settled, batch, 0.3)
-    now = settled(batch["target_image"])
+    now = settled(batch["target_input"])
     expected = functional.cross_entropy(now[sure], said.argmax(1)[sure]) * sure.float().mean()
     torch.testing.assert_close(losses.terms["pseudo_label_loss"], 2 * math.tanh(1.5) * expected)
     assert losses.observed["sure_share"] == sure.float().mean()

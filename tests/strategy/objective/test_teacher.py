@@ -28,7 +28,7 @@ def test_averages_by_hand():
 def test_a_start_with_the_students_weights(network, batch):
     teacher = Teacher(network)
     network.eval()
-    assert torch.equal(teacher.scores(network, batch["image"]), network(batch["image"]))
+    assert torch.equal(teacher.scores(network, batch["input"]), network(batch["input"]))
 
 
 def test_scores_are_those_of_the_averaged_weights(network, batch):
@@ -38,7 +38,7 @@ def test_scores_are_those_of_the_averaged_weights(network, batch):
         for parameter in network.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.1)
     network.train()
-    network(batch["image"])  # other running statistics
+    network(batch["input"])  # other running statistics
     teacher.follow(network, 0.75)
 
     expected = copy.deepcopy(network).eval()
@@ -47,7 +47,7 @@ def test_scores_are_those_of_the_averaged_weights(network, batch):
             expected.parameters(), before.parameters(), network.parameters(), strict=True
         ):
             mean.copy_(0.75 * old + 0.25 * new)
-    torch.testing.assert_close(teacher.scores(network, batch["image"]), expected(batch["image"]))
+    torch.testing.assert_close(teacher.scores(network, batch["input"]), expected(batch["input"]))
 
 
 def test_the_student_is_as_before(network, batch):
@@ -56,7 +56,7 @@ def test_the_student_is_as_before(network, batch):
     modes = [module.training for module in network.modules()]
     state = copy.deepcopy(network.state_dict())
     teacher = Teacher(network)
-    found = teacher.scores(network, batch["image"])
+    found = teacher.scores(network, batch["input"])
     assert not found.requires_grad
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())

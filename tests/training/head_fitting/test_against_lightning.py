@@ -44,7 +44,7 @@ class Images(Dataset[dict[str, torch.Tensor]]):
         return NUM
 
     def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
-        return {"image": self.images[row], "label": self.labels[row], "index": torch.tensor(row)}
+        return {"input": self.images[row], "label": self.labels[row], "index": torch.tensor(row)}
 
 
 def order(seed: int, epoch: int) -> torch.Tensor:

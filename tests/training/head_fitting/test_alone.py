@@ -25,7 +25,7 @@ class Scaled(Objective):
         self.factor = nn.Parameter(torch.tensor(1.5))
 
     def losses(self, network, batch, progress):
-        noisy = batch["image"] + torch.randn_like(batch["image"])
+        noisy = batch["input"] + torch.randn_like(batch["input"])
         loss = nn.functional.cross_entropy(
             self.factor * network.classify(network.features(noisy)), batch["label"]
         )

@@ -47,7 +47,7 @@ def test_equals_the_objectives(name, same_batch):
     for place, objective in enumerate(objectives):
         logits_BC = scores_JCB[place].detach().mT.contiguous().requires_grad_()
         labels_B = labels_JB[0 if same_batch else place]
-        terms = objective.losses(lambda image: image, {"image": logits_BC, "label": labels_B}, 0.0).terms
+        terms = objective.losses(lambda image: image, {"input": logits_BC, "label": labels_B}, 0.0).terms
         assert found_J[place].item() == pytest.approx(terms["class_loss"].item(), rel=1e-5)
         (wanted,) = torch.autograd.grad(terms["class_loss"], logits_BC)
         torch.testing.assert_close(gradient_JCB[place].mT, wanted, rtol=1e-4, atol=1e-7)

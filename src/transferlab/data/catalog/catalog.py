@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,7 @@ from transferlab.data.errors import DataError
 from transferlab.data.reader import Reader
 
 COLUMNS = ["sample", "label", "group", "split", "domain"]
-PARTS = ("train", "val", "test")
-PART_NAMES = {
+SPLIT_NAMES = {  # that a source may use
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
@@ -29,12 +28,13 @@ class Catalog:
     `table` has one row per sample:
         sample: a name that is unique in the catalog and that `reader` understands.
         label: code into `classes` (Int64), NA where unknown.
-        group: samples of one group (a patient, say) never part; NA = a group of its own.
+        group: samples of one group (a patient, say) stay together; NA = a group of its own.
         split: `train`, `val` or `test` where the source fixes it, NA where we choose.
         domain: a name for the eyes.
         content: a hash of the sample's bytes; equal hashes are exact duplicates.
     `notices` are sentences for the user: what was skipped, assumed or carved. `problems` are reasons why
-    nothing can be trained on it; `usable` raises them, an inspection shows them.
+    nothing can be trained on it; `usable` raises them, an inspection shows them. `label_kind` says what
+    labels are.
     """
 
     table: pd.DataFrame
@@ -42,6 +42,7 @@ class Catalog:
     reader: Reader
     notices: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    label_kind: Literal["class"] = "class"
 
     def __len__(self) -> int:
         return len(self.table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transferlab.data.catalog.catalog import PART_NAMES, Catalog, catalog_table
+from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
 from transferlab.data.errors import DataError, some
 from transferlab.data.reader import FileReader
@@ -13,7 +13,7 @@ from transferlab.data.reader import FileReader
 class Folder:
     """Image files in a sub-folder for each class, directly or inside `train`, `val` and `test`.
 
-    A class's folder is searched to any depth. Parts that are missing are carved from `train`; without parts
+    A class's folder is searched to any depth. Splits that are missing are carved from `train`; without splits
     everything is split. Hidden folders are not classes. Images directly in the root, without any class
     folder, are unlabelled: good for a target domain.
 
@@ -29,13 +29,15 @@ class Folder:
     def load(self) -> Catalog:
         root = existing_folder(self.root)
         found = ImageFiles(root)
-        parts = _part_folders(root)
-        if parts:
-            for part, folder in parts.items():
-                found.add_classes(folder, part)
-            extra = [path.name for path in visible_folders(root) if path not in parts.values()]
+        splits = _split_folders(root)
+        if splits:
+            for split, folder in splits.items():
+                found.add_classes(folder, split)
+            extra = [path.name for path in visible_folders(root) if path not in splits.values()]
             if extra:
-                found.notices.append(f"{root}: ignored {some(extra)}, beside the folders {', '.join(parts)}.")
+                found.notices.append(
+                    f"{root}: ignored {some(extra)}, beside the folders {', '.join(splits)}."
+                )
         elif visible_folders(root):
             found.add_classes(root, None)
         else:
@@ -52,7 +54,7 @@ class Folder:
                 [None if name is None else codes[name] for name in found.class_names],
                 hash_files(root, found.samples),
                 domain=root.name,
-                splits=found.parts,
+                splits=found.splits,
             ),
             classes=classes,
             reader=FileReader(root, max_pixels=self.max_pixels),
@@ -82,23 +84,23 @@ def _beside(path: Path) -> str:
     return f" Did you mean {path.parent / close[0]}?" if close else ""
 
 
-def _part_folders(root: Path) -> dict[str, Path]:
+def _split_folders(root: Path) -> dict[str, Path]:
     """The folders for train, val and test, or none: a class may be called `train`, too."""
     folders = visible_folders(root)
-    parts: dict[str, Path] = {}
-    for part, names in PART_NAMES.items():
+    splits: dict[str, Path] = {}
+    for split, names in SPLIT_NAMES.items():
         fitting = [folder for folder in folders if folder.name.lower() in names]
         if len(fitting) > 1:
             raise DataError(
-                f"{root}: {some(f.name for f in fitting)} could each be the {part} part. Keep one."
+                f"{root}: {some(f.name for f in fitting)} could each be the {split} split. Keep one."
             )
         if fitting:
-            parts[part] = fitting[0]
-    if not any(visible_folders(folder) for folder in parts.values()):
+            splits[split] = fitting[0]
+    if not any(visible_folders(folder) for folder in splits.values()):
         return {}
-    if "train" not in parts:
-        raise DataError(f"{root} has {some(p.name for p in parts.values())} but no train folder.")
-    return parts
+    if "train" not in splits:
+        raise DataError(f"{root} has {some(p.name for p in splits.values())} but no train folder.")
+    return splits
 
 
 def _class_names(found: ImageFiles, root: Path) -> tuple[tuple[str, ...], list[str]]:
@@ -109,8 +111,8 @@ def _class_names(found: ImageFiles, root: Path) -> tuple[tuple[str, ...], list[s
         problems.append(
             f"{folder} holds no images, so class {folder.name} is empty. Add images or delete it."
         )
-    placed = zip(found.class_names, found.parts, strict=True)
-    trained = {name for name, part in placed if part in (None, "train")}
+    placed = zip(found.class_names, found.splits, strict=True)
+    trained = {name for name, split in placed if split in (None, "train")}
     untrained = sorted(labelled - trained)
     if untrained:
         problems.append(
@@ -119,7 +121,6 @@ def _class_names(found: ImageFiles, root: Path) -> tuple[tuple[str, ...], list[s
     if len(labelled) == 1:
         problems.append(
             f"{root} holds one class only ({some(labelled)}), e.g. {found.samples[0]}. Telling classes apart "
-            "takes "
-            "two or more, each in a folder of its own."
+            "takes two or more, each in a folder of its own."
         )
     return tuple(sorted(labelled | {folder.name for folder in found.empty_folders})), problems

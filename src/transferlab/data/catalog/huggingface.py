@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transferlab.data.catalog.catalog import PART_NAMES, Catalog, catalog_table
+from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.table import ordered_classes
 from transferlab.data.errors import DataError, some
 from transferlab.data.reader import EncodedReader, content_hash
@@ -45,7 +45,7 @@ class HuggingFace:
 
     def load(self) -> Catalog:
         splits = load_splits(self.path, self.subset)
-        parts = part_names(list(splits), self.path)
+        names = split_names(list(splits), self.path)
         samples: list[str] = []
         contents: list[str] = []
         labels: list[str] = []
@@ -60,7 +60,7 @@ class HuggingFace:
                 contents.append(content_hash(encoded_bytes(cell)))
             labels += label_names(rows, self.label_column)
             groups += [None] * len(rows) if self.group_column is None else map(_text, rows[self.group_column])
-            places += [parts[name]] * len(rows)
+            places += [names[name]] * len(rows)
         known = ordered_classes(labels)
         classes = declared_classes(splits, self.label_column) or known
         problems = (
@@ -127,11 +127,11 @@ def load_splits(path: str | None, subset: str | None) -> dict[str, Any]:
     return dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
 
 
-def part_names(names: list[str], path: str | None) -> dict[str, str | None]:
-    """The part of each split; none where there is a single one, which is split by us."""
+def split_names(names: list[str], path: str | None) -> dict[str, str | None]:
+    """Our name of each split; none where there is a single one, which is divided by us."""
     if len(names) == 1:
         return {names[0]: None}
-    known = {alias: part for part, aliases in PART_NAMES.items() for alias in aliases}
+    known = {alias: split for split, aliases in SPLIT_NAMES.items() for alias in aliases}
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
         raise DataError(f"{path} has splits that are no train, validation or test: {some(unknown)}.")

@@ -1,4 +1,4 @@
-"""MNIST: 70,000 handwritten digits with their own training and test parts."""
+"""MNIST: 70,000 handwritten digits with their own training and test splits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.digits import CLASSES
-from transferlab.data.catalog.mnist_files import Part, read_mnist
+from transferlab.data.catalog.mnist_files import LabelledDigits, read_mnist
 from transferlab.data.reader import ArrayReader, content_hash
 
 NUM_IMAGES = {"train": 60_000, "test": 10_000}
@@ -28,34 +28,34 @@ class MNIST:
         self.root = root
 
     def load(self) -> Catalog:
-        parts = read_mnist(self.root)
-        samples = mnist_samples(parts)
-        contents = [content_hash(image.tobytes()) for part in parts.values() for image in part.images]
+        splits = read_mnist(self.root)
+        samples = mnist_samples(splits)
+        contents = [content_hash(image.tobytes()) for split in splits.values() for image in split.images]
         return Catalog(
-            table=mnist_table(parts, samples, contents, domain="mnist"),
+            table=mnist_table(splits, samples, contents, domain="mnist"),
             classes=CLASSES,
-            reader=ArrayReader(samples, lambda: _as_rgb(parts)),
-            notices=size_notices(parts, self.root),
+            reader=ArrayReader(samples, lambda: _as_rgb(splits)),
+            notices=size_notices(splits, self.root),
         )
 
 
-def mnist_samples(parts: Mapping[str, Part]) -> list[str]:
-    """The samples' names, in MNIST's own order: its parts one after the other."""
-    return [f"{name}/{row:05d}" for name, part in parts.items() for row in range(len(part.labels))]
+def mnist_samples(splits: Mapping[str, LabelledDigits]) -> list[str]:
+    """The samples' names, in MNIST's own order: its splits one after the other."""
+    return [f"{name}/{row:05d}" for name, split in splits.items() for row in range(len(split.labels))]
 
 
 def mnist_table(
-    parts: Mapping[str, Part], samples: Sequence[str], contents: Sequence[str], domain: str
+    splits: Mapping[str, LabelledDigits], samples: Sequence[str], contents: Sequence[str], domain: str
 ) -> pd.DataFrame:
-    """The catalog's table: MNIST's labels and parts; validation is carved from train later."""
-    labels = np.concatenate([part.labels for part in parts.values()]).tolist()
-    splits = [name for name, part in parts.items() for _ in part.labels]
-    return catalog_table(samples, labels, contents, domain, splits=splits)
+    """The catalog's table: MNIST's labels and splits; validation is carved from train later."""
+    labels = np.concatenate([split.labels for split in splits.values()]).tolist()
+    names = [name for name, split in splits.items() for _ in split.labels]
+    return catalog_table(samples, labels, contents, domain, splits=names)
 
 
-def size_notices(parts: Mapping[str, Part], root: str | None) -> tuple[str, ...]:
+def size_notices(splits: Mapping[str, LabelledDigits], root: str | None) -> tuple[str, ...]:
     """A sentence where there are more or fewer images than MNIST has."""
-    found = {name: len(part.labels) for name, part in parts.items()}
+    found = {name: len(split.labels) for name, split in splits.items()}
     if found == NUM_IMAGES:
         return ()
     held, has = (
@@ -64,6 +64,6 @@ def size_notices(parts: Mapping[str, Part], root: str | None) -> tuple[str, ...]
     return (f"data.root={root} holds {held} images, where MNIST has {has}.",)
 
 
-def _as_rgb(parts: Mapping[str, Part]) -> np.ndarray:
-    grey_NHW1 = np.concatenate([part.images for part in parts.values()])[..., None]
+def _as_rgb(splits: Mapping[str, LabelledDigits]) -> np.ndarray:
+    grey_NHW1 = np.concatenate([split.images for split in splits.values()])[..., None]
     return np.repeat(grey_NHW1, 3, axis=3)

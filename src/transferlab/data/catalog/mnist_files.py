@@ -25,15 +25,15 @@ MOST_BYTES = 2**30
 _AGAIN = "Download it again."
 
 
-class Part(NamedTuple):
+class LabelledDigits(NamedTuple):
     """Images, uint8 (N, 28, 28), and labels, int64 (N,), 0 to 9."""
 
     images: np.ndarray
     labels: np.ndarray
 
 
-def read_mnist(root: str | None) -> dict[str, Part]:
-    """The parts `train` and `test`, the same arrays for all who ask; nobody may write to them.
+def read_mnist(root: str | None) -> dict[str, LabelledDigits]:
+    """The splits `train` and `test`, the same arrays for all who ask; nobody may write to them.
 
     Args:
         root: an .npz file with x_train, y_train, x_test and y_test; or a folder with `mnist.npz` or with the
@@ -85,17 +85,17 @@ def _idx_file(folder: Path, stem: str) -> Path | None:
 
 
 @lru_cache(maxsize=2)
-def _read(files: tuple[Path, ...], modified_ns: tuple[int, ...]) -> dict[str, Part]:
+def _read(files: tuple[Path, ...], modified_ns: tuple[int, ...]) -> dict[str, LabelledDigits]:
     """Remembered, for two domains are made of the same digits; `modified_ns` so that a new file counts."""
     if len(files) == 1:
         arrays = read_npz(files[0])
         named = {
-            part: [(f"{files[0]}, {key}", arrays[key]) for key in keys] for part, keys in NPZ_KEYS.items()
+            split: [(f"{files[0]}, {key}", arrays[key]) for key in keys] for split, keys in NPZ_KEYS.items()
         }
     else:
         read = [(str(file), read_idx(file)) for file in files]
         named = {"train": read[:2], "test": read[2:]}
-    return {part: _checked(*images, *labels) for part, (images, labels) in named.items()}
+    return {split: _checked(*images, *labels) for split, (images, labels) in named.items()}
 
 
 def read_npz(file: Path) -> dict[str, np.ndarray]:
@@ -141,8 +141,8 @@ def read_idx(file: Path) -> np.ndarray:
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
-def _checked(images_from: str, images: np.ndarray, labels_from: str, labels: np.ndarray) -> Part:
-    """A part of the right shapes, types and ranges; raises `DataError`."""
+def _checked(images_from: str, images: np.ndarray, labels_from: str, labels: np.ndarray) -> LabelledDigits:
+    """A split of the right shapes, types and ranges; raises `DataError`."""
     if images.ndim != 3 or images.shape[1:] != (SIDE_PX, SIDE_PX) or len(images) == 0:
         raise DataError(f"{images_from} has the shape {images.shape}: it must be (N, {SIDE_PX}, {SIDE_PX}).")
     if labels.ndim != 1 or len(labels) != len(images):
@@ -161,4 +161,4 @@ def _checked(images_from: str, images: np.ndarray, labels_from: str, labels: np.
         raise DataError(
             f"{images_from} holds no value above 1: pixels must be from 0 to 255, not from 0 to 1."
         )
-    return Part(images.astype(np.uint8, copy=False), labels.astype(np.int64))
+    return LabelledDigits(images.astype(np.uint8, copy=False), labels.astype(np.int64))

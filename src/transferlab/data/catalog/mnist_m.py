@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.catalog.digits import CLASSES
 from transferlab.data.catalog.mnist import mnist_samples, mnist_table, size_notices
-from transferlab.data.catalog.mnist_files import SIDE_PX, Part, read_mnist
+from transferlab.data.catalog.mnist_files import SIDE_PX, LabelledDigits, read_mnist
 from transferlab.data.catalog.photo_folder import find_photos, read_photo
 from transferlab.data.errors import DataError
 from transferlab.data.loading.workers import usable_cores
@@ -33,7 +33,7 @@ class MNISTM:
         num_photos: how many of them are used, chosen by `patch_seed`; None = all.
         photo_px: a photo whose short side is longer is reduced to this, so that a patch shows as much as in
             the paper; None = patches are cut at full size. Smaller photos stay as they are.
-        patch_seed: chooses each digit's patch: sample i of a part has the same in every run.
+        patch_seed: chooses each digit's patch: sample i of a split has the same in every run.
     """
 
     def __init__(
@@ -56,20 +56,20 @@ class MNISTM:
         self.patch_seed = patch_seed
 
     def load(self) -> Catalog:
-        parts = read_mnist(self.root)
+        splits = read_mnist(self.root)
         files = find_photos(self.photos, most=self.num_photos, seed=self.patch_seed)
-        samples = mnist_samples(parts)
-        digits = (image for part in parts.values() for image in part.images)
+        samples = mnist_samples(splits)
+        digits = (image for split in splits.values() for image in split.images)
         made_of = self._made_of(files)
         contents = [
             content_hash(f"{made_of} {sample} ".encode() + digit.tobytes())
             for sample, digit in zip(samples, digits, strict=True)
         ]
         return Catalog(
-            table=mnist_table(parts, samples, contents, domain="mnist_m"),
+            table=mnist_table(splits, samples, contents, domain="mnist_m"),
             classes=CLASSES,
-            reader=ArrayReader(samples, lambda: self._blend(parts, files)),
-            notices=size_notices(parts, self.root),
+            reader=ArrayReader(samples, lambda: self._blend(splits, files)),
+            notices=size_notices(splits, self.root),
         )
 
     def _made_of(self, files: list[Path]) -> str:
@@ -80,11 +80,11 @@ class MNISTM:
             raise DataError(f"{error.filename} cannot be read: {error.strerror}.") from None
         return content_hash(f"mnist_m 1 {self.photo_px} {self.patch_seed} {photos}".encode())
 
-    def _blend(self, parts: Mapping[str, Part], files: list[Path]) -> np.ndarray:
+    def _blend(self, splits: Mapping[str, LabelledDigits], files: list[Path]) -> np.ndarray:
         """All images, uint8 (N, 28, 28, 3); one photo a core is in memory at a time."""
-        digits_NHW = np.concatenate([part.images for part in parts.values()])
+        digits_NHW = np.concatenate([split.images for split in splits.values()])
         places_N3 = np.concatenate(
-            [patch_places(len(part.labels), name, self.patch_seed) for name, part in parts.items()]
+            [patch_places(len(split.labels), name, self.patch_seed) for name, split in splits.items()]
         )
         photo_N = (places_N3[:, 0] * len(files)).astype(np.int64)
         blended_NHWC = np.empty((*digits_NHW.shape, 3), np.uint8)
@@ -100,12 +100,12 @@ class MNISTM:
         return blended_NHWC
 
 
-def patch_places(num: int, part: str, seed: int) -> np.ndarray:
+def patch_places(num: int, split: str, seed: int) -> np.ndarray:
     """Which photo, how far down and how far right, each in [0, 1), float64 (num, 3).
 
-    Row i depends on (seed, part, i) alone, not on how many there are.
+    Row i depends on (seed, split, i) alone, not on how many there are.
     """
-    return np.random.default_rng(derived_seed("patch", seed, part)).random((num, 3))
+    return np.random.default_rng(derived_seed("patch", seed, split)).random((num, 3))
 
 
 def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A CSV or Parquet file that names images and their classes, and perhaps their parts and groups."""
+"""A CSV or Parquet file that names images and their classes, and perhaps their splits and groups."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from transferlab.data.catalog.catalog import PART_NAMES, Catalog, catalog_table
+from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.folder import existing_folder
 from transferlab.data.catalog.walking import hash_files, walk_files
 from transferlab.data.errors import DataError, some
@@ -81,7 +81,7 @@ class Table:
         if self.group_column is not None:
             groups = [cell or None for cell in self._column(rows, file, "group_column", self.group_column)]
         if self.split_column is not None:
-            splits = _parts(self._column(rows, file, "split_column", self.split_column), file)
+            splits = _splits(self._column(rows, file, "split_column", self.split_column), file)
         return Catalog(
             table=catalog_table(
                 samples,
@@ -181,11 +181,11 @@ def _found_below(root: Path, names: list[str]) -> list[str]:
     return [places[Path(name).name][0].relative_to(root).as_posix() for name in names]
 
 
-def _parts(cells: list[str], file: Path) -> list[str | None]:
-    known = {name: part for part, names in PART_NAMES.items() for name in names}
+def _splits(cells: list[str], file: Path) -> list[str | None]:
+    known = {name: split for split, names in SPLIT_NAMES.items() for name in names}
     unknown = sorted({cell for cell in cells if cell and cell.lower() not in known})
     if unknown:
         raise DataError(
-            f"{file}: {some(unknown)} is no part. Use train, val or test, or leave all cells empty."
+            f"{file}: {some(unknown)} is no split. Use train, val or test, or leave all cells empty."
         )
     return [known[cell.lower()] if cell else None for cell in cells]

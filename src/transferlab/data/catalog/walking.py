@@ -35,17 +35,17 @@ NOT_CLASSES = frozenset({"__macosx", "@eadir", "__pycache__", "$recycle.bin", "l
 
 
 class ImageFiles:
-    """Collects samples (paths relative to the root), their classes and parts, and what was passed over."""
+    """Collects samples (paths relative to the root), their classes and splits, and what was passed over."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.samples: list[str] = []
         self.class_names: list[str | None] = []
-        self.parts: list[str | None] = []
+        self.splits: list[str | None] = []
         self.empty_folders: list[Path] = []
         self.notices: list[str] = []
 
-    def add_classes(self, folder: Path, part: str | None) -> None:
+    def add_classes(self, folder: Path, split: str | None) -> None:
         """Every visible sub-folder of `folder` as a class."""
         class_folders = visible_folders(folder)
         if not class_folders:
@@ -53,7 +53,7 @@ class ImageFiles:
                 f"{folder} holds no class folders. It should hold one folder of images for each class."
             )
         for class_folder in class_folders:
-            if not self._add(class_folder, class_folder.name, part):
+            if not self._add(class_folder, class_folder.name, split):
                 self.empty_folders.append(class_folder)
         loose = [name for name in _file_names(folder) if is_image(name)]
         if loose:
@@ -65,13 +65,13 @@ class ImageFiles:
         """Every image of `folder`, without a class."""
         self._add(folder, None, None)
 
-    def _add(self, folder: Path, class_name: str | None, part: str | None) -> int:
+    def _add(self, folder: Path, class_name: str | None, split: str | None) -> int:
         before, passed_over = len(self.samples), []
         for path in walk_files(folder, self.root):
             if is_image(path.name):
                 self.samples.append(path.relative_to(self.root).as_posix())
                 self.class_names.append(class_name)
-                self.parts.append(part)
+                self.splits.append(split)
             else:
                 passed_over.append(path.name)
         if passed_over:

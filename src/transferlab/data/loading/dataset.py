@@ -2,59 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.loading.sampler import Key
+from transferlab.data.loading.stored import view_of
 from transferlab.data.preprocessing import ImageTransform
 from transferlab.run.randomness import derived_seed
 
 Batch = dict[str, Tensor]
 
 
+class Column(Protocol):
+    """What batches show of a split's samples under one name."""
+
+    def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
+        """Shown by training on these visits, of a run with this seed."""
+        ...
+
+    def rows(self, rows: Sequence[int]) -> Tensor:
+        """Shown by an evaluation of these samples."""
+        ...
+
+
 class Images:
-    """One part's samples as uint8 tensors of shape (3, S, S).
+    """One split's samples as uint8 tensors of shape (3, S, S).
 
     Args:
-        catalog: the part.
+        catalog: the split's samples.
         transform: from the sample's own size to the network's.
-        keep: remember results; for small data whose transform is not random.
+        cache: keep results; for small data whose transform is not random.
         views: how many versions of each sample random transforms make, over and over; None: ever new ones.
     """
 
     def __init__(
-        self, catalog: Catalog, transform: ImageTransform, *, keep: bool, views: int | None = None
+        self, catalog: Catalog, transform: ImageTransform, *, cache: bool, views: int | None = None
     ) -> None:
         self.samples = catalog.samples
         self.labels = catalog.codes
-        self.labelled = catalog.labelled
         self.reader = catalog.reader
         self.transform = transform
         self.views = views
-        self._kept: dict[int, Tensor] | None = {} if keep else None
+        self._cached: dict[int, Tensor] | None = {} if cache else None
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, row: int) -> Tensor:
-        if self._kept is None:
+        if self._cached is None:
             return self._made(row)
-        if row not in self._kept:
-            self._kept[row] = self._made(row)
-        return self._kept[row]
+        if row not in self._cached:
+            self._cached[row] = self._made(row)
+        return self._cached[row]
 
     def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
-        """What training sees on these visits, of a run with this seed."""
+        """See `Column`."""
         return stacked([self._visit(key, seed) for key in keys])
 
     def rows(self, rows: Sequence[int]) -> Tensor:
-        """What an evaluation sees of these samples."""
+        """See `Column`."""
         return stacked([self[row] for row in rows])
 
     def view(self, domain: str, row: int, number: int) -> Tensor:
@@ -74,75 +88,33 @@ class Images:
         return self.transform(pixels_HW3.permute(2, 0, 1))
 
 
-class Activations:
-    """What frozen layers make of one part's samples, computed before; takes the place of its `Images`.
-
-    Args:
-        catalog: the part.
-        stored: activations of each sample, or of all samples' first view, then all second ones, and so on.
-        views: how many; None where training sees each sample unchanged.
-    """
-
-    def __init__(self, catalog: Catalog, stored: Stored, *, views: int | None = None) -> None:
-        assert len(stored) == len(catalog) * (views or 1), (len(stored), len(catalog), views)
-        self.samples = catalog.samples
-        self.labels = catalog.codes
-        self.labelled = catalog.labelled
-        self.stored = stored
-        self.views = views
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
-        """See `Images`."""
-        if self.views is None:
-            return self.rows([key.row for key in keys])
-        return self.rows([view_of(key, self.views) * len(self) + key.row for key in keys])
-
-    def rows(self, rows: Sequence[int]) -> Tensor:
-        """See `Images`."""
-        return self.stored.take(torch.as_tensor(rows))
-
-
-class Stored(Protocol):
-    """Tensors of one shape on disk or in memory."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, positions: Tensor) -> Tensor:
-        """Those at these positions, stacked."""
-        ...
-
-
-def view_of(key: Key, views: int) -> int:
-    """Which of its views a sample shows on a visit: another one in each epoch, in turn."""
-    return (key.epoch + key.occurrence) % views
-
-
 class TrainingSet(Dataset[Batch]):
-    """A list of `Key` becomes {"image", "label"} and, with a target, {"target_image"}: never a target
-    label.
+    """A list of `Key` becomes the source's columns, the target's with `target_` before their names, and
+    {"label"}: never a target label.
     """
 
     def __init__(
-        self, source: Images | Activations, target: Images | Activations | None, *, seed: int, mixes: bool
+        self,
+        source: Mapping[str, Column],
+        target: Mapping[str, Column],
+        labels_N: np.ndarray,
+        *,
+        seed: int,
+        mixes: bool,
     ) -> None:
-        assert target is None or (target.labels < 0).all(), "target labels must not reach training"
         self.source = source
         self.target = target
+        self.labels_N = labels_N
         self.seed = seed
         self.mixes = mixes
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         source = [key for key in keys if key.domain == "source"]
-        batch = {
-            "image": self.source.visits(source, self.seed),
-            "label": torch.from_numpy(self.source.labels[[key.row for key in source]]),
-        }
-        if self.target is not None:
-            target = [key for key in keys if key.domain == "target"]
-            batch["target_image"] = self.target.visits(target, self.seed)
+        batch = {name: column.visits(source, self.seed) for name, column in self.source.items()}
+        batch["label"] = torch.from_numpy(self.labels_N[[key.row for key in source]])
+        target = [key for key in keys if key.domain == "target"]
+        for name, column in self.target.items():
+            batch[f"target_{name}"] = column.visits(target, self.seed)
         if self.mixes:
             batch["mixing_seed"] = torch.tensor(derived_seed("mixing", self.seed, *source[0], *source[-1]))
         return batch
@@ -152,21 +124,17 @@ class TrainingSet(Dataset[Batch]):
 
 
 class EvaluationSet(Dataset[Batch]):
-    """A list of rows becomes {"image", "label", "index"}; without "label" where the part has none.
+    """A list of rows becomes {"index"}, {"label"} where labels are given, and what the columns show."""
 
-    Args:
-        images: or what stands for them.
-        with_labels: False leaves labels out.
-    """
-
-    def __init__(self, images: Images | Activations, *, with_labels: bool = True) -> None:
-        self.images = images
-        self.labelled = with_labels and images.labelled
+    def __init__(self, columns: Mapping[str, Column], labels_N: np.ndarray | None) -> None:
+        self.columns = columns
+        self.labels_N = labels_N
 
     def __getitems__(self, rows: list[int]) -> Batch:
-        batch = {"image": self.images.rows(rows), "index": torch.tensor(rows)}
-        if self.labelled:
-            batch["label"] = torch.from_numpy(self.images.labels[rows])
+        batch = {name: column.rows(rows) for name, column in self.columns.items()}
+        batch["index"] = torch.tensor(rows)
+        if self.labels_N is not None:
+            batch["label"] = torch.from_numpy(self.labels_N[rows])
         return batch
 
     def __getitem__(self, row: int) -> Batch:
@@ -181,7 +149,27 @@ def stacked(images: list[Tensor]) -> Tensor:
     return batch
 
 
-def as_is(batch: Batch) -> Batch:
+def batch_loader(
+    dataset: Dataset[Any],
+    batches: Sampler[Any] | list[list[int]],
+    *,
+    num_workers: int,
+) -> DataLoader[Any]:
+    """A DataLoader of whole batches that leaves torch's global generator alone and keeps its workers."""
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=num_workers,
+        collate_fn=_as_is,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=num_workers > 0,
+        # forked: a script without a main guard still works, and the data is not copied to each worker
+        multiprocessing_context="fork" if num_workers > 0 and sys.platform == "linux" else None,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _as_is(batch: Any) -> Any:
     """The collate function: the data sets make whole batches."""
     return batch
 

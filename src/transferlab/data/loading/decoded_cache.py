@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.preprocessing import Preprocessing, resized_short_side
 from transferlab.data.reader import EncodedReader
+from transferlab.data.splits import Splits
 from transferlab.run.cache import GIB, alone, cache_folder, evict, mark_used, whole_folder
 
 VERSION = "decoded 1"
@@ -32,11 +32,15 @@ class DecodedReader:
     """Reads images of a store that `decoded` has made; safe to hand to worker processes."""
 
     def __init__(self, store: Path) -> None:
+        self.store = store
         index = json.loads((store / "index.json").read_text())
         self._place = {sample: (start, height, width) for sample, start, height, width in index["images"]}
         # copy on write: nobody can change the file, and torch takes the pages as they are
         self._pixels = np.memmap(store / "pixels.bin", dtype=np.uint8, mode="c")
         self.in_memory = self._pixels.nbytes < GIB
+
+    def __reduce__(self) -> tuple[type[DecodedReader], tuple[Path]]:
+        return DecodedReader, (self.store,)  # pickled without its pixels
 
     def __call__(self, sample: str) -> np.ndarray:
         start, height, width = self._place[sample]
@@ -118,24 +122,21 @@ def _make(
         (making / "index.json").write_text(index)
 
 
-_DOMAINS = (("train", "val", "test", "source_test"), ("target_train", "target_val", "test"))
-
-
-def with_decoded(
-    catalogs: Mapping[str, Catalog], preprocessing: Preprocessing, *, most_gib: float
-) -> tuple[dict[str, Catalog], list[str]]:
-    """The parts' catalogs, reading from stores of decoded images, one a domain; and why any could not."""
-    changed, notices = dict(catalogs), []
-    for names in _DOMAINS:
-        by_reader = [n for n in names if n in changed and isinstance(changed[n].reader, EncodedReader)]
-        if not by_reader:
+def with_decoded(splits: Splits, preprocessing: Preprocessing, *, most_gib: float) -> Splits:
+    """The splits, reading from stores of decoded images, one per domain; notices say why any could not."""
+    changed, notices = {split.name: split for split in splits.values()}, list(splits.notices)
+    for domain in ("source", "target"):
+        encoded = [
+            split
+            for split in splits.values()
+            if split.domain == domain and isinstance(split.catalog.reader, EncodedReader)
+        ]
+        if not encoded:
             continue
-        reader = changed[by_reader[0]].reader
-        parts = [name for name in by_reader if changed[name].reader is reader]
-        store = decoded([changed[name] for name in parts], preprocessing, most_gib=most_gib)
-        if isinstance(store, str):
-            notices.append(f"data.cache=decoded has no effect: {store}.")
+        reader = decoded([split.catalog for split in encoded], preprocessing, most_gib=most_gib)
+        if isinstance(reader, str):
+            notices.append(f"data.cache=decoded has no effect: {reader}.")
             continue
-        for name in parts:
-            changed[name] = replace(changed[name], reader=store)
-    return changed, notices
+        for split in encoded:
+            changed[split.name] = replace(split, catalog=replace(split.catalog, reader=reader))
+    return replace(splits, splits=tuple(changed.values()), notices=tuple(notices))

@@ -1,14 +1,9 @@
-"""How many processes read images."""
+"""The number of processes that read images."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Any
-
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 MOST = 8
 SHARE = "TRANSFERLAB_CORES"  # set in the jobs of a sweep that run beside others
@@ -32,24 +27,3 @@ def all_cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def batch_loader(
-    dataset: Dataset[Any],
-    batches: Sampler[Any] | list[list[int]],
-    *,
-    num_workers: int,
-    collate: Callable[[Any], Any],
-) -> DataLoader[Any]:
-    """A DataLoader that leaves torch's global generator alone and keeps its workers between epochs."""
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=num_workers,
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=num_workers > 0,
-        # forked: a script without a main guard still works, and the data is not copied to each worker
-        multiprocessing_context="fork" if num_workers > 0 and sys.platform == "linux" else None,
-        generator=torch.Generator().manual_seed(0),
-    )

@@ -60,7 +60,7 @@ class CrossEntropy(Objective):
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
-        logits_NC = network(batch["image"])
+        logits_NC = network(batch["input"])
         loss = labelled_loss(
             logits_NC, batch, label_smoothing=self.label_smoothing, class_weights_C=self.weights_C
         )

@@ -49,8 +49,8 @@ class Domains(nn.Module):
     def features(
         self, network: Classifier, batch: Mapping[str, torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features of `image` (N, D) and of `target_image` (M, D)."""
-        return self._of_both(network, network.features, batch["image"], batch["target_image"])
+        """Features of `input` (N, D) and of `target_input` (M, D)."""
+        return self._of_both(network, network.features, batch["input"], batch["target_input"])
 
     def scores(
         self, network: Classifier, source_ND: torch.Tensor, target_MD: torch.Tensor

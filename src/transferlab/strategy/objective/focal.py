@@ -53,7 +53,7 @@ class Focal(Objective):
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
-        logits_NC = network(batch["image"])
+        logits_NC = network(batch["input"])
         one_hot = torch.nn.functional.one_hot(batch["label"], logits_NC.shape[1]).float()
         targets_NC = batch.get("label_probabilities", one_hot)
         loss = focal_loss(logits_NC, targets_NC, gamma=self.gamma, class_weights_C=self.weights_C)

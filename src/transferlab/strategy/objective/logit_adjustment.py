@@ -32,7 +32,7 @@ class LogitAdjustment(Objective):
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
-        logits_NC = network(batch["image"])
+        logits_NC = network(batch["input"])
         adjusted_NC = logits_NC.float() + self.tau * self.log_priors_C
         loss = labelled_loss(adjusted_NC, batch, label_smoothing=self.label_smoothing)
         return Losses({"class_loss": loss}, {"accuracy": accuracy(logits_NC, batch)})

@@ -73,7 +73,7 @@ class SelfTraining(Objective):
         """See `Objective`."""
         source_ND, target_MD = self.domains.features(network, batch)
         logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
-        teacher_MC = self.teacher.scores(network, batch["target_image"])
+        teacher_MC = self.teacher.scores(network, batch["target_input"])
         labels_M, sure_M = pseudo_labels(teacher_MC, threshold=self.threshold)
         factor = self.adaptation.at(progress)
         loss = pseudo_label_loss(logits_MC, labels_M, sure_M)

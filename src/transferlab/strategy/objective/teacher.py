@@ -49,7 +49,7 @@ class Teacher(nn.Module):
             self.register_buffer(_key(name), tensor.detach().clone())
 
     @torch.no_grad()
-    def scores(self, student: nn.Module, images_NCHW: torch.Tensor) -> torch.Tensor:
+    def scores(self, student: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
         """Class scores `(N, C)` in evaluation mode, without gradients.
 
         The student's own modules run, with the averages in the weights' place, so that whatever was done to
@@ -57,9 +57,7 @@ class Teacher(nn.Module):
         """
         names = [name for name, _ in (*student.named_parameters(), *student.named_buffers())]
         with in_evaluation(student):
-            return functional_call(
-                student, {name: self.get_buffer(_key(name)) for name in names}, images_NCHW
-            )
+            return functional_call(student, {name: self.get_buffer(_key(name)) for name in names}, inputs)
 
     @torch.no_grad()
     def follow(self, student: nn.Module, decay: float) -> None:

@@ -14,6 +14,7 @@ from transferlab.training.head_fitting.job import HeadJob, LabelledFeatures, Ord
 from transferlab.training.head_fitting.learner import StepFigures
 from transferlab.training.head_fitting.softmax_loss import SoftmaxLoss
 from transferlab.training.head_fitting.timetable import Timetable
+from transferlab.training.losses import losses_of
 
 _FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD)  # one kernel a step, equal to 1e-7
 _WITHOUT_RANDOMNESS = (nn.Linear, nn.Sequential, nn.Identity, nn.ReLU, nn.GELU)
@@ -47,7 +48,7 @@ class AloneLearner:
         for batch, (rows_B, labels_B) in enumerate(zip(rows_KB, labels_KB, strict=True)):
             if self.draws:
                 _seed(derived_seed("step", self.job.seed, epoch, batch, 0), rows_B.device)
-            seen = {"image": self.train.features_ND.index_select(0, rows_B), "label": labels_B}
+            seen = {"input": self.train.features_ND.index_select(0, rows_B), "label": labels_B}
             loss, terms, observed = self._step(seen, timetable, epoch * len(rows_KB) + batch)
             losses.append(loss)
             every_terms.append(terms)
@@ -63,7 +64,7 @@ class AloneLearner:
         """Update the head; the loss, its terms, and what else is observed."""
         for group in self.optimizer.param_groups:
             group["lr"] = timetable.rate(self.job.learning_rates, group["stage"], step)
-        losses = self.job.objective.losses(self.network, batch, timetable.progress(step))
+        losses = losses_of(self.job.objective, self.network, batch, timetable.progress(step))
         penalties = {name: part.penalty(self.network) for name, part in self.job.penalties.items()}
         terms = losses.terms | penalties
         first, *others = terms.values()

@@ -21,7 +21,7 @@ Order = Callable[[int, int], torch.Tensor]  # (seed, epoch) -> rows of the sampl
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """What a frozen backbone makes of a part of the data.
+    """What a frozen backbone makes of a split.
 
     Attributes:
         features_ND: fp32, in memory or memory-mapped.

@@ -27,13 +27,13 @@ def domains(tmp_path):
     return make
 
 
-def test_unequal_sizes(domains, data_module):
+def test_unequal_sizes(domains, make_batches):
     """A step takes as many of each domain as it should, whichever is the larger; an epoch is the source's."""
     for source, target in ((60, 10), (10, 60)):
         folders = domains({"a": source, "b": source}, {"a": target, "b": target})
-        data = data_module(**folders, batch_size=6, target_batch_size=4)
-        batches = list(data.train_dataloader())
-        assert len(batches) == data.parts["train"] // 6
+        data = make_batches(**folders, batch_size=6, target_batch_size=4)
+        batches = list(data.train())
+        assert len(batches) == len(data.splits["train"]) // 6
         for batch in batches:
             assert batch["image"].shape[0] == batch["label"].shape[0] == 6
             assert batch["target_image"].shape[0] == 4
@@ -41,41 +41,41 @@ def test_unequal_sizes(domains, data_module):
             shutil.rmtree(folder.root)
 
 
-def test_a_small_target_comes_again_and_again_and_evenly(domains, data_module):
-    data = data_module(**domains({"a": 60, "b": 60}, {"a": 5, "b": 5}), batch_size=6, target_batch_size=4)
-    assert data.parts["target_train"] == 6
-    seen = [batch["target_image"].flatten(1) for batch in data.train_dataloader()]
+def test_a_small_target_comes_again_and_again_and_evenly(domains, make_batches):
+    data = make_batches(**domains({"a": 60, "b": 60}, {"a": 5, "b": 5}), batch_size=6, target_batch_size=4)
+    assert len(data.splits["target_train"]) == 6
+    seen = [batch["target_image"].flatten(1) for batch in data.train()]
     images = [image.numpy().tobytes() for batch in seen for image in batch]
     counts = {image: images.count(image) for image in images}
     assert len(counts) == 6
     assert set(counts.values()) <= {len(images) // 6, len(images) // 6 + 1}
 
 
-def test_steps_an_epoch_are_what_one_asks_for(domains, data_module):
+def test_steps_an_epoch_are_what_one_asks_for(domains, make_batches):
     folders = domains({"a": 10, "b": 10}, {"a": 30, "b": 30})
-    data = data_module(**folders, batch_size=4, steps_per_epoch=9)
-    assert len(list(data.train_dataloader())) == 9
+    data = make_batches(**folders, batch_size=4, steps_per_epoch=9)
+    assert len(list(data.train())) == 9
 
 
-def test_classes_of_the_source_alone_are_told(domains, data_module):
-    data = data_module(**domains({"a": 5, "b": 5, "c": 5}, {"a": 5, "c": 5}))
-    assert data.classes == ("a", "b", "c")
-    assert data.catalog("test").class_counts.tolist() == [1, 0, 1]
-    assert "The target has no images of b: the source alone has these classes." in data.notices
+def test_classes_of_the_source_alone_are_told(domains, make_batches):
+    data = make_batches(**domains({"a": 5, "b": 5, "c": 5}, {"a": 5, "c": 5}))
+    assert data.splits.classes == ("a", "b", "c")
+    assert data.splits["test"].catalog.class_counts.tolist() == [1, 0, 1]
+    assert "The target has no images of b: the source alone has these classes." in data.splits.notices
     assert not [
         notice
-        for notice in data_module(**domains({"a": 5, "b": 5}, {"a": 5, "b": 5})).notices
+        for notice in make_batches(**domains({"a": 5, "b": 5}, {"a": 5, "b": 5})).splits.notices
         if "target" in notice
     ]
 
 
-def test_classes_of_the_target_alone_are_refused(domains, data_module):
+def test_classes_of_the_target_alone_are_refused(domains, make_batches):
     folders = domains({"a": 5, "b": 5}, {"a": 5, "b": 5, "c": 5, "d": 5})
     with pytest.raises(DataError, match=r"classes that the source lacks: c, d\. The source has a, b"):
-        data_module(**folders)
+        make_batches(**folders)
 
 
-def test_a_domain_is_not_adapted_to_itself(domains, data_module):
+def test_a_domain_is_not_adapted_to_itself(domains, make_batches):
     source = domains({"a": 5, "b": 5}, {})["source"]
     with pytest.raises(DataError, match="All 10 images of the target are images of the source, too"):
-        data_module(source=source, target=source)
+        make_batches(source=source, target=source)

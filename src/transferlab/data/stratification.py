@@ -34,19 +34,19 @@ def inseparable(table: pd.DataFrame) -> np.ndarray:
     return pd.factorize(component[: len(table)])[0]
 
 
-def stratified_parts(
+def stratified_splits(
     table: pd.DataFrame, fractions: dict[str, float], classes: tuple[str, ...], seed: int
 ) -> pd.Series:
-    """A part's name for every row: units whole, every class in every part, class shares kept.
+    """A split's name for every row: units whole, every class in every split, class shares unchanged.
 
     Args:
         table: with sample, label, group and content.
-        fractions: part to share of the samples; they sum to 1.
+        fractions: split to share of the samples; they sum to 1.
         classes: names for messages.
         seed: another seed, another split.
 
     Raises:
-        DataError: a class has fewer units than there are parts.
+        DataError: a class has fewer units than there are splits.
     """
     names = list(fractions)
     units = inseparable(table)
@@ -56,15 +56,15 @@ def stratified_parts(
     _refuse_rare(counts_UC[:, :-1], classes, names)
     order_U = np.full(len(counts_UC), np.iinfo(np.int64).max)
     np.minimum.at(order_U, units, [derived_seed("split", seed, sample) for sample in table["sample"]])
-    wanted_CP = np.stack([wanted_counts(n, list(fractions.values())) for n in counts_UC.sum(0)])
-    parts_U = distribute(counts_UC, wanted_CP, order_U)
-    result = pd.Series(np.array(names, dtype=object)[parts_U[units]], index=table.index)
+    wanted_CS = np.stack([wanted_counts(n, list(fractions.values())) for n in counts_UC.sum(0)])
+    splits_U = distribute(counts_UC, wanted_CS, order_U)
+    result = pd.Series(np.array(names, dtype=object)[splits_U[units]], index=table.index)
     _refuse_uncovered(result, table["label"], classes, names)
     return result
 
 
 def wanted_counts(num: int, fractions: list[float]) -> np.ndarray:
-    """`num` samples over parts: at least one each where possible, rounded, the rest to the first part.
+    """`num` samples over splits: at least one each where possible, rounded, the rest to the first split.
 
     >>> wanted_counts(10, [0.6, 0.2, 0.2]).tolist(), wanted_counts(3, [0.6, 0.2, 0.2]).tolist()
     ([6, 2, 2], [1, 1, 1])
@@ -73,67 +73,66 @@ def wanted_counts(num: int, fractions: list[float]) -> np.ndarray:
         return np.zeros(len(fractions), dtype=np.int64)
     counts = np.array([max(1, round(num * fraction)) for fraction in fractions])
     counts[0] = num - counts[1:].sum()
-    for part in range(len(counts) - 1, 0, -1):  # tiny classes: the first part needs one, too
-        while counts[0] < 1 and counts[part] > 1:
-            counts[part] -= 1
+    for split in range(len(counts) - 1, 0, -1):  # tiny classes: the first split needs one, too
+        while counts[0] < 1 and counts[split] > 1:
+            counts[split] -= 1
             counts[0] += 1
     return counts
 
 
-def distribute(counts_UC: np.ndarray, wanted_CP: np.ndarray, order_U: np.ndarray) -> np.ndarray:
-    """A part for each unit so that classes come near their wanted counts.
+def distribute(counts_UC: np.ndarray, wanted_CS: np.ndarray, order_U: np.ndarray) -> np.ndarray:
+    """A split for each unit so that classes come near their wanted counts.
 
     Iterative stratification (Sechidis et al. 2011, On the Stratification of Multi-label Data): the class with
-    the fewest units goes first, its largest units first, each to the part that still wants most of it.
+    the fewest units goes first, its largest units first, each to the split that still wants most of it.
     """
-    needs_CP = wanted_CP.astype(np.int64).copy()
-    needs_P = needs_CP.sum(0)
-    parts_U = np.full(len(counts_UC), -1)
+    needs_CS = wanted_CS.astype(np.int64).copy()
+    needs_S = needs_CS.sum(0)
+    splits_U = np.full(len(counts_UC), -1)
     has_UC = counts_UC > 0
     sizes_U = counts_UC.sum(1)
-    while (parts_U < 0).any():
-        left_C = has_UC[parts_U < 0].sum(0)
+    while (splits_U < 0).any():
+        left_C = has_UC[splits_U < 0].sum(0)
         rarest = int(np.where(left_C > 0, left_C, np.iinfo(np.int64).max).argmin())
-        members = np.flatnonzero(has_UC[:, rarest] & (parts_U < 0))
+        members = np.flatnonzero(has_UC[:, rarest] & (splits_U < 0))
         members = members[np.lexsort((order_U[members], -sizes_U[members]))]
-        placed = np.bincount(parts_U[has_UC[:, rarest] & (parts_U >= 0)], minlength=needs_CP.shape[1])
+        placed = np.bincount(splits_U[has_UC[:, rarest] & (splits_U >= 0)], minlength=needs_CS.shape[1])
         for position, unit in enumerate(members):
             lacking = placed == 0
             must_fill = len(members) - position <= lacking.sum()
             allowed = np.flatnonzero(lacking) if must_fill else np.arange(len(placed))
-            urgency = [(needs_CP[rarest, part], needs_P[part], -part) for part in allowed]
-            part = int(allowed[max(range(len(allowed)), key=urgency.__getitem__)])
-            parts_U[unit] = part
-            placed[part] += 1
-            needs_CP[:, part] -= counts_UC[unit]
-            needs_P[part] -= sizes_U[unit]
-    return parts_U
+            urgency = [(needs_CS[rarest, split], needs_S[split], -split) for split in allowed]
+            split = int(allowed[max(range(len(allowed)), key=urgency.__getitem__)])
+            splits_U[unit] = split
+            placed[split] += 1
+            needs_CS[:, split] -= counts_UC[unit]
+            needs_S[split] -= sizes_U[unit]
+    return splits_U
 
 
-def _refuse_rare(counts_UC: np.ndarray, classes: tuple[str, ...], parts: list[str]) -> None:
+def _refuse_rare(counts_UC: np.ndarray, classes: tuple[str, ...], names: list[str]) -> None:
     units_C = (counts_UC > 0).sum(0)
     rare = [
         f"{name} (images: {images}, apart: {units})"
         for name, units, images in zip(classes, units_C, counts_UC.sum(0), strict=True)
-        if 0 < units < len(parts)
+        if 0 < units < len(names)
     ]
     if rare:
         raise DataError(
-            f"Too few images of {some(rare)}. Each of {', '.join(parts)} needs one, so a class needs at "
-            "least "
-            f"{len(parts)} images that are no copies of each other and in no common group. Add images, or "
-            "leave the class out."
+            f"Too few images of {some(rare)}. Each of {', '.join(names)} needs one, so a class needs at "
+            f"least {len(names)} images that are no copies of each other and in no common group. Add "
+            "images, or leave the class out."
         )
 
 
 def _refuse_uncovered(
-    parts: pd.Series, labels: pd.Series, classes: tuple[str, ...], names: list[str]
+    splits: pd.Series, labels: pd.Series, classes: tuple[str, ...], names: list[str]
 ) -> None:
     for code in sorted(labels.dropna().unique()):
-        absent = set(names) - set(parts[labels == code])
+        absent = set(names) - set(splits[labels == code])
         if absent:
             raise DataError(
                 f"No split of the groups leaves class {classes[int(code)]} in {', '.join(sorted(absent))}: "
-                "its groups "
-                "are tied to those of other classes. Use another data.split_seed or fix the split yourself."
+                "its groups are tied to those of other classes. Use another data.split_seed or fix the split "
+                "yourself."
             )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transferlab.data.catalog.catalog import catalog_table
 from transferlab.data.errors import DataError
-from transferlab.data.split import inseparable, stratified_parts, wanted_counts
+from transferlab.data.stratification import inseparable, stratified_splits, wanted_counts
 
 THIRDS = {"train": 0.6, "val": 0.2, "test": 0.2}
 
@@ -32,7 +32,7 @@ def names(labels):
 def test_parts_are_disjoint_stratified_and_hold_every_class(sizes, val, test, seed):
     labels = [code for code, size in enumerate(sizes) for _ in range(size)]
     fractions = {"train": 1 - val - test, "val": val, "test": test}
-    parts = stratified_parts(table_of(labels), fractions, names(labels), seed)
+    parts = stratified_splits(table_of(labels), fractions, names(labels), seed)
     counts = pd.crosstab(pd.Series(labels), parts).reindex(columns=list(fractions)).to_numpy()
     assert counts.sum() == len(labels)
     for row, size in zip(counts, sizes, strict=True):
@@ -49,7 +49,7 @@ def test_groups_and_copies_stay_together(data, seed):
     sizes = data.draw(st.lists(st.integers(1, 6), min_size=num_groups, max_size=num_groups))
     groups = [f"p{group}" for group, size in enumerate(sizes) for _ in range(size)]
     labels = [group_labels[group] for group, size in enumerate(sizes) for _ in range(size)]
-    parts = stratified_parts(table_of(labels, groups), THIRDS, names(labels), seed)
+    parts = stratified_splits(table_of(labels, groups), THIRDS, names(labels), seed)
     assert (parts.groupby(groups).nunique() == 1).all()
     assert (pd.crosstab(pd.Series(labels), parts) > 0).all().all()
 
@@ -64,7 +64,7 @@ def test_group_sizes_are_balanced_over_parts():
     sizes = rng.integers(1, 20, 150)
     labels = np.repeat(np.arange(150) % 3, sizes).tolist()
     groups = np.repeat([f"p{g}" for g in range(150)], sizes).tolist()
-    parts = stratified_parts(table_of(labels, groups), THIRDS, names(labels), 0)
+    parts = stratified_splits(table_of(labels, groups), THIRDS, names(labels), 0)
     shares = pd.crosstab(pd.Series(labels), parts, normalize="index")
     np.testing.assert_allclose(shares[["train", "val", "test"]], [[0.6, 0.2, 0.2]] * 3, atol=0.01)
 
@@ -72,20 +72,20 @@ def test_group_sizes_are_balanced_over_parts():
 def test_split_is_a_function_of_names_and_seed():
     labels = [0] * 30 + [1] * 30
     table = table_of(labels)
-    parts = stratified_parts(table, THIRDS, names(labels), 0)
+    parts = stratified_splits(table, THIRDS, names(labels), 0)
     shuffled = table.sample(frac=1, random_state=1)
-    again = stratified_parts(shuffled.reset_index(drop=True), THIRDS, names(labels), 0)
+    again = stratified_splits(shuffled.reset_index(drop=True), THIRDS, names(labels), 0)
     assert dict(zip(shuffled["sample"], again, strict=True)) == dict(zip(table["sample"], parts, strict=True))
-    other = stratified_parts(table, THIRDS, names(labels), 1)
+    other = stratified_splits(table, THIRDS, names(labels), 1)
     assert not parts.equals(other)
 
 
 def test_rare_classes_are_refused_by_name():
     with pytest.raises(DataError, match=r"Too few images of 1 \(images: 2, apart: 2\)\. .*at least 3"):
-        stratified_parts(table_of([0] * 10 + [1] * 2), THIRDS, ("0", "1"), 0)
+        stratified_splits(table_of([0] * 10 + [1] * 2), THIRDS, ("0", "1"), 0)
     groups = [None] * 10 + ["p"] * 4
     with pytest.raises(DataError, match=r"1 \(images: 4, apart: 1\)"):
-        stratified_parts(table_of([0] * 10 + [1] * 4, groups), THIRDS, ("0", "1"), 0)
+        stratified_splits(table_of([0] * 10 + [1] * 4, groups), THIRDS, ("0", "1"), 0)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Gives every sample of a catalog its part, and refuses leaks between parts."""
+"""Gives every sample of a catalog its split, and refuses leaks between splits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from transferlab.data.catalog.catalog import PARTS, Catalog
+from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog
 from transferlab.data.errors import DataError, some
-from transferlab.data.split import inseparable, stratified_parts
+from transferlab.data.stratification import inseparable, stratified_splits
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class SplitRule:
         val_fraction: share of validation, in (0, 1); of what the test fold leaves where `fold` is set.
         test_fraction: share of testing, in (0, 1).
         seed: another seed, another split.
-        fold: which of `num_folds` parts to test on; None = one split by the fractions.
-        num_folds: number of parts for `fold`.
-        on_leak: what to do about copies and groups across parts that the source fixes: `error`, or `drop`
+        fold: which of `num_folds` folds to test on; None = one division by the fractions.
+        num_folds: number of folds.
+        on_leak: what to do about copies and groups across splits that the source fixes: `error`, or `drop`
             them from the earlier of train, val, test.
     """
 
@@ -41,8 +41,7 @@ class SplitRule:
         if self.val_fraction + self.test_fraction >= 1:
             raise DataError(
                 f"data.val_fraction={self.val_fraction} and data.test_fraction={self.test_fraction} leave "
-                "nothing to "
-                "train on. Together they must stay below 1."
+                "nothing to train on. Together they must stay below 1."
             )
         if self.num_folds < 2:
             raise DataError(f"data.num_folds={self.num_folds} must be at least 2.")
@@ -53,7 +52,7 @@ class SplitRule:
             )
 
 
-def with_parts(catalog: Catalog, rule: SplitRule) -> Catalog:
+def with_splits(catalog: Catalog, rule: SplitRule) -> Catalog:
     """The catalog with `split` filled in everywhere; what was decided is added to its notices."""
     given = catalog.table["split"]
     if given.isna().all():
@@ -61,12 +60,12 @@ def with_parts(catalog: Catalog, rule: SplitRule) -> Catalog:
         return replace(catalog, table=table)
     if given.isna().any():
         raise DataError(
-            f"{int(given.isna().sum())} of {len(given)} samples have no part, e.g. "
+            f"{int(given.isna().sum())} of {len(given)} samples have no split, e.g. "
             f"{some(catalog.table['sample'][given.isna()], 3)}. Give each train, val or test, or give none."
         )
     if rule.fold is not None:
         raise DataError(
-            f"data.fold={rule.fold} divides a data set anew, but this one comes with fixed parts "
+            f"data.fold={rule.fold} divides a data set anew, but this one comes with fixed splits "
             f"({some(given.unique())}). Put its images into one folder, or leave data.fold=null."
         )
     catalog = _without_leaks(catalog, rule)
@@ -80,66 +79,65 @@ def _divided(catalog: Catalog, rule: SplitRule) -> pd.Series:
             "val": rule.val_fraction,
             "test": rule.test_fraction,
         }
-        return stratified_parts(catalog.table, fractions, catalog.classes, rule.seed)
+        return stratified_splits(catalog.table, fractions, catalog.classes, rule.seed)
     even = {f"fold {fold}": 1 / rule.num_folds for fold in range(rule.num_folds)}
-    folds = stratified_parts(catalog.table, even, catalog.classes, rule.seed)
-    parts = folds.where(folds != f"fold {rule.fold}", "test")
-    rest = catalog.table[parts != "test"]
+    folds = stratified_splits(catalog.table, even, catalog.classes, rule.seed)
+    splits = folds.where(folds != f"fold {rule.fold}", "test")
+    rest = catalog.table[splits != "test"]
     fractions = {"train": 1 - rule.val_fraction, "val": rule.val_fraction}
-    parts[rest.index] = stratified_parts(rest, fractions, catalog.classes, rule.seed)
-    return parts
+    splits[rest.index] = stratified_splits(rest, fractions, catalog.classes, rule.seed)
+    return splits
 
 
 def _carved(catalog: Catalog, rule: SplitRule) -> Catalog:
-    """Parts that the source lacks, taken from its training part."""
+    """Splits that the source lacks, taken from its training split."""
     given = catalog.table["split"]
     if not (given == "train").any():
-        raise DataError(f"The data has {some(given.unique())} but no train part.")
+        raise DataError(f"The data has {some(given.unique())} but no train split.")
     shares = {"val": rule.val_fraction, "test": rule.test_fraction}
-    missing = {part: shares[part] for part in ("val", "test") if not (given == part).any()}
+    missing = {name: share for name, share in shares.items() if not (given == name).any()}
     if not missing:
         return catalog
     train = catalog.table[given == "train"]
     fractions = {"train": 1 - sum(missing.values()), **missing}
-    parts = given.copy()
-    parts[train.index] = stratified_parts(train, fractions, catalog.classes, rule.seed)
-    shared = " and ".join(f"{share:.0%} as {part}" for part, share in missing.items())
+    splits = given.copy()
+    splits[train.index] = stratified_splits(train, fractions, catalog.classes, rule.seed)
+    shared = " and ".join(f"{share:.0%} as {name}" for name, share in missing.items())
     notice = (
-        f"The data has no {' and no '.join(missing)} part: {shared} held out of train (split_seed "
+        f"The data has no {' and no '.join(missing)} split: {shared} held out of train (split_seed "
         f"{rule.seed})."
     )
-    return replace(catalog, table=catalog.table.assign(split=parts), notices=(*catalog.notices, notice))
+    return replace(catalog, table=catalog.table.assign(split=splits), notices=(*catalog.notices, notice))
 
 
 def _without_leaks(catalog: Catalog, rule: SplitRule) -> Catalog:
     leaks = find_leaks(catalog.table)
     if leaks.empty:
         return catalog
-    rank = leaks["split"].map({part: number for number, part in enumerate(PARTS)})
+    rank = leaks["split"].map({name: number for number, name in enumerate(SPLIT_NAMES)})
     last = rank.groupby(leaks["unit"]).transform("max")
     earlier = leaks[rank < last]
     if rule.on_leak == "drop":
         notice = (
-            f"Dropped {len(earlier)} samples whose copy or group is in a later part, too: "
+            f"Dropped {len(earlier)} samples whose copy or group is in a later split, too: "
             f"{some(earlier['sample'], 20)}."
         )
-        kept = catalog.select(~catalog.table["sample"].isin(earlier["sample"]))
-        return replace(kept, notices=(*catalog.notices, notice))
+        others = catalog.select(~catalog.table["sample"].isin(earlier["sample"]))
+        return replace(others, notices=(*catalog.notices, notice))
     pairs = [
         " = ".join(f"{row['split']}: {row['sample']}" for _, row in unit.iterrows())
         for _, unit in leaks.groupby("unit", sort=False)
     ]
     raise DataError(
-        f"{leaks['unit'].nunique()} images or groups are in two parts at once, so the test would be of what "
-        "was "
-        f"trained on: {some(pairs)}. Delete them from one part, or drop them from the earlier with "
+        f"{leaks['unit'].nunique()} images or groups are in two splits at once, so the test would be of "
+        f"what was trained on: {some(pairs)}. Delete them from one split, or drop them from the earlier with "
         "data.on_leak=drop."
     )
 
 
 def find_leaks(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows, with a `unit` number, whose copies or group are in another part, too."""
+    """The rows, with a `unit` number, whose copies or group are in another split, too."""
     units = pd.Series(inseparable(table), index=table.index)
-    num_parts = table["split"].groupby(units).transform("nunique")
-    leaking = np.asarray(num_parts > 1)
+    num_splits = table["split"].groupby(units).transform("nunique")
+    leaking = np.asarray(num_splits > 1)
     return table[leaking].assign(unit=units[leaking]).sort_values(["unit", "sample"])

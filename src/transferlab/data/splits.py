@@ -1,0 +1,247 @@
+"""The splits of a data set: one domain, or a source and a target that share their classes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+
+from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource
+from transferlab.data.checking import usable
+from transferlab.data.errors import DataError, some
+from transferlab.data.split_rule import SplitRule, with_splits
+from transferlab.data.subset import nested_subset
+
+if TYPE_CHECKING:  # settings name torch's transforms
+    from transferlab.data.settings import DataSettings
+
+Domain = Literal["source", "target"]
+REPORTED = ("val", "test", "source_test")
+"""Names of the splits whose metrics and predictions a run folder holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Samples that are used alike.
+
+    Attributes:
+        name: in file names and as a key of result.json.
+        catalog: its samples; the `index` of its batches refers to them.
+        domain: where they come from.
+        trained_on: whether training sees them, augmented.
+    """
+
+    name: str
+    catalog: Catalog
+    domain: Domain
+    trained_on: bool = False
+
+    def __post_init__(self) -> None:
+        unlabelled = self.catalog.table["label"].isna().all()
+        assert unlabelled or not (self.trained_on and self.domain == "target"), "target labels in training"
+
+    def __len__(self) -> int:
+        return len(self.catalog)
+
+    @property
+    def reported(self) -> bool:
+        """Whether a run reports its metrics."""
+        return self.name in REPORTED
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every sample has a label."""
+        return self.catalog.labelled
+
+
+@dataclass(frozen=True, eq=False)
+class Splits(Mapping[str, Split]):
+    """Splits by name: train, val, test and, with a target, source_test, target_train, target_val.
+
+    With a labelled target, `test` is the target's.
+
+    Attributes:
+        splits: in the order of their names above.
+        domains: the whole source and, if there is one, the whole target, with samples that are `unused`.
+        notices: sentences for the user.
+    """
+
+    splits: tuple[Split, ...]
+    domains: tuple[Catalog, ...]
+    notices: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Split:
+        for split in self.splits:
+            if split.name == name:
+                return split
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (split.name for split in self.splits)
+
+    def __len__(self) -> int:
+        return len(self.splits)
+
+    @property
+    def trained_on(self) -> list[Split]:
+        """The splits that training may see: the source's, then the target's."""
+        return [split for split in self.splits if split.trained_on]
+
+    @property
+    def reported(self) -> list[str]:
+        """The names of the splits whose metrics a run reports; those without samples are left out."""
+        return [split.name for split in self.splits if split.reported and len(split)]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.domains[0].classes
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def label_kind(self) -> Literal["class"]:
+        """The kind of the label column, as the source declares it."""
+        return self.domains[0].label_kind
+
+    @property
+    def class_counts(self) -> np.ndarray:
+        """Number of samples of each class in the labelled training split."""
+        return self["train"].catalog.class_counts
+
+    @property
+    def has_target(self) -> bool:
+        return len(self.domains) > 1
+
+    def counts(self) -> dict[str, int]:
+        """The number of samples of each split."""
+        return {split.name: len(split) for split in self.splits}
+
+    def table(self) -> pd.DataFrame:
+        """Each sample's label, group, split and domain; `unused` where fraction or shots left it out."""
+        tables = []
+        for catalog in self.domains:
+            names = catalog.table["label"].map(dict(enumerate(catalog.classes)), na_action="ignore")
+            tables.append(catalog.table[COLUMNS].assign(label=names))
+        return pd.concat(tables, ignore_index=True)
+
+    def fingerprint(self) -> str:
+        """A hash of the catalogs' contents and of the splits."""
+        digest = hashlib.blake2b(digest_size=16)
+        for catalog in self.domains:
+            digest.update(catalog.fingerprint().encode())
+        for row in self.table().sort_values(["domain", "sample"]).itertuples():
+            digest.update(f"{row.domain}\0{row.sample}\0{row.split}\n".encode())
+        return digest.hexdigest()
+
+
+def arrange(settings: DataSettings) -> Splits:
+    """Read the catalogs, divide them, choose the shots; raises `DataError`."""
+
+    def read(place: CatalogSource) -> Catalog:
+        return usable(place, settings.on_bad_image, check_images=settings.check_images)
+
+    source = arrange_source(read(settings.source), settings)
+    split = source.table["split"]
+    train, val, test = (
+        Split(name, source.select(split == name), "source", trained_on=name == "train")
+        for name in ("train", "val", "test")
+    )
+    if settings.target is None:
+        return Splits((train, val, test), (source,), source.notices)
+    target = arrange_target(read(settings.target), settings.split_rule, source.classes)
+    refuse_shared_images(source, target)
+    notices = (*source.notices, *target.notices)
+    split = target.table["split"]
+    source_test = replace(test, name="source_test")
+    unlabelled = target.select(split == "train").without_labels()
+    target_train = Split("target_train", unlabelled, "target", trained_on=True)
+    if not target.labelled:
+        notices += ("The target has no labels: it is all trained on, and test metrics are of the source.",)
+        return Splits((train, val, test, source_test, target_train), (source, target), notices)
+    target_val = Split("target_val", target.select(split == "val"), "target")
+    test = Split("test", target.select(split == "test"), "target")
+    return Splits((train, val, test, source_test, target_train, target_val), (source, target), notices)
+
+
+def arrange_source(catalog: Catalog, settings: DataSettings) -> Catalog:
+    """The labelled domain with its splits; training samples beyond fraction or shots become `unused`."""
+    if not catalog.labelled:
+        raise DataError(
+            f"{int(catalog.table['label'].isna().sum())} of {len(catalog)} images have no class, e.g. "
+            f"{some(catalog.samples, 3)}. Put the images of each class into a folder of its own."
+        )
+    catalog = with_splits(catalog, settings.split_rule)
+    split = catalog.table["split"].copy()
+    train = catalog.table[split == "train"]
+    shots = settings.shots_per_class
+    stays = nested_subset(train, fraction=settings.fraction, shots_per_class=shots, seed=settings.shots_seed)
+    split[train.index[~stays]] = "unused"
+    notices = list(catalog.notices)
+    counts = catalog.select(split == "train").class_counts
+    if shots is not None:
+        fewer = [f"{name} ({n})" for name, n in zip(catalog.classes, counts, strict=True) if n < shots]
+        if fewer:
+            notices.append(f"Fewer than data.shots_per_class={shots} training images: {some(fewer)}.")
+    for name in ("val", "test"):
+        absent = catalog.select(split == name).class_counts == 0
+        classes = [of_class for of_class, lacks in zip(catalog.classes, absent, strict=True) if lacks]
+        if classes:
+            notices.append(
+                f"The {name} split has no images of {some(classes)}: metrics leave these classes out."
+            )
+    table = catalog.table.assign(split=split, domain="source")
+    return replace(catalog, table=table, notices=tuple(notices))
+
+
+def arrange_target(catalog: Catalog, rule: SplitRule, classes: tuple[str, ...]) -> Catalog:
+    """The second domain with its splits and the source's class codes; all `train` where it has no labels."""
+    if catalog.table["label"].isna().all():
+        table = catalog.table.assign(split="train", domain="target")
+        return replace(catalog, table=table, classes=classes)
+    if not catalog.labelled:
+        raise DataError(
+            f"{int(catalog.table['label'].isna().sum())} of {len(catalog)} target images have no class. "
+            "Label all or none."
+        )
+    foreign = [name for name in catalog.classes if name not in classes]
+    if foreign:
+        raise DataError(
+            f"The target has classes that the source lacks: {some(foreign)}. The source has "
+            f"{some(classes, 20)}. Rename or remove their folders."
+        )
+    catalog = with_splits(catalog, rule)
+    codes = {old: classes.index(name) for old, name in enumerate(catalog.classes)}
+    labels = pd.array(catalog.table["label"].map(codes).to_numpy(), dtype="Int64")
+    table = catalog.table.assign(label=labels, domain="target")
+    notices = catalog.notices
+    if absent := [name for name in classes if name not in catalog.classes]:
+        notices += (f"The target has no images of {some(absent)}: the source alone has these classes.",)
+    return replace(catalog, table=table, classes=classes, notices=notices)
+
+
+def refuse_shared_images(source: Catalog, target: Catalog) -> None:
+    """A target image to test on must not be a labelled image of the source: its label would be known.
+
+    Nor is there anything to adapt to where the source holds all of a labelled target: most likely one folder
+    was given twice.
+    """
+    if target.labelled and set(target.table["content"]) <= set(source.table["content"]):
+        raise DataError(
+            f"All {len(target)} images of the target are images of the source, too: there is nothing to "
+            "adapt to. Choose another data.target."
+        )
+    tested = target.table[target.table["label"].notna() & (target.table["split"] == "test")]
+    known = source.table[source.table["split"].isin(["train", "val"])]
+    both = tested.merge(known, on="content", suffixes=("_target", "_source"))
+    if len(both):
+        pairs = zip(both["sample_target"], both["sample_source"], strict=True)
+        raise DataError(
+            f"{len(both)} test images of the target are labelled images of the source, too: "
+            f"{some(f'{tested} = {known}' for tested, known in pairs)}. Delete them from one domain."
+        )
