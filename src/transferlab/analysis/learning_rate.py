@@ -145,7 +145,7 @@ def range_test(config: DictConfig, *, lowest: float, highest: float, steps: int)
     raising = _RaiseRate(np.geomspace(lowest, highest, steps))
     batches = steps * int(config.trainer.accumulate_grad_batches)
     with contextlib.suppress(NotFiniteError):  # diverged within a step
-        fit_shortly(config, build(config), raising, steps=batches)
+        fit_shortly(build(config), raising, steps=batches)
     losses_N = np.array(raising.losses)
     finite = np.isfinite(losses_N)
     return RangeTest(raising.rates_N[: len(losses_N)][finite], losses_N[finite], raising.trainable_stages)

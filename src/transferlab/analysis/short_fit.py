@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from omegaconf import DictConfig
+from dataclasses import replace
+
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
 
 from transferlab.run.errors import UserError
 from transferlab.run.signals import interrupt_restored
-from transferlab.training.build import Experiment, make
-from transferlab.training.loaders import Loaders
-from transferlab.training.module import TransferModule
-from transferlab.training.terminal import quiet_libraries
+from transferlab.training.build import Experiment
+from transferlab.training.fit import fit
 
 
-def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback, steps: int) -> None:
+def fit_shortly(experiment: Experiment, *callbacks: Callback, steps: int) -> None:
     """Train for one epoch of `steps` batches, without validation, as `transferlab train` begins.
 
     The stages that train are those of the strategy's first epoch. The experiment's weights change.
 
     Args:
-        config: of the experiment; its trainer's flags count, for one device.
-        experiment: what the config builds.
+        experiment: what a config builds; its trainer's flags count, for one device.
         callbacks: what measures.
         steps: batches, drawn without end, however few images there are.
 
@@ -32,19 +31,16 @@ def fit_shortly(config: DictConfig, experiment: Experiment, *callbacks: Callback
             f"strategy/head: {type(experiment.strategy.head).__name__} is not fitted by steps of gradient "
             "descent. There is nothing to tune; strategy/head=linear is."
         )
-    module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed)
-    quiet_libraries()
-    trainer = make(
-        config.trainer,
-        max_epochs=1,
-        max_steps=-1,
-        limit_train_batches=1.0,
-        limit_val_batches=0,
-        logger=False,
-        callbacks=list(callbacks),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        use_distributed_sampler=False,
+    flags = {"max_epochs": 1, "max_steps": -1, "limit_train_batches": 1.0, "limit_val_batches": 0}
+    config = OmegaConf.merge(experiment.config, {"trainer": flags})
+    assert isinstance(config, DictConfig)
+    short = replace(
+        experiment,
+        config=config,
+        batches=experiment.batches.with_settings(steps_per_epoch=steps),
+        strategy=replace(experiment.strategy, selection="last"),
+        fit=replace(experiment.fit, ema_decay=None),
+        features=replace(experiment.features, cache="off"),
     )
     with interrupt_restored():
-        trainer.fit(module, datamodule=Loaders(experiment.batches.with_settings(steps_per_epoch=steps)))
+        fit(short, callbacks=callbacks)

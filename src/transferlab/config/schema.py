@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class Experiment:
     """The keys of `conf/train.yaml`; the values of the groups are checked against their classes."""
 
+    kind: str
     name: str
     seed: int
     backbone: dict

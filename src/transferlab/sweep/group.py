@@ -14,6 +14,7 @@ from pathlib import Path
 
 from transferlab.run.folder import Run
 from transferlab.sweep.job import Job
+from transferlab.training import runs
 
 FILE = "group.json"
 IN_USE = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
@@ -42,8 +43,6 @@ def run_group(jobs: Sequence[Job]) -> None:
     Raises:
         RunFolderError: another process works in one of the folders.
     """
-    from transferlab.training import train
-
     with contextlib.ExitStack() as locks:
         for job in jobs:
             locks.enter_context(job.run.locked())
@@ -54,7 +53,7 @@ def run_group(jobs: Sequence[Job]) -> None:
             job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})
         for job in jobs:
             _describe(job)
-        train.run_group([train.Member(job.config, job.run, job.choices, job.warnings) for job in jobs])
+        runs.run_together([runs.Member(job.config, job.run, job.choices, job.warnings) for job in jobs])
 
 
 def start_anew(run: Run, *, stays: Set[str]) -> None:

@@ -70,11 +70,6 @@ def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
     )
 
 
-def on_one_device(trainer: Mapping[str, Any]) -> bool:
-    """Whether a trainer's config asks for exactly one device, whichever it is."""
-    return str(trainer.get("devices")) == "1" and trainer.get("num_nodes", 1) == 1
-
-
 def _is_frozen(unfreezing: Mapping[str, Any]) -> bool:
     kind = str(unfreezing.get("_target_")).removeprefix("transferlab.strategy.unfreezing.")
     return kind == "none.NoStage" or (kind == "last.Last" and unfreezing.get("num_stages") == 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from transferlab.data.batches import Batches
 from transferlab.data.preprocessing import Preprocessing
 from transferlab.data.settings import DataSettings
 from transferlab.data.splits import arrange
+from transferlab.evaluation.predictions import Predictions
 from transferlab.feature.settings import FeatureSettings
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
@@ -31,12 +32,30 @@ from transferlab.training.settings import FitSettings
 class Experiment:
     """What a config builds."""
 
+    config: DictConfig
     batches: Batches
     network: Classifier
     strategy: Strategy
     fit: FitSettings
     features: FeatureSettings
     seed: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit leaves; the experiment's network then holds the selected weights.
+
+    Attributes:
+        history: an entry for each epoch.
+        predictions: by split.
+        seconds: wall time from the first image read to the fitted model.
+        selected: what else was selected, and how, for the record.
+    """
+
+    history: list[dict[str, float]]
+    predictions: dict[str, Predictions]
+    seconds: float
+    selected: dict[str, Any] = field(default_factory=dict)
 
 
 def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
@@ -75,7 +94,7 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     if fit.compile:
         backbone.network.compile()
     network = _network(backbone, strategy, batches, seed)
-    return Experiment(batches, network, strategy, fit, features, seed)
+    return Experiment(config, batches, network, strategy, fit, features, seed)
 
 
 def build_like(first: Experiment, config: DictConfig) -> Experiment:
@@ -86,7 +105,7 @@ def build_like(first: Experiment, config: DictConfig) -> Experiment:
     strategy: Strategy = make(config.strategy)
     seed = int(config.seed)
     network = _network(first.network.backbone, strategy, first.batches, seed)
-    return replace(first, network=network, strategy=strategy, seed=seed)
+    return replace(first, config=config, network=network, strategy=strategy, seed=seed)
 
 
 def _network(backbone: Backbone, strategy: Strategy, batches: Batches, seed: int) -> Classifier:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
 
 from transferlab.run import signals
 from transferlab.strategy.strategy import Selection
@@ -81,6 +81,29 @@ class Checkpoints(Checkpoint):
             new.replace(self.folder / "last.ckpt")
         trainer.strategy.barrier()
         self._saved_at = time.monotonic()
+
+
+class SelectedInMemory(Callback):
+    """Keeps the weights of the selected epoch in memory: for a fit without a folder.
+
+    Attributes:
+        weights: the module's state dict, on the CPU; None while no epoch is selected.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.weights: dict[str, torch.Tensor] | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights after the validation, when the module has added the epoch to its history."""
+        assert isinstance(pl_module, TransferModule)
+        if selected_epoch(pl_module.history, self.selection) != len(pl_module.history) - 1:
+            return
+        checkpoint: dict[str, Any] = {"state_dict": pl_module.state_dict()}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging):  # its average takes the place of the weights
+                callback.on_save_checkpoint(trainer, pl_module, checkpoint)
+        self.weights = {name: value.cpu().clone() for name, value in checkpoint["state_dict"].items()}
 
 
 def load_checkpoint(file: Path) -> dict[str, Any]:

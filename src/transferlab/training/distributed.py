@@ -23,7 +23,7 @@ _SET_BY_LAUNCHER = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WO
 
 
 @contextlib.contextmanager
-def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
+def launched_by_file(run: Run | None, allow: Sequence[str] = ()) -> Iterator[None]:
     """Within this, Lightning's launcher starts further processes by `transferlab join RUN`.
 
     It repeats the command line of this process otherwise: a whole sweep once more, or a notebook. `allow`
@@ -32,6 +32,9 @@ def launched_by_file(run: Run, allow: Sequence[str] = ()) -> Iterator[None]:
     """
     from torch import distributed
 
+    if run is None:  # one process: `fit` refuses several without a folder
+        yield
+        return
     arguments = sys.argv
     variables = {name: os.environ.get(name) for name in _SET_BY_LAUNCHER}
     sys.argv = [sys.argv[0], WORKER_VERB, str(run.path.resolve()), f"allow=[{','.join(allow)}]"]

@@ -20,20 +20,18 @@ from transferlab.evaluation.predictions import Predictions
 from transferlab.feature.kept import Source
 from transferlab.feature.rows import Rows
 from transferlab.run.errors import UserError
-from transferlab.training.build import Experiment
+from transferlab.training.build import Experiment, Fitted
 from transferlab.training.head_fitting.job import HeadFit, HeadJob, LabelledFeatures
 from transferlab.training.head_fitting.loop import fit_heads
 from transferlab.training.needs_lightning import needs_no_lightning
-from transferlab.training.outcome import Outcome
 from transferlab.training.prefix_policy import never_opens, why_not_kept
-from transferlab.training.record import write_history
-from transferlab.training.recorder import Recording
+from transferlab.training.recorder import Recorder
 from transferlab.training.terminal import epoch_line, say, tracked
 
 Kept = Mapping[str, Rows | InMemory]  # features by split
 
 
-def fits_head_alone(config: DictConfig, experiment: Experiment) -> bool:
+def fits_head_alone(experiment: Experiment) -> bool:
     """Whether nothing but a head is fitted, in a way that needs no Lightning."""
     if not never_opens(experiment) or experiment.strategy.objective.uses_target:
         return False
@@ -41,39 +39,45 @@ def fits_head_alone(config: DictConfig, experiment: Experiment) -> bool:
         return True
     if experiment.batches.splits.has_target or experiment.strategy.bottleneck_units is not None:
         return False  # each epoch's predictions for the target are recorded; a bottleneck is no head
-    kept = experiment.features.cache != "off" and why_not_kept(experiment, config) is None
-    return kept and needs_no_lightning(config)
+    kept = experiment.features.cache != "off" and why_not_kept(experiment) is None
+    return kept and needs_no_lightning(experiment.config)
 
 
 def fit_heads_of(
-    recordings: Sequence[Recording], experiments: Sequence[Experiment], *, started: float
-) -> list[Outcome | UserError]:
+    recorders: Sequence[Recorder],
+    experiments: Sequence[Experiment],
+    *,
+    predict: Sequence[str] = (),
+    started: float | None = None,
+) -> list[Fitted | UserError]:
     """Fit the heads of experiments that share their data and their backbone.
 
     Args:
-        recordings: of the runs.
+        recorders: of the runs.
         experiments: what their configs build; they differ in the head's start, its rates and their seed.
-        started: `time.perf_counter()` when the first run began.
+        predict: the splits to predict with the selected weights.
+        started: `time.perf_counter()` when the first run began; None: now.
 
     Returns:
         What came out of each, or why it failed; the others go on.
     """
+    started = time.perf_counter() if started is None else started
     first = experiments[0]
-    kept = _features(recordings[0], first)
+    kept = _features(first, predict)
     train = _labelled(kept, first.batches, "train")
     val = _labelled(kept, first.batches, "val") if "val" in kept else None
-    config = recordings[0].config
+    trainer = first.config.trainer
 
     def on_epoch(job: int, entry: Mapping[str, float]) -> None:
-        _tell(recordings[job], entry, len(first.batches.order(first.seed)))
+        _report(recorders[job], trainer, entry, len(first.batches.order(first.seed)))
 
     chosen: list[dict[str, Any]] = [{} for _ in experiments]
     if first.strategy.solver == "lbfgs":
         from transferlab.training.logistic_fit import fit_logistic_head
 
         pairs = [
-            fit_logistic_head(recording, experiment, train, val)
-            for recording, experiment in zip(recordings, experiments, strict=True)
+            fit_logistic_head(recorder, experiment, train, val)
+            for recorder, experiment in zip(recorders, experiments, strict=True)
         ]
         fits, chosen = [fit for fit, _ in pairs], [record for _, record in pairs]
     else:
@@ -82,15 +86,16 @@ def fit_heads_of(
             train,
             val,
             order=lambda seed, epoch: _order(first.batches, seed, epoch),
-            max_epochs=config.trainer.max_epochs,
-            min_epochs=config.trainer.min_epochs,
+            max_epochs=trainer.max_epochs,
+            min_epochs=trainer.min_epochs,
             fit=first.fit,
             selection="last" if first.strategy.selection == "last" else "val_loss",
             on_epoch=on_epoch,
         )
     seconds = (time.perf_counter() - started) / len(fits)
+    tables = {split: kept[split] for split in predict}
     return [
-        _outcome(*each, kept, seconds) for each in zip(recordings, experiments, fits, chosen, strict=True)
+        _fitted(*each, tables, seconds) for each in zip(recorders, experiments, fits, chosen, strict=True)
     ]
 
 
@@ -106,23 +111,23 @@ def _job(experiment: Experiment) -> HeadJob:
     )
 
 
-def _features(recording: Recording, experiment: Experiment) -> Kept:
-    """The features of every split that is learned from or reported."""
-    batches = experiment.batches
-    wants_gpu = recording.config.trainer.accelerator in ("auto", "gpu", "cuda")
+def _features(experiment: Experiment, predict: Sequence[str]) -> Kept:
+    """The features of every split that is learned from, validated on or predicted."""
+    batches, trainer = experiment.batches, experiment.config.trainer
+    wants_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
     device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
     backbone = experiment.network.backbone.to(device)
     source = Source(
         backbone=backbone,
         batches=batches,
         settings=experiment.features,
-        trainer_precision=str(recording.config.trainer.precision),
+        trainer_precision=str(trainer.precision),
         device=device,
         tell=say,
         track=tracked,
     )
-    names = [*(split.name for split in batches.trained_on), *batches.splits.reported]
-    kept = {name: source.features(name) for name in names}
+    names = [*(split.name for split in batches.trained_on), "val", *predict]
+    kept = {name: source.features(name) for name in dict.fromkeys(names) if len(batches.splits[name])}
     backbone.cpu()
     return kept
 
@@ -146,41 +151,42 @@ def _order(batches: Batches, seed: int, epoch: int) -> torch.Tensor:
     return torch.from_numpy(visits[..., 0] + views * len(batches.splits["train"]))
 
 
-def _tell(recording: Recording, entry: Mapping[str, float], steps_per_epoch: int) -> None:
-    """Tell the loggers of an epoch, and the terminal where this run may."""
-    config = recording.config
-    if config.trainer.enable_progress_bar and not recording.quiet:
-        say(epoch_line(entry, config.trainer.max_epochs, None))
-    figures = {name: value for name, value in entry.items() if "/" in name}
-    for logger in recording.told:
+def _report(
+    recorder: Recorder, trainer: DictConfig, entry: Mapping[str, float], steps_per_epoch: int
+) -> None:
+    """Print an epoch and hand it to the loggers."""
+    if trainer.enable_progress_bar and not recorder.quiet:
+        say(epoch_line(entry, trainer.max_epochs, None))
+    metrics = {name: value for name, value in entry.items() if "/" in name}
+    for logger in recorder.loggers:
         logger.log_metrics(
-            figures | {"epoch": entry["epoch"]}, step=int(entry["epoch"] + 1) * steps_per_epoch - 1
+            metrics | {"epoch": entry["epoch"]}, step=int(entry["epoch"] + 1) * steps_per_epoch - 1
         )
 
 
-def _outcome(
-    recording: Recording,
+def _fitted(
+    recorder: Recorder,
     experiment: Experiment,
     fit: HeadFit,
-    chosen: dict[str, Any],
+    selected: dict[str, Any],
     kept: Kept,
     seconds: float,
-) -> Outcome | UserError:
-    write_history(fit.history, recording.run)
+) -> Fitted | UserError:
+    recorder.write_history(fit.history)
     if fit.error is not None:
         return fit.error
     if fit.state is not None:
         experiment.network.head.load_state_dict(fit.state)
-    return Outcome(fit.history, predictions_from(kept, experiment), seconds, chosen)
+    return Fitted(fit.history, predictions_from(kept, experiment), seconds, selected)
 
 
 def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Predictions]:
-    """The head's predictions for each sample of each split that is reported."""
+    """The head's predictions for each sample of these splits."""
     splits, network = experiment.batches.splits, experiment.network.eval()
     tables = {}
-    for name in splits.reported:
+    for name, features in kept.items():
         with torch.inference_mode():
-            scores_NC = network.classify(_in_fresh_memory(kept[name]))
+            scores_NC = network.classify(_in_fresh_memory(features))
         probabilities_NC: np.ndarray[Any, Any] = scores_NC.double().softmax(1).numpy()
         catalog = splits[name].catalog
         tables[name] = Predictions(catalog.samples, catalog.codes, probabilities_NC, splits.classes)

@@ -3,75 +3,73 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.objective.critic_health import critic_warnings
-from transferlab.training.build import Experiment
-from transferlab.training.checkpoints import load_checkpoint
+from transferlab.training.build import Experiment, Fitted
+from transferlab.training.checkpoints import SelectedInMemory, load_checkpoint
 from transferlab.training.distributed import is_worker, launched_by_file
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
-from transferlab.training.outcome import Outcome
 from transferlab.training.prefix import make_prefix
 from transferlab.training.prefix_policy import never_opens
-from transferlab.training.record import write_history
-from transferlab.training.recorder import Recording
+from transferlab.training.recorder import Recorder
 from transferlab.training.stopping import is_over
 from transferlab.training.target_record import epoch_table, selected_by_each
 from transferlab.training.target_watch import TargetWatch, watched_splits
 from transferlab.training.terminal import quiet_libraries
-from transferlab.training.trainer import make_trainer
+from transferlab.training.trainer import fit_callbacks, make_trainer
 
 
 def fit_by_lightning(
-    recording: Recording, experiment: Experiment, checkpoint: Path | None, *, started: float
-) -> Outcome:
+    experiment: Experiment,
+    recorder: Recorder,
+    *,
+    checkpoint: Path | None = None,
+    predict: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    started: float | None = None,
+) -> Fitted:
     """Fit, from a checkpoint where there is one, and predict with the selected weights.
 
-    Args:
-        recording: of the run.
-        experiment: what its config builds.
-        checkpoint: where a run that was cut short goes on.
-        started: `time.perf_counter()` when the run began.
-
-    Raises:
-        UserError: flags that Lightning refuses, a loss that is not finite.
+    Args and errors are those of `fit`.
     """
+    started = time.perf_counter() if started is None else started
     quiet_libraries()  # Lightning has set its own level when it was imported
-    config, run = recording.config, recording.run
-    module = _module(experiment, run)
-    prefix = make_prefix(recording, experiment)
+    flags, selection = experiment.config.trainer, experiment.strategy.selection
+    module = _module(experiment, recorder.run)
+    prefix = make_prefix(experiment, recorder.note)
     loaders = Loaders(experiment.batches, prefix, watched=module.watch.splits if module.watch else ())
+    own = fit_callbacks(flags, experiment.fit, selection, recorder)
     try:
-        trainer = make_trainer(config, run, module, recording.told, reload=prefix is not None)
-        with launched_by_file(run, config.get("allow") or []):
+        trainer = make_trainer(flags, recorder, [*callbacks, *own], reload=prefix is not None)
+        with launched_by_file(recorder.run, experiment.config.get("allow") or []):
             earlier = _fit(trainer, module, loaders, checkpoint)
-            write_history(module.history, run)
-            recording.note(*critic_warnings(module.history))
+            recorder.write_history(module.history)
+            recorder.note(*critic_warnings(module.history))
             if prefix is not None and not never_opens(experiment):
                 prefix.release()
-            _load_selected_weights(module, run)
+            _load_selected_weights(module, recorder.run, own)
             seconds = earlier + time.perf_counter() - started
-            predictions = {
-                split: _predict(trainer, module, loaders, split)
-                for split in experiment.batches.splits.reported
-            }
+            predictions = {split: _predict(trainer, module, loaders, split) for split in predict}
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
-    return Outcome(module.history, predictions, seconds, _on_target(module, experiment, run))
+    return Fitted(module.history, predictions, seconds, _on_target(module, experiment, recorder.run))
 
 
-def _on_target(module: TransferModule, experiment: Experiment, run: Run) -> dict[str, Any]:
+def _on_target(module: TransferModule, experiment: Experiment, run: Run | None) -> dict[str, Any]:
     """What each way to select an epoch gives on the target's test split; labels are joined here."""
-    if module.watch is None or "test" not in module.watch.splits or is_worker():
+    if run is None or module.watch is None or "test" not in module.watch.splits or is_worker():
         return {}
     table = epoch_table(run.epoch_predictions, experiment.batches.splits, module.history)
     if table.empty:  # no epoch was validated
@@ -80,10 +78,10 @@ def _on_target(module: TransferModule, experiment: Experiment, run: Run) -> dict
     return {"target": selected_by_each(table)}
 
 
-def _module(experiment: Experiment, run: Run) -> TransferModule:
+def _module(experiment: Experiment, run: Run | None) -> TransferModule:
     splits, selection, watch = experiment.batches.splits, experiment.strategy.selection, None
     if watched_splits(splits, selection):
-        watch = TargetWatch(splits, selection, run.epoch_predictions)
+        watch = TargetWatch(splits, selection, None if run is None else run.epoch_predictions)
     return TransferModule(
         experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed, watch=watch
     )
@@ -115,9 +113,14 @@ def _nothing_left(trainer: pl.Trainer, module: TransferModule) -> bool:
     return stopped and epochs >= (trainer.min_epochs or 0)
 
 
-def _load_selected_weights(module: TransferModule, run: Run) -> None:
+def _load_selected_weights(module: TransferModule, run: Run | None, callbacks: Sequence[Callback]) -> None:
     """Put the weights of the selected epoch into the module; the last ones are there already."""
-    if module.strategy.selection != "last" and run.best_checkpoint.is_file():
+    if module.strategy.selection == "last":
+        return
+    kept = [callback.weights for callback in callbacks if isinstance(callback, SelectedInMemory)]
+    if kept and kept[0] is not None:
+        module.load_state_dict(kept[0])
+    elif run is not None and run.best_checkpoint.is_file():
         module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
 
 

@@ -12,11 +12,11 @@ from transferlab.strategy.head.logistic import Logistic
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.training.build import Experiment
 from transferlab.training.head_fitting.job import HeadFit, LabelledFeatures
-from transferlab.training.recorder import Recording
+from transferlab.training.recorder import Recorder
 
 
 def fit_logistic_head(
-    recording: Recording, experiment: Experiment, train: LabelledFeatures, val: LabelledFeatures | None
+    recorder: Recorder, experiment: Experiment, train: LabelledFeatures, val: LabelledFeatures | None
 ) -> tuple[HeadFit, dict[str, Any]]:
     """The fitted head, as if after one epoch, and how its strength was chosen.
 
@@ -33,7 +33,7 @@ def fit_logistic_head(
         num_classes=experiment.batches.splits.num_classes,
         class_weights_C=objective.weights_C,
     )
-    recording.note(*fitted.notices)
+    recorder.note(*fitted.notices)
     weight_CD, bias_C = fitted.state["weight"], fitted.state["bias"]
     scores_NC = functional.linear(train.features_ND, weight_CD, bias_C)
     loss = functional.cross_entropy(scores_NC.double(), train.labels_N)

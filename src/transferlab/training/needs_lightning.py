@@ -33,3 +33,8 @@ def needs_no_lightning(config: Mapping[str, Any]) -> bool:
     """Whether a head on features that are computed already may be fitted by the loop for heads alone."""
     plain = all(config["trainer"].get(flag) in values for flag, values in _PLAIN.items())
     return plain and config["fit"].get("ema_decay") is None
+
+
+def on_one_device(trainer: Mapping[str, Any]) -> bool:
+    """Whether a trainer's config asks for exactly one device, whichever it is."""
+    return str(trainer.get("devices")) == "1" and trainer.get("num_nodes", 1) == 1

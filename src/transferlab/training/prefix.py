@@ -22,26 +22,25 @@ from transferlab.training.prefix_policy import (
     why_not_kept,
     why_not_worth_it,
 )
-from transferlab.training.recorder import Recording
 from transferlab.training.target_watch import watched_splits
 from transferlab.training.terminal import say, tracked
 
 _COMPARED_IMAGES = 2
 
 
-def make_prefix(recording: Recording, experiment: Experiment) -> FrozenPrefix | None:
+def make_prefix(experiment: Experiment, note: Callable[[str], None]) -> FrozenPrefix | None:
     """The frozen prefix of an experiment; None where nothing is frozen or kept, with a note why not."""
-    settings, config = experiment.features, recording.config
-    if settings.cache == "off" or not freezes_something(experiment):
+    trainer = experiment.config.trainer
+    if experiment.features.cache == "off" or not freezes_something(experiment):
         return None
-    if reason := why_not_kept(experiment, config):
-        recording.note(reason)
+    if reason := why_not_kept(experiment):
+        note(reason)
         return None
     return FrozenPrefix(
         experiment,
-        precision=str(config.trainer.precision),
-        max_epochs=config.trainer.max_epochs,
-        note=recording.note,
+        precision=str(trainer.precision),
+        max_epochs=trainer.max_epochs,
+        note=note,
     )
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
-
 from transferlab.feature.settings import FeatureSettings
 from transferlab.strategy.parts import History, Unfreezing
 from transferlab.strategy.unfreezing.last import Last
@@ -39,7 +37,7 @@ def freezes_something(experiment: Experiment) -> bool:
     return experiment.strategy.unfreezing.trainable_stages(0, [], num_stages) < num_stages
 
 
-def why_not_kept(experiment: Experiment, config: DictConfig) -> str | None:
+def why_not_kept(experiment: Experiment) -> str | None:
     """Why frozen layers run in every epoch although some are frozen, for the user; None: they need not."""
     data = experiment.batches.settings
     if data.augmentation.is_random and experiment.features.views is None:
@@ -51,8 +49,9 @@ def why_not_kept(experiment: Experiment, config: DictConfig) -> str | None:
         return "data/mixing makes new images in each epoch, so the frozen layers run in each."
     if experiment.fit.compile:
         return "fit.compile=true compiles the whole backbone, so the frozen layers run in each epoch."
-    if str(config.trainer.precision) not in _STORABLE_PRECISIONS:
-        return f"with trainer.precision={config.trainer.precision} the frozen layers run in each epoch."
+    precision = experiment.config.trainer.precision
+    if str(precision) not in _STORABLE_PRECISIONS:
+        return f"with trainer.precision={precision} the frozen layers run in each epoch."
     return None
 
 

@@ -8,21 +8,20 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 
-from transferlab.run.folder import Run
 from transferlab.training.module import TransferModule
-from transferlab.training.record import write_history
+from transferlab.training.recorder import Recorder
 from transferlab.training.terminal import epoch_line
 
 
-def shows_bars(config: DictConfig) -> bool:
+def shows_bars(flags: DictConfig) -> bool:
     """Whether there is a terminal to draw bars on, and they are wanted."""
-    return bool(config.trainer.enable_progress_bar) and sys.stdout.isatty()
+    return bool(flags.enable_progress_bar) and sys.stdout.isatty()
 
 
-def progress_callbacks(config: DictConfig) -> list[Callback]:
+def progress_callbacks(flags: DictConfig) -> list[Callback]:
     """The callbacks that show the progress on this output."""
-    lines: list[Callback] = [EpochLines()] if config.trainer.enable_progress_bar else []
-    return [_Bar(leave=False), *lines] if shows_bars(config) else lines
+    lines: list[Callback] = [EpochLines()] if flags.enable_progress_bar else []
+    return [_Bar(leave=False), *lines] if shows_bars(flags) else lines
 
 
 class _Bar(RichProgressBar):
@@ -65,10 +64,10 @@ class EpochLines(Callback):
 class HistoryFile(Callback):
     """Keeps history.csv equal to the module's history: rewritten at once after each epoch."""
 
-    def __init__(self, run: Run) -> None:
-        self.run = run
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The epoch before this one is complete now; the last one is written after the fit."""
         assert isinstance(pl_module, TransferModule)
-        write_history(pl_module.history, self.run)
+        self.recorder.write_history(pl_module.history)

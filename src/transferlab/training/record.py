@@ -24,16 +24,7 @@ from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.validated import Validated, depth_curve
-from transferlab.training.distributed import is_worker
 from transferlab.training.stopping import selected_epoch
-
-
-def write_history(history: History, run: Run) -> None:
-    """Write history.csv, in the process that leads."""
-    if history and not is_worker():
-        table = pd.DataFrame(history)
-        whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
-        write_atomically(run.path / "history.csv", table.assign(**whole).to_csv(index=False))
 
 
 def describe_data(batches: Batches, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""What a run's folder says while the run goes on, and how it ended."""
+"""The recorder of a run: what its folder says while the run goes on, and how it ended."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from omegaconf import DictConfig
 
 from transferlab.run import environment
-from transferlab.run.folder import Run
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run, write_atomically
 from transferlab.run.signals import interrupt_restored
+from transferlab.strategy.parts import History
 from transferlab.training.distributed import is_worker
 from transferlab.training.terminal import say
 
@@ -20,36 +23,49 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Recording:
-    """A run that goes on.
+class Recorder:
+    """Writes down what a fit does; without a run it collects notes and writes nothing.
 
     Attributes:
-        config: checked and resolved.
-        run: its folder.
-        result: what result.json says at the end.
-        told: the loggers that hear of it.
-        quiet: another run of the same group speaks on the terminal.
+        run: whose folder is written.
+        result: of result.json in the end.
+        loggers: receive the metrics of each epoch.
+        quiet: prints nothing, as where another run of the same group prints.
     """
 
-    config: DictConfig
-    run: Run
-    result: dict[str, Any]
-    told: list[Logger] = field(default_factory=list)
-    quiet: bool = False
+    run: Run | None = None
+    result: dict[str, Any] = field(default_factory=lambda: {"warnings": []})
+    loggers: list[Logger] = field(default_factory=list)
+    quiet: bool = True
 
     def note(self, *texts: str) -> None:
-        """Tell the user, and keep it in result.json."""
+        """Print notes for the user and keep them in result.json."""
         self.result["warnings"] = [*self.result["warnings"], *texts]
         for text in texts if not self.quiet else ():
             say(f"note: {text}")
 
-    def open_loggers(self) -> None:
-        """Make the loggers of the config and tell them of it; without any, nothing is imported."""
-        nodes = (self.config.logger or {}).values()
+    def fail(self, error: UserError) -> None:
+        """Record that this run has failed, where others of its group go on."""
+        self.result |= {"status": "failed", "error": str(error)}
+        if self.run is not None:
+            say(f"{self.run.path.name}: {error}")
+
+    def write_history(self, history: History) -> None:
+        """Write history.csv, on the process that leads."""
+        if self.run is None or not history or is_worker():
+            return
+        table = pd.DataFrame(history)
+        whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
+        write_atomically(self.run.path / "history.csv", table.assign(**whole).to_csv(index=False))
+
+    def open_loggers(self, config: DictConfig) -> None:
+        """Make the loggers of the config; without any, nothing is imported."""
+        nodes = (config.logger or {}).values()
         if nodes:
             from transferlab.training import loggers
 
-            self.told += loggers.make_loggers(nodes, self.config, self.run)
+            assert self.run is not None
+            self.loggers += loggers.make_loggers(nodes, config, self.run)
 
 
 @contextlib.contextmanager
@@ -61,8 +77,8 @@ def recorded(
     warnings: Sequence[str] = (),
     resume: bool = False,
     quiet: bool = False,
-) -> Iterator[Recording]:
-    """Within this, a run goes on; its folder says so, and afterwards how it ended.
+) -> Iterator[Recorder]:
+    """Record a run's beginning and its end, however it ends; within this it goes on.
 
     Args:
         config: checked and resolved.
@@ -70,14 +86,14 @@ def recorded(
         choices: the options of the config groups, for the record.
         warnings: what to tell the user first; also recorded.
         resume: the folder has a config already.
-        quiet: say nothing on the terminal.
+        quiet: print nothing.
 
     Raises:
         UserError: data, weights or a training that can not be used; recorded as failed.
         KeyboardInterrupt: the user or the system ended it; recorded as interrupted.
     """
     result: dict[str, Any] = {"status": "running", "seed": config.seed, "warnings": []}
-    recording = Recording(config, run, result, quiet=quiet)
+    recorder = Recorder(run, result, quiet=quiet)
     leads = not is_worker()
     if not resume:
         run.write_config(config)
@@ -86,8 +102,10 @@ def recorded(
         run.write_json("result.json", result)
     try:
         with interrupt_restored():
-            recording.note(*warnings)
-            yield recording
+            recorder.note(*warnings)
+            yield recorder
+        if result["status"] == "running":
+            result["status"] = "finished"
     except (KeyboardInterrupt, SystemExit) as stop:
         result["status"] = "interrupted"
         raise KeyboardInterrupt from stop
@@ -97,9 +115,9 @@ def recorded(
     finally:
         if leads:
             run.write_json("result.json", result)
-        if recording.told:
+        if recorder.loggers:
             from transferlab.training import loggers
 
-            loggers.finish(recording.told, failed=result["status"] != "finished")
+            loggers.finish(recorder.loggers, failed=result["status"] != "finished")
     if leads:
         run.keep_checkpoints(config.fit.keep_checkpoints)

@@ -5,16 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
+from transferlab.config.kinds import kind_of
 from transferlab.config.rules import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.training.distributed import is_worker, started_together, wait_for_leader
+
+
+@dataclass(frozen=True)
+class Member:
+    """A run of a group: its checked config, its folder, and what to record of how it came about."""
+
+    config: DictConfig
+    run: Run
+    choices: Mapping[str, str | None] | None = None
+    warnings: Sequence[str] = ()
 
 
 def train(
@@ -60,11 +74,48 @@ def run_in(
     resume: bool = False,
 ) -> Run:
     """Run a checked config in a folder, holding its lock; `choices` are the options of the config groups."""
-    from transferlab.training.train import run_experiment
-
     with run.locked():
-        run_experiment(config, run, choices=choices, warnings=warnings, resume=resume)
+        _run(config, run, choices=choices, warnings=warnings, resume=resume)
     return run
+
+
+def run_together(members: Sequence[Member]) -> None:
+    """Run experiments that train heads on one frozen backbone together, each in its folder.
+
+    Their configs differ in what the strategy and the seed say of the head alone. One that fails is recorded
+    as failed, and the others go on. A group always starts from its beginning: a head's last bits may depend
+    on which others it was trained with.
+
+    Raises:
+        UserError, KeyboardInterrupt: what ends all of them; recorded in each.
+    """
+    from transferlab.training.recorder import recorded
+    from transferlab.training.train import train_together
+
+    with ExitStack() as stack:
+        recorders = [
+            stack.enter_context(
+                recorded(
+                    member.config,
+                    member.run,
+                    choices=member.choices,
+                    warnings=member.warnings,
+                    quiet=place > 0,
+                )
+            )
+            for place, member in enumerate(members)
+        ]
+        train_together([member.config for member in members], recorders)
+
+
+def _run(config: DictConfig, run: Run, **how: Any) -> None:
+    """Do what the config's kind of run does, recorded from its beginning to its end."""
+    from transferlab.training.recorder import recorded
+    from transferlab.training.terminal import quiet_libraries
+
+    quiet_libraries()
+    with recorded(config, run, **how) as recorder:
+        kind_of(config)(config, recorder, resume=how["resume"])
 
 
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
@@ -91,11 +142,14 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
 
 def join(path: str | Path, *, allow: Sequence[str] = ()) -> None:
     """Take part, as a further process, in a run that another process leads and records."""
-    from transferlab.training.train import run_experiment
-
     run = Run(Path(path).resolve())
     with in_its_folder(run):
-        run_experiment(recorded_config(run, allow), run, resume=True)
+        join_in(recorded_config(run, allow), run)
+
+
+def join_in(config: DictConfig, run: Run) -> None:
+    """The same with its checked config at hand."""
+    _run(config, run, resume=True)
 
 
 def _require_config(run: Run) -> None:
@@ -137,15 +191,3 @@ def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) ->
     if problems:
         raise ConfigError(problems)
     return config
-
-
-__all__ = [
-    "checked_record",
-    "in_folder",
-    "in_its_folder",
-    "join",
-    "recorded_config",
-    "resume",
-    "run_in",
-    "train",
-]

@@ -43,13 +43,13 @@ class TargetWatch:
     Args:
         splits: with a target.
         selection: by which an epoch is chosen.
-        folder: where the predictions go, a file for each epoch.
+        folder: where the predictions go, a file for each epoch; None: they are not written.
 
     Raises:
         UserError: selection by labels that the target lacks.
     """
 
-    def __init__(self, splits: Splits, selection: Selection, folder: Path) -> None:
+    def __init__(self, splits: Splits, selection: Selection, folder: Path | None) -> None:
         self.criterion = CRITERIA[selection]
         self.splits = watched_splits(splits, selection)
         self.folder = folder
@@ -82,7 +82,7 @@ class TargetWatch:
             outputs: of the source's validation split, `val`, and of `splits`.
         """
         found = {split: outputs[split].gathered() for split in self.splits}
-        if not is_worker():
+        if self.folder is not None and not is_worker():
             arrays = {
                 name: np.ascontiguousarray(array)
                 for split, (probabilities_MC, _, rows_M) in found.items()

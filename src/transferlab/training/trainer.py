@@ -2,49 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
-from pytorch_lightning.loggers import Logger
 
-from transferlab.run.folder import Run
+from transferlab.strategy.strategy import Selection
 from transferlab.training.build import make
-from transferlab.training.checkpoints import Checkpoints
-from transferlab.training.module import TransferModule
+from transferlab.training.checkpoints import Checkpoints, SelectedInMemory
 from transferlab.training.progress import HistoryFile, progress_callbacks, shows_bars
+from transferlab.training.recorder import Recorder
+from transferlab.training.settings import FitSettings
 
 
 def make_trainer(
-    config: DictConfig, run: Run, module: TransferModule, told: list[Logger], *, reload: bool
+    flags: DictConfig, recorder: Recorder, callbacks: Sequence[Callback], *, reload: bool
 ) -> pl.Trainer:
-    """The Trainer with the callbacks of a run, telling these loggers.
+    """The Trainer of a fit.
 
-    With `reload` it asks for loaders anew in each epoch.
+    Args:
+        flags: the config's `trainer` section.
+        recorder: of the fit: its loggers, and the folder of its run.
+        callbacks: see `fit_callbacks`.
+        reload: make loaders anew in each epoch.
 
     Raises:
         UserError: a device, precision or flag that Lightning does not have here.
     """
-    every = config.trainer.reload_dataloaders_every_n_epochs
     return make(
-        config.trainer,
-        reload_dataloaders_every_n_epochs=1 if reload else every,
-        logger=told,
-        callbacks=_callbacks(config, run, module),
-        enable_checkpointing=True,
-        enable_progress_bar=shows_bars(config),
+        flags,
+        reload_dataloaders_every_n_epochs=1 if reload else flags.reload_dataloaders_every_n_epochs,
+        logger=recorder.loggers,
+        callbacks=list(callbacks),
+        enable_checkpointing=recorder.run is not None,
+        enable_progress_bar=shows_bars(flags) and not recorder.quiet,
         use_distributed_sampler=False,
-        default_root_dir=str(run.path),
+        default_root_dir=None if recorder.run is None else str(recorder.run.path),
     )
 
 
-def _callbacks(config: DictConfig, run: Run, module: TransferModule) -> list[Callback]:
-    """Progress, the record, the moving average where asked for, and checkpoints last."""
+def fit_callbacks(
+    flags: DictConfig, fit: FitSettings, selection: Selection, recorder: Recorder
+) -> list[Callback]:
+    """Progress, the record, the moving average where asked for, and last what keeps the selected weights."""
     averaging: list[Callback] = []
-    if module.fit.ema_decay is not None:
-        averaging = [EMAWeightAveraging(decay=module.fit.ema_decay)]
+    if fit.ema_decay is not None:
+        averaging = [EMAWeightAveraging(decay=fit.ema_decay)]
+    if recorder.run is None:
+        return [*averaging, *([] if selection == "last" else [SelectedInMemory(selection)])]
     return [
-        *progress_callbacks(config),
-        HistoryFile(run),
+        *([] if recorder.quiet else progress_callbacks(flags)),
+        HistoryFile(recorder),
         *averaging,
-        Checkpoints(run.path / "checkpoints", module.fit, selection=module.strategy.selection),
+        Checkpoints(recorder.run.path / "checkpoints", fit, selection=selection),
     ]

@@ -125,6 +125,6 @@ def _describe_processes() -> None:
 
 def _join(job: Job) -> None:
     """Take part in the run that the first process leads and records."""
-    from transferlab.training.train import run_experiment
+    from transferlab.training.runs import join_in
 
-    run_experiment(job.config, job.run, resume=True)
+    join_in(job.config, job.run)
