@@ -15,13 +15,12 @@ from transferlab.data.checking import usable
 from transferlab.data.errors import DataError, some
 from transferlab.data.split_rule import SplitRule, with_splits
 from transferlab.data.subset import nested_subset
+from transferlab.run.folder import REPORTED
 
 if TYPE_CHECKING:  # settings name torch's transforms
     from transferlab.data.settings import DataSettings
 
 Domain = Literal["source", "target"]
-REPORTED = ("val", "test", "source_test")
-"""Names of the splits whose metrics and predictions a run folder holds."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,6 @@ def losses_of(objective: Objective, network: Classifier, batch: Batch, progress:
             raise
         raise UserError(
             f"strategy.objective: {type(objective).__name__} reads batch[{key!r}], but outputs of frozen "
-            "layers stand in for the images here. Fix: declare `needs_images: ClassVar[bool] = True` in the class, "
-            f"or read batch[{_STANDS_IN[key]!r}], which is what the network takes."
+            "layers stand in for the images here. Fix: declare `needs_images: ClassVar[bool] = True` in the "
+            f"class, or read batch[{_STANDS_IN[key]!r}], which is what the network takes."
         ) from error
