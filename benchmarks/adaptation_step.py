@@ -39,9 +39,9 @@ def step_of(choice: str, images: Tensor, labels: Tensor) -> tuple[Callable[[], N
     experiment = build(compose_checked([*SETTINGS, *choice.split()]).config)
     network, strategy = experiment.network, experiment.strategy
     objective, rates = strategy.objective, strategy.learning_rates
-    batch: Batch = {"image": images, "label": labels}
+    batch: Batch = {"input": images, "label": labels}
     if objective.uses_target:
-        batch = {"image": images[:BATCH], "label": labels[:BATCH], "target_image": images[BATCH:]}
+        batch = {"input": images[:BATCH], "label": labels[:BATCH], "target_input": images[BATCH:]}
     off = _difference(network, objective, batch)
     optimizer = rates.make_optimizer(parameter_groups(network, objective, rates.weight_decay))
     network.train()
@@ -64,7 +64,7 @@ def _difference(network: Classifier, objective: torch.nn.Module, batch: Batch) -
     network.eval()
     with torch.no_grad():
         terms = objective.losses(network, batch, 0.5).terms
-        supervised = F.cross_entropy(network(batch["image"]), batch["label"])
+        supervised = F.cross_entropy(network(batch["input"]), batch["label"])
     return abs(float(terms.get("class_loss", terms.get("cross_entropy")) - supervised))
 
 

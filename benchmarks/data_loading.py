@@ -32,11 +32,13 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 
 from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.batches import Batches
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.settings import DataSettings
+from transferlab.data.splits import arrange
 
 NUM_IMAGES = 48
 SIZE_PX = 224
@@ -87,7 +89,7 @@ def opencv_variant(paths: list[Path], preprocessing: Preprocessing) -> Callable[
 
 def transferlab_variant(root: Path, preprocessing: Preprocessing, cache: str) -> Callable[[], Tensor]:
     """Whole training batches as a run sees them: checked headers, seeds, order, layout, normalisation."""
-    data = DataModule(
+    settings = DataSettings(
         root=None,
         source=Folder(str(root)),
         target=None,
@@ -100,15 +102,12 @@ def transferlab_variant(root: Path, preprocessing: Preprocessing, cache: str) ->
         num_workers=0,
         cache=cache,  # type: ignore[arg-type]
     )
-    data.load()
-    data.bind(preprocessing, seed=0)
+    data = Batches(arrange(settings), settings, preprocessing, seed=0)
     epochs = itertools.count()
-    loader = data.train_dataloader(
-        Share(lambda num_batches: Position(epoch=next(epochs)))
-    )  # ever other crops
+    loader = data.train(Share(lambda num_batches: Position(epoch=next(epochs))))  # ever other crops
 
     def run() -> Tensor:
-        return data.prepared(next(iter(loader)))["image"]
+        return data.prepared(next(iter(loader)))["input"]
 
     return run
 

@@ -149,7 +149,7 @@ def extraction_rows(name: str) -> list[Row]:
     """Features of 128 images of 128 px, transferlab's way in both precisions against torch's defaults."""
     config = compose_checked([*SETTINGS, f"backbone={name}", "data.image_size=128"]).config
     experiment = build(config)
-    backbone, data = experiment.network.backbone, experiment.data
+    backbone, data = experiment.network.backbone, experiment.batches
     boundary = find_boundary(backbone, len(backbone.stages))
     views = Views(data, "train")
     made: dict[str, Tensor] = {}
@@ -158,7 +158,6 @@ def extraction_rows(name: str) -> list[Row]:
         parts = extracted(
             backbone,
             boundary,
-            data,
             views,
             range(NUM_EXTRACTED),
             device=CPU,
@@ -171,7 +170,7 @@ def extraction_rows(name: str) -> list[Row]:
         backbone.eval()
         with torch.no_grad():
             for batch in views.loader(range(NUM_EXTRACTED), batch_size=64):
-                yield backbone(data.prepared(batch)["image"])
+                yield backbone(data.prepared(batch)["input"])
 
     def keep(way: str, parts: Callable[[], Iterator[Tensor]]) -> Callable[[], None]:
         def run() -> None:

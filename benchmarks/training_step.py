@@ -83,7 +83,7 @@ def fitted(config: DictConfig, experiment: Experiment, folder: Path, *callbacks:
         )
     trainer = make_trainer(config, run, module, [], reload=prefix is not None)
     trainer.callbacks += callbacks
-    trainer.fit(module, datamodule=Loaders(experiment.data, prefix))
+    trainer.fit(module, datamodule=Loaders(experiment.batches, prefix))
     write_history(module.history, run)
     if prefix is not None:
         assert experiment.network.backbone.starts_at is not None, "the activations were not kept"
@@ -140,20 +140,19 @@ def everything_row(folder: Path, rounds: int) -> Row:
     )
 
 
-def everything_at_once(experiment: Experiment, part: str) -> tuple[Tensor, Tensor]:
-    """The images of a part (uint8) and their labels, in memory."""
-    images = experiment.data.images(part)
-    return torch.stack([images[i] for i in range(len(images))]), torch.from_numpy(
-        experiment.data.catalog(part).codes
-    )
+def everything_at_once(experiment: Experiment, split: str) -> tuple[Tensor, Tensor]:
+    """The images of a split (uint8) and their labels, in memory."""
+    images = experiment.batches.images(split)
+    codes = experiment.batches.splits[split].catalog.codes
+    return images.rows(range(len(images))), torch.from_numpy(codes)
 
 
 def bare_loop(experiment: Experiment, images, labels, val_images, val_labels) -> float:
     """One epoch, the same optimizer, rates and batches; validation afterwards, nothing recorded."""
-    network, rates, data = experiment.network, experiment.strategy.learning_rates, experiment.data
+    network, rates, data = experiment.network, experiment.strategy.learning_rates, experiment.batches
     groups = parameter_groups(network, experiment.strategy.objective, rates.weight_decay)
     optimizer = rates.make_optimizer(groups)
-    batches = torch.from_numpy(data.batches(experiment.seed).visits(0)[..., 0])
+    batches = torch.from_numpy(data.order(experiment.seed).visits(0)[..., 0])
     network.train()
     for step, rows in enumerate(batches):
         for group in optimizer.param_groups:

@@ -9,6 +9,7 @@ from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.errors import DataError
 from transferlab.data.loading.sampler import Position, Share
+from transferlab.data.loading.stored import InMemory
 
 
 def test_construction_reads_nothing(make_batches):
@@ -195,3 +196,85 @@ def test_a_tested_target_image_must_not_be_a_labelled_source_image(make_batches,
     (target / "test" / "a" / "stray.png").write_bytes((source / known).read_bytes())
     with pytest.raises(DataError, match=f"images of the source, too: test/a/stray.png = {known}"):
         make_batches(**domains)
+
+
+def numbered(num: int, start: float = 0.0) -> InMemory:
+    """Rows that say which they are."""
+    return InMemory(torch.arange(num)[:, None] + torch.tensor([start, start], dtype=torch.float16))
+
+
+def test_activations_stand_in_for_images_in_other_batches(make_batches):
+    images = make_batches(target=DigitsOnPhotos(), batch_size=32)
+    counts = images.splits.counts()
+    stored = {name: numbered(counts[name]) for name in ("train", "target_train", "val")}
+    batches = images.with_stored(stored)
+    assert batches is not images
+    order = iter(batches.order(batches.seed))
+    for raw in batches.train():
+        keys = next(order)
+        batch = batches.prepared(raw)
+        assert set(raw) == set(batch) == {"input", "target_input", "label"}
+        for name, domain in (("input", "source"), ("target_input", "target")):
+            assert batch[name].dtype == torch.float32
+            rows = torch.tensor([key.row for key in keys if key.domain == domain])
+            assert torch.equal(batch[name][:, 0], numbered(2000).rows[rows, 0].float())
+    assert set(batches.prepared(next(iter(batches.evaluation("val"))))) == {"input", "label", "index"}
+    for name in ("test", "source_test"):
+        assert "image" in next(iter(batches.evaluation(name)))
+    assert set(next(iter(images.train()))) == {"image", "target_image", "label"}
+    assert "image" in next(iter(images.evaluation("val")))
+
+
+def test_other_settings_leave_the_first_alone(make_batches):
+    batches = make_batches()
+    other = batches.with_settings(batch_size=5, steps_per_epoch=3)
+    assert len(other.train()) == 3
+    assert next(iter(other.train()))["label"].shape == (5,)
+    assert batches.settings.batch_size == 64
+    assert len(batches.train()) == 1079 // 64
+    assert other.splits is batches.splits
+
+
+@pytest.mark.parametrize("views", [None, 2])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_group_code_rides_along(make_batches, views, workers):
+    """A row per sample, for source and target; views of a sample have the same."""
+    options = {
+        "augmentation": Augmentation(brightness=0.5),
+        "target": DigitsOnPhotos(),
+        "shots_per_class": 20,
+    }
+    plain = make_batches(views=views, num_workers=workers, **options)
+    codes = {name: InMemory(torch.arange(num) + 7) for name, num in plain.splits.counts().items()}
+    del codes["test"]
+    batches = plain.with_columns({"group": codes})
+    for epoch in (0, 1):
+        order = iter(batches.order(0, Share(lambda num_batches, epoch=epoch: Position(epoch))))
+        for one, other in zip(training_batches(batches, epoch), training_batches(plain, epoch), strict=True):
+            keys = next(order)
+            assert one["group"].tolist() == [key.row + 7 for key in keys if key.domain == "source"]
+            assert one["target_group"].tolist() == [key.row + 7 for key in keys if key.domain == "target"]
+            assert all(torch.equal(one[key], other[key]) for key in other)  # all else is as without
+            assert batches.prepared(one)["group"] is one["group"]
+    for split in ("train", "val", "target_val"):
+        seen = torch.cat([batch["group"] for batch in batches.evaluation(split)])
+        assert seen.tolist() == codes[split].rows.tolist()
+    assert "group" not in next(iter(batches.evaluation("test")))
+    assert plain.columns == {}
+
+
+@pytest.mark.parametrize("name", ["label", "target_label", "input", "image", "index", "label_probabilities"])
+def test_a_column_cannot_take_the_place_of_ours(make_batches, name):
+    with pytest.raises(AssertionError):
+        make_batches(columns={name: {}})
+
+
+def test_rows_that_do_not_fit(make_batches):
+    batches = make_batches(augmentation=Augmentation(brightness=0.5), views=2)
+    for fits in (1079, 2 * 1079):
+        batches.with_columns({"score": {"train": numbered(fits)}})
+    for split, num in (("train", 1078), ("train", 3 * 1079), ("val", 2 * 359)):
+        with pytest.raises(AssertionError):
+            batches.with_columns({"score": {split: numbered(num)}})
+    with pytest.raises(AssertionError):
+        batches.with_stored({"train": numbered(1079)})  # one view of two

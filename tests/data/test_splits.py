@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
+from dataclasses import FrozenInstanceError, replace
 
+import numpy as np
 import pytest
 from tests.data.conftest import write_image
 
+from transferlab.data.catalog.digits import Digits
+from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.errors import DataError
+from transferlab.data.splits import Split
 
 
 @pytest.fixture
@@ -79,3 +85,69 @@ def test_a_domain_is_not_adapted_to_itself(domains, make_batches):
     source = domains({"a": 5, "b": 5}, {})["source"]
     with pytest.raises(DataError, match="All 10 images of the target are images of the source, too"):
         make_batches(source=source, target=source)
+
+
+FACTS = {  # domain, trained on, reported, labelled
+    "train": ("source", True, False, True),
+    "val": ("source", False, True, True),
+    "test": ("target", False, True, True),
+    "source_test": ("source", False, True, True),
+    "target_train": ("target", True, False, False),
+    "target_val": ("target", False, False, True),
+}
+
+
+def facts(splits):
+    return {
+        name: (split.domain, split.trained_on, split.reported, split.labelled)
+        for name, split in splits.items()
+    }
+
+
+def test_facts(make_batches, domains, tmp_path):
+    splits = make_batches(target=DigitsOnPhotos()).splits
+    assert facts(splits) == FACTS
+    assert list(splits) == list(FACTS)
+    assert splits.reported == ["val", "test", "source_test"]
+    assert [split.name for split in splits.trained_on] == ["train", "target_train"]
+    assert splits.label_kind == "class"
+    alone = make_batches().splits
+    assert facts(alone) == {**{name: FACTS[name] for name in ("train", "val")}, "test": FACTS["source_test"]}
+    assert alone.reported == ["val", "test"]
+    folders = domains({"a": 5, "b": 5}, {".": 3})
+    unlabelled = make_batches(**folders).splits
+    assert facts(unlabelled) == {
+        **{name: FACTS[name] for name in ("train", "val", "source_test", "target_train")},
+        "test": FACTS["source_test"],
+    }
+
+
+def test_no_target_split_that_is_trained_on_can_hold_a_label(make_batches):
+    splits = make_batches(target=DigitsOnPhotos()).splits
+    one_label = splits["target_val"].catalog
+    one_label = replace(one_label, table=one_label.table.assign(label=[1] + [None] * (len(one_label) - 1)))
+    for catalog in (splits.domains[1], one_label):
+        with pytest.raises(AssertionError, match="target labels in training"):
+            Split("anything", catalog, "target", trained_on=True)
+    with pytest.raises(AssertionError, match="target labels in training"):
+        replace(splits["target_train"], catalog=splits["target_val"].catalog)
+
+
+@pytest.mark.parametrize("kind", ["arrays", "files", "decoded"])
+def test_splits_are_values(make_batches, image_folder, own_cache, kind):
+    options = {"cache": "decoded" if kind == "decoded" else "none"}
+    source = Digits() if kind == "arrays" else Folder(str(image_folder({"a": 5, "b": 5})))
+    splits = make_batches(source=source, **options).splits
+    again = pickle.loads(pickle.dumps(splits))
+    assert again.fingerprint() == splits.fingerprint()
+    assert again.counts() == splits.counts()
+    assert again.notices == splits.notices
+    assert again.table().equals(splits.table())
+    one, other = splits["val"].catalog, again["val"].catalog
+    assert type(one.reader) is type(other.reader)
+    for sample in one.samples:
+        np.testing.assert_array_equal(one.reader(sample), other.reader(sample))
+    with pytest.raises(FrozenInstanceError):
+        splits.notices = ()
+    with pytest.raises(KeyError):
+        splits["target_train"]

@@ -12,13 +12,12 @@ import numpy as np
 from transferlab.evaluation.comparison.intervals import Interval, intervals_over_samples
 from transferlab.evaluation.metrics import confusion_matrix
 from transferlab.evaluation.predictions import Predictions
-from transferlab.run.folder import Run
+from transferlab.run.folder import REPORTED, Run
 
 Verdict = Literal["identical", "within the interval", "differs", "differs, has no interval", "not compared"]
-PARTS = ("val", "test", "source_test")
 # They have intervals wherever there are predictions, and so decide whether a run is reproduced
 _DECIDING = frozenset(
-    f"{part}.{name}" for part in PARTS for name in ("accuracy", "balanced_accuracy", "macro_f1")
+    f"{part}.{name}" for part in REPORTED for name in ("accuracy", "balanced_accuracy", "macro_f1")
 )
 _NOT_COMPARED = ("status", "seed", "warnings", "metrics", "error")
 _TIMES = ("cost.fit_seconds",)
@@ -80,7 +79,7 @@ def values_apart(run: Run, again: Run) -> list[Value]:
     """Every number of result.json, of both."""
     recorded, now = dict(_numbers(run.result)), dict(_numbers(again.result))
     intervals = {
-        f"{part}.{name}": interval for part in PARTS for name, interval in _intervals(run, part).items()
+        f"{part}.{name}": interval for part in REPORTED for name, interval in _intervals(run, part).items()
     }
     names = dict.fromkeys([*recorded, *now])
     return [Value(name, recorded.get(name), now.get(name), intervals.get(name)) for name in names]
@@ -89,7 +88,7 @@ def values_apart(run: Run, again: Run) -> list[Value]:
 def predictions_apart(run: Run, again: Run) -> list[PredictionsApart]:
     """The predictions of both, part by part; samples are matched by name."""
     found = []
-    for part in PARTS:
+    for part in REPORTED:
         files = [each.path / "predictions" / f"{part}.csv" for each in (run, again)]
         if not all(file.is_file() for file in files):
             continue

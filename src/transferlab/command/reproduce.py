@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transferlab.command.arguments import allowed_and_rest, dated, only_folder, out_and_rest
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.folder import REPORTED, Run
 
 if TYPE_CHECKING:
     from transferlab.analysis.reproduction import Value
@@ -25,7 +25,7 @@ A run that was trained together with others (group.json) is run again with all o
 
 Exit code: 0 identical or within the interval, 1 not, 2 a mistake in the command.
 """
-_ALWAYS = ("val.", "test.", "source_test.", "selection.", "cost.")
+_ALWAYS = (*(f"{split}." for split in REPORTED), "selection.", "cost.")
 
 
 def run(arguments: Sequence[str]) -> int:

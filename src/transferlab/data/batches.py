@@ -31,9 +31,9 @@ class Batches:
     """Batches of splits, prepared for a network: a value, which does not change.
 
     Loaders yield `image`, uint8 (N, 3, S, S), or `input`, where activations stand in for images; `label`,
-    int64 (N,), where known; in training `target_image` or `target_input` (M, ...), where the target is used; in
-    evaluation `index`, into the split's samples; further columns by their names (`target_NAME` in training).
-    `prepared` turns that into what a network takes, on any device.
+    int64 (N,), where known; in training `target_image` or `target_input` (M, ...), where the target is
+    used; in evaluation `index`, into the split's samples; further columns by name (in training with
+    `target_` before it for the target's). `prepared` makes of that what a network takes, on any device.
 
     Args:
         splits: the samples.
@@ -67,7 +67,7 @@ class Batches:
         self._stored: Mapping[str, Stored] = {}
 
     def with_stored(self, stored: Mapping[str, Stored]) -> Batches:
-        """The same batches with activations by split in the images' place; of each view in training splits."""
+        """These batches with activations in the images' place, by split; of each view in training splits."""
         self._require_rows(stored, one_view=False)
         return self._with(_stored=stored)
 

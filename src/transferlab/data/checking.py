@@ -8,7 +8,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from transferlab.data.catalog.catalog import Catalog, CatalogSource
 from transferlab.data.decoding import Examined, examine
@@ -16,6 +16,9 @@ from transferlab.data.errors import DataError, some
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.reader import EncodedReader, FileReader
 from transferlab.run.cache import cache_folder, write_whole
+
+if TYPE_CHECKING:
+    from transferlab.data.settings import DataSettings
 
 OnBadImage = Literal["error", "skip", "quarantine"]
 DECODER = "decoder 1"  # change it when decoding changes what counts as broken
@@ -31,10 +34,10 @@ def refuse_unseen_damage(on_bad_image: OnBadImage, *, check_images: bool) -> Non
         )
 
 
-def usable(source: CatalogSource, on_bad_image: OnBadImage, *, check_images: bool) -> Catalog:
+def usable(source: CatalogSource, settings: DataSettings) -> Catalog:
     """A source's catalog, without images that cannot be read where these are looked for; `DataError`."""
     catalog = source.load().usable()
-    return checked(catalog, on_bad_image) if check_images else catalog
+    return checked(catalog, settings.on_bad_image) if settings.check_images else catalog
 
 
 def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:

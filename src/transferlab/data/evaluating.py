@@ -37,7 +37,7 @@ def other_splits(settings: DataSettings, classes: tuple[str, ...]) -> tuple[dict
     for name, place in (("test", settings.target), source):
         if place is None:
             continue
-        catalog = usable(place, settings.on_bad_image, check_images=settings.check_images)
+        catalog = usable(place, settings)
         notices += catalog.notices
         tested = catalog.table["split"] == "test"
         if tested.any():

@@ -15,33 +15,14 @@ from transferlab.data.split_rule import SplitRule
 
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Which samples, prepared how, in which order; `arrange` reads them, `Batches` serves them.
+    """Samples, their splits and their batches; `arrange` reads them, `Batches` serves them.
 
-    Args:
+    Args (the others are described in `conf/data/loading/default.yaml`):
         root: a place for `${data.root}` in configs; not read here.
         source: where labelled samples come from.
         target: where a second domain comes from, or None. Its training labels are dropped at once.
         augmentation: of training images.
         mixing: of a training batch's images with each other.
-        batch_size: source samples per step and device.
-        target_batch_size: target samples per step and device; None = batch_size.
-        num_workers: processes that read images, or `auto`.
-        image_size: pixels; None = as in the pretraining.
-        shots_per_class: training images of each class; None = all.
-        fraction: share of the training images; None = all.
-        shots_seed: chooses them.
-        val_fraction: share of validation where the data has no such split.
-        test_fraction: share of testing where the data has no such split.
-        split_seed: chooses them.
-        fold: test on this fold of `num_folds`; None = one division by the fractions.
-        num_folds: number of folds.
-        on_leak: `error`, or `drop` from the earlier split what is in two splits.
-        check_images: decode every file once before anything starts; False = find out while training.
-        on_bad_image: `error`, `skip`, or `quarantine` to move broken files into `.quarantine` in their root.
-        cache: `decoded` stores decoded images in the user's cache folder, for this and other runs.
-        cache_gib: GiB that all decoded images together may take there.
-        sampling: `uniform`, or `balanced` to draw classes equally often.
-        steps_per_epoch: None = one pass over the source.
     """
 
     root: str | None

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource
+from transferlab.data.catalog.catalog import COLUMNS, Catalog
 from transferlab.data.checking import usable
 from transferlab.data.errors import DataError, some
 from transferlab.data.split_rule import SplitRule, with_splits
 from transferlab.data.subset import nested_subset
+from transferlab.run.folder import REPORTED
 
 if TYPE_CHECKING:  # settings name torch's transforms
     from transferlab.data.settings import DataSettings
 
 Domain = Literal["source", "target"]
-REPORTED = ("val", "test", "source_test")
-"""Names of the splits whose metrics and predictions a run folder holds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +141,7 @@ class Splits(Mapping[str, Split]):
 
 def arrange(settings: DataSettings) -> Splits:
     """Read the catalogs, divide them, choose the shots; raises `DataError`."""
-
-    def read(place: CatalogSource) -> Catalog:
-        return usable(place, settings.on_bad_image, check_images=settings.check_images)
-
-    source = arrange_source(read(settings.source), settings)
+    source = arrange_source(usable(settings.source, settings), settings)
     split = source.table["split"]
     train, val, test = (
         Split(name, source.select(split == name), "source", trained_on=name == "train")
@@ -154,7 +149,7 @@ def arrange(settings: DataSettings) -> Splits:
     )
     if settings.target is None:
         return Splits((train, val, test), (source,), source.notices)
-    target = arrange_target(read(settings.target), settings.split_rule, source.classes)
+    target = arrange_target(usable(settings.target, settings), settings.split_rule, source.classes)
     refuse_shared_images(source, target)
     notices = (*source.notices, *target.notices)
     split = target.table["split"]

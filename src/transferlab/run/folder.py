@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from omegaconf import DictConfig
 
+REPORTED = ("val", "test", "source_test")
+"""Splits that result.json may hold metrics of, and predictions/ a table."""
+
 
 class RunFolderError(UserError):
     """A run folder that can not be used as asked."""
@@ -82,11 +85,11 @@ class Run:
 
         return pd.read_csv(self.path / "history.csv")
 
-    def predictions(self, part: str = "test") -> pd.DataFrame:
+    def predictions(self, split: str = "test") -> pd.DataFrame:
         """One row a sample of `val` or `test`: sample, label, predicted, probabilities."""
         import pandas as pd
 
-        return pd.read_csv(self.path / "predictions" / f"{part}.csv", keep_default_na=False)
+        return pd.read_csv(self.path / "predictions" / f"{split}.csv", keep_default_na=False)
 
     def write_config(self, config: DictConfig) -> None:
         """Write config.yaml: all but the permission to run a user's own classes."""

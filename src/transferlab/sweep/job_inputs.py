@@ -63,7 +63,7 @@ def short_hash(inputs: Mapping[str, str]) -> str:
 def _catalog_hash(source: CatalogSource | None, settings: DataSettings) -> str:
     """A hash of samples, labels, contents, and of groups and splits where the source fixes them."""
     assert source is not None
-    catalog = usable(source, settings.on_bad_image, check_images=settings.check_images)
+    catalog = usable(source, settings)
     digest = hashlib.blake2b(catalog.fingerprint().encode(), digest_size=16)
     rows = catalog.table[["sample", "group", "split"]].to_numpy().tolist()
     for row in sorted("\0".join(map(str, cells)) for cells in rows):

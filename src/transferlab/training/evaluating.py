@@ -83,6 +83,7 @@ def _parts(run: Run, config: DictConfig, model: SavedModel) -> tuple[dict[str, C
     settings = make_data(config)
     if any(recorded.data.get(name) != config.data.get(name) for name in ("source", "target")):
         parts, notices = other_splits(settings, model.classes)
+        of_source = ["source_test"] if settings.target is not None else []
     else:
         splits = arrange(settings)
         if splits.classes != model.classes:
@@ -91,11 +92,11 @@ def _parts(run: Run, config: DictConfig, model: SavedModel) -> tuple[dict[str, C
                 f"{', '.join(model.classes)}."
             )
         parts, notices = {name: splits[name].catalog for name in splits.reported}, []
+        of_source = [name for name in parts if splits[name].domain == "source"]
         before = recorded_inputs(run).get("data")
         if before is not None and before != splits.fingerprint():
             notices.append("the run's data has changed since it was trained: other images, labels or parts.")
     if config.strategy.get("bn") == "domain_specific":
-        of_source = [part for part in ("val", "source_test") if part in parts]
         notices += [
             f"{part}: left out; with strategy.bn=domain_specific the model is the target's."
             for part in of_source

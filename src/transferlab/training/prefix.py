@@ -8,7 +8,6 @@ import torch
 
 from transferlab.backbone.boundary import Boundary, NoBoundary, differs, find_boundary
 from transferlab.backbone.network import Backbone
-from transferlab.data.batches import Batches
 from transferlab.data.loading.sampler import ALONE, Share
 from transferlab.data.views import Views
 from transferlab.feature.kept import Source
@@ -54,7 +53,8 @@ class FrozenPrefix:
         note: tells the user.
 
     Attributes:
-        batches: of the current epoch: the experiment's, or those with activations in the images' place.
+        batches: of the epoch: the experiment's own, or with activations in the images' place. The same
+            object as long as they hold the same.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class FrozenPrefix:
         self.note = note
         self._arranged: int | None = None
 
-    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> Batches:
+    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> None:
         """Cut the backbone as the epoch needs it and put activations in the images' place, or neither.
 
         Args:
@@ -81,17 +81,14 @@ class FrozenPrefix:
             history: of the epochs before it.
             device: where the backbone is.
             share: in several processes, all call this at the same time.
-
-        Returns:
-            The epoch's batches: the same object as before where they hold the same.
         """
         frozen_stages = self._num_stages - self._depth(epoch, history)
         if frozen_stages == self._arranged:
-            return self.batches
+            return
         self.release()
         self._arranged = frozen_stages
         if frozen_stages == 0:
-            return self.batches
+            return
         try:
             boundary = find_boundary(self._backbone, frozen_stages)
             if reason := self._why_not(boundary, epoch, history, device):
@@ -101,10 +98,9 @@ class FrozenPrefix:
         except (NoBoundary, StoreFull, StoreUnusable) as reason:
             stages = f"its first {frozen_stages} stages" if self._depth(epoch, history) else "the backbone"
             self.note(f"outputs of {stages} are not kept: {reason}")
-            return self.batches
+            return
         self._backbone.starts_at = boundary
         self.batches = self.experiment.batches.with_stored(stored)
-        return self.batches
 
     def release(self) -> None:
         """The whole network runs on images again."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transferlab.feature.sharing import Computed
+from transferlab.run.folder import REPORTED
 from transferlab.training.build import Experiment
 from transferlab.training.distributed import is_worker
 
@@ -79,7 +80,7 @@ def epoch_line(entry: Mapping[str, float], max_epochs: int | None, num_stages: i
 
 
 def show_figures(figures: Mapping[str, Any]) -> None:
-    """The figures of each part as a table."""
+    """The metrics of each split as a table."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -87,10 +88,10 @@ def show_figures(figures: Mapping[str, Any]) -> None:
     names = figures["metrics"]
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
-    for part in ("val", "test", "source_test"):
-        if part in figures:
-            values = [figures[part].get(name) for name in names]
-            table.add_row(part.replace("_", " "), *["-" if v is None else f"{v:.3f}" for v in values])
+    for split in REPORTED:
+        if split in figures:
+            values = [figures[split].get(name) for name in names]
+            table.add_row(split.replace("_", " "), *["-" if v is None else f"{v:.3f}" for v in values])
     _console().print(table)
 
 

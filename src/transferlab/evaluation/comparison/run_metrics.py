@@ -11,6 +11,7 @@ import numpy as np
 from transferlab.evaluation.comparison.recorded import Recorded
 from transferlab.evaluation.metrics import METRICS, classification_metrics
 from transferlab.evaluation.predictions import Predictions
+from transferlab.run.folder import REPORTED
 
 NAMES = {
     "accuracy": "accuracy",
@@ -20,9 +21,8 @@ NAMES = {
     "loss": "loss",
 }
 SELECTIONS = ("last", "selected", "oracle")  # of an epoch, with two domains
-_PARTS = {"val": "val", "test": "test", "source_test": "source test"}
 RUN_METRICS = (
-    *(f"{title} {NAMES[metric]}" for title in _PARTS.values() for metric in METRICS),
+    *(f"{split.replace('_', ' ')} {NAMES[metric]}" for split in REPORTED for metric in METRICS),
     *(f"{rule} accuracy" for rule in SELECTIONS),
 )
 
@@ -33,9 +33,9 @@ def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
     A metric of another kind joins here, and in `RUN_METRICS`: everything else follows from these.
     """
     found: dict[str, Any] = {}
-    for part, title in _PARTS.items():
+    for split in REPORTED:
         for metric in METRICS:
-            found[f"{title} {NAMES[metric]}"] = (result.get(part) or {}).get(metric)
+            found[f"{split.replace('_', ' ')} {NAMES[metric]}"] = (result.get(split) or {}).get(metric)
     for name, epoch in _epochs(result.get("selection") or {}).items():
         found[f"{name} accuracy"] = epoch.get("accuracy")
     return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
