@@ -10,11 +10,13 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
+from transferlab.config.bounds import PositiveInt
+
 
 class LocalLauncher(Launcher):
     """Hands the jobs to `transferlab.sweep.local.local_launcher`, which is imported when it is needed."""
 
-    def __init__(self, jobs_at_once: int | Literal["auto"] = "auto") -> None:
+    def __init__(self, jobs_at_once: PositiveInt | Literal["auto"] = "auto") -> None:
         self.jobs_at_once = jobs_at_once
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:

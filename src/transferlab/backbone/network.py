@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
 import timm
 import torch
@@ -17,6 +17,7 @@ from transferlab.backbone.hub import why_unreachable
 from transferlab.backbone.small_convnet import mnist_convnet
 from transferlab.backbone.stages import Stage, ordered_stages
 from transferlab.backbone.weights import WeightsError, WeightsFile, find_weights, load_into
+from transferlab.config.bounds import Above, AtMost, PositiveInt
 
 # Arguments of timm.create_model that are about weights, or that this program gives itself
 _NOT_ARCHITECTURE = {
@@ -54,8 +55,8 @@ class Backbone(nn.Module):
         *,
         name: str | None,
         weights: str = "hub",
-        image_size: int | None = None,
-        crop_pct: float | None = None,
+        image_size: PositiveInt | None = None,
+        crop_pct: Annotated[float, Above(0), AtMost(1)] | None = None,
         gradient_checkpointing: bool = False,
         kwargs: dict | None = None,
         load_weights: bool = True,

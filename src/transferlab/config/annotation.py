@@ -1,17 +1,20 @@
 """Annotations as plain types: what a config value may be, and how to say so.
 
 Only what YAML can hold matters (`int`, `float`, `str`, `bool`, `None`, `Literal`, lists, mappings and unions
-of them); any other annotation accepts everything.
+of them, each perhaps within bounds: `Annotated[float, AtLeast(0)]`); any other annotation accepts everything.
 """
 
 from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
+
+from transferlab.config.bounds import KINDS, Bound, rule
 
 _NAMES: dict[str, Any] = {
     "int": int,
@@ -27,6 +30,7 @@ _NAMES: dict[str, Any] = {
     "Path": str,
     "Any": Any,
 }
+Lookup = Callable[[str], Any]
 _WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -38,34 +42,65 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def evaluate(node: ast.expr) -> Any:
-    """The type that an annotation's syntax tree means; `Any` where it names anything but plain types."""
+def evaluate(node: ast.expr, lookup: Lookup | None = None) -> Any:
+    """The type that an annotation's syntax tree means; `Any` where it names anything but plain types.
+
+    Args:
+        node: the tree.
+        lookup: what a name that is not a plain type stands for; raises `LookupError` where it has no meaning.
+    """
     try:
-        return _evaluate(node)
+        return meant_by(node, lookup or _nothing)
     except (LookupError, TypeError, ValueError):
         return Any
 
 
-def _evaluate(node: ast.expr) -> Any:
+def _nothing(name: str) -> Any:
+    raise LookupError(name)
+
+
+def meant_by(node: ast.expr, lookup: Lookup) -> Any:
+    """The same; raises `LookupError` where it is no plain type."""
     if isinstance(node, ast.Constant):
-        return (
-            _evaluate(ast.parse(node.value, mode="eval").body) if isinstance(node.value, str) else node.value
-        )
+        if isinstance(node.value, str):
+            return meant_by(ast.parse(node.value, mode="eval").body, lookup)
+        return node.value
     if isinstance(node, ast.Name):
-        return _NAMES[node.id]
+        return _NAMES[node.id] if node.id in _NAMES else lookup(node.id)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _union([_evaluate(node.left), _evaluate(node.right)])
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
+        return _union([meant_by(node.left, lookup), meant_by(node.right, lookup)])
+    if isinstance(node, ast.Subscript):
+        outer = _last_name(node.value)
         inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        if node.value.id == "Optional":
-            return _union([_evaluate(inner[0]), None])
-        if node.value.id == "Union":
-            return _union([_evaluate(item) for item in inner])
-        if node.value.id == "Literal":
+        if outer in ("Optional", "Union"):
+            options = [meant_by(item, lookup) for item in inner]
+            return _union([*options, None] if outer == "Optional" else options)
+        if outer == "Literal":
             return Literal[tuple(ast.literal_eval(item) for item in inner)]
-        outer = _NAMES[node.value.id]
-        return list[_evaluate(inner[0])] if outer is list else outer  # type: ignore[misc]
+        of = _NAMES[outer] if outer != "Annotated" else None
+        first = meant_by(inner[0], lookup) if of in (list, None) else None
+        if of is not None:
+            return list[first] if of is list else of  # type: ignore[valid-type]
+        bounds = _bounds(inner[1:], lookup)
+        return Annotated[(first, *bounds)] if bounds else first
     raise LookupError(ast.unparse(node))
+
+
+def _last_name(node: ast.expr) -> str:
+    """`Annotated` for both `Annotated` and `typing.Annotated`."""
+    return ast.unparse(node).rpartition(".")[2]
+
+
+def _bounds(nodes: Sequence[ast.expr], lookup: Lookup) -> list[Bound]:
+    """What the remarks of `Annotated` state as bounds; the others are for someone else."""
+    calls = [(KINDS.get(_last_name(node.func)), node) for node in nodes if isinstance(node, ast.Call)]
+    return [
+        kind(
+            *(lookup(item.id) if isinstance(item, ast.Name) else ast.literal_eval(item) for item in call.args)
+        )
+        for kind, call in calls
+        if kind is not None
+    ]
 
 
 def _union(options: Sequence[Any]) -> Any:
@@ -73,7 +108,9 @@ def _union(options: Sequence[Any]) -> Any:
 
 
 def matches(value: Any, annotation: Any) -> bool:
-    """Whether a plain value (number, text, list, mapping, None) fits a type; an int fits a float.
+    """Whether a plain value (number, text, list, mapping, None) is of a type, within its bounds or not.
+
+    An int fits a float.
 
     >>> matches(1, float), matches(True, int), matches("a", Literal["a", "b"]), matches([1, "a"], list[int])
     (True, False, True, False)
@@ -81,6 +118,8 @@ def matches(value: Any, annotation: Any) -> bool:
     if annotation is Any:
         return True
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return matches(value, get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         return any(matches(value, option) for option in get_args(annotation))
     if origin is Literal:
@@ -98,6 +137,42 @@ def matches(value: Any, annotation: Any) -> bool:
     return isinstance(value, annotation if annotation is not None else types.NoneType)
 
 
+def broken_rule(value: Any, annotation: Any) -> str | None:
+    """What a value of the right type must do to be within its bounds; None where it is.
+
+    >>> broken_rule(1, Annotated[float, AtLeast(0), Below(1)] | None)
+    'must be at least 0 and below 1, or null'
+    """
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        bounds = [bound for bound in inner[1:] if isinstance(bound, Bound)]
+        kept = all(bound.holds(value) for bound in bounds)
+        return broken_rule(value, inner[0]) if kept else rule(bounds, value)
+    if origin in (Union, types.UnionType):
+        fitting = [option for option in inner if matches(value, option)]
+        rules = [broken_rule(value, option) for option in fitting]
+        if None in rules or not rules:
+            return None
+        others = [in_words(option) for option in inner if option not in fitting]
+        return ", or ".join([str(rules[0]), *others])
+    if origin is list:
+        wrong = next((text for item in value if (text := broken_rule(item, inner[0]))), None)
+        return f"each {wrong}" if wrong else None
+    return None
+
+
+def wrong_type(value: Any, annotation: Any) -> str:
+    """A sentence on what a value of another type must be.
+
+    >>> wrong_type("autoo", int | Literal["auto"])
+    'must be a whole number or auto. Did you mean auto?'
+    """
+    options = choices(annotation)
+    close = get_close_matches(value, options, n=1) if isinstance(value, str) else []
+    unlike = "" if options and isinstance(value, str) else f", not {kind(value)}"
+    return f"must be {in_words(annotation)}{unlike}.{f' Did you mean {close[0]}?' if close else ''}"
+
+
 def choices(annotation: Any) -> list[str]:
     """The texts that a `Literal`, alone or within a union, allows."""
     if get_origin(annotation) is Literal:
@@ -108,7 +183,7 @@ def choices(annotation: Any) -> list[str]:
 
 
 def in_words(annotation: Any) -> str:
-    """What a type takes, as people say it.
+    """What a type takes, as people say it; bounds are a matter of `broken_rule`.
 
     >>> in_words(int | Literal["auto"] | None), in_words(list[str]), in_words(Literal["a", "b"])
     ('a whole number, auto or null', 'a list of text', 'a or b')
@@ -121,6 +196,8 @@ def _options(annotation: Any) -> list[str]:
     if annotation is Any:
         return ["anything"]
     origin = get_origin(annotation)
+    if origin is Annotated:
+        return _options(get_args(annotation)[0])
     if origin in (Union, types.UnionType):
         return [word for option in get_args(annotation) for word in _options(option)]
     if origin is Literal:

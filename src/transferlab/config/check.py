@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
@@ -16,8 +17,10 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from transferlab.config.allowed import ALLOWED, is_allowed
-from transferlab.config.annotation import choices, in_words, kind, matches, plain
+from transferlab.config.allowed import is_allowed, shipped_targets
+from transferlab.config.annotation import broken_rule, in_words, matches, plain, wrong_type
+from transferlab.config.bounds import AtLeast, Bound
+from transferlab.config.facts import find
 from transferlab.config.places import near
 from transferlab.config.rules import contradictions
 from transferlab.config.signature import Argument, Signature, signature
@@ -36,6 +39,10 @@ GIVEN: Mapping[str, frozenset[str]] = {
     "transferlab.backbone.network.Backbone": frozenset({"load_weights"}),
     "transferlab.training.loggers.tensorboard": frozenset({"folder", "run_id"}),
     "transferlab.training.loggers.wandb": frozenset({"folder", "run_id"}),
+}
+# Bounds of arguments that a library's class cannot state itself
+BOUNDS: Mapping[str, Mapping[str, Bound]] = {
+    "pytorch_lightning.Trainer": {"accumulate_grad_batches": AtLeast(1), "num_nodes": AtLeast(1)}
 }
 
 
@@ -65,14 +72,23 @@ def check(
     """
     walk = _Walk(config, given, files, chosen or {})
     walk.node(config, "", signature(_EXPERIMENT))
+    resolved = _resolved(config) if walk.is_whole else None
+    for path, target in _targets(resolved):
+        if not is_allowed(target, walk.allow):
+            walk.forbidden(path, target)
     problems = walk.finished()
-    if not problems:
-        resolved: Any = OmegaConf.to_container(config, resolve=True)
-        for path, target in _targets(resolved):
-            if not is_allowed(target, walk.allow):
-                walk.forbidden(path, target)
-        problems = walk.finished() or contradictions(resolved)
+    if resolved is not None and walk.is_whole:
+        wrong = [f"{path}=" for path, _, _ in walk.found]
+        problems += [text for text in contradictions(resolved) if not any(path in text for path in wrong)]
     return problems
+
+
+def _resolved(config: DictConfig) -> Any:
+    """The config as plain values; None where a key that is unknown cannot be resolved."""
+    try:
+        return OmegaConf.to_container(config, resolve=True)
+    except (OmegaConfBaseException, RecursionError):
+        return None
 
 
 def known_paths(config: Any, path: str = "") -> Iterator[str]:
@@ -94,6 +110,14 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _targets(value, f"{path}.{key!s}" if path else str(key))
 
 
+def _argument(taken: Signature, name: str) -> Argument | None:
+    """An argument, within the bounds that its class states or that are stated for it here."""
+    argument, bound = taken.arguments.get(name), BOUNDS.get(taken.target, {}).get(name)
+    if argument is None or bound is None:
+        return argument
+    return replace(argument, annotation=Annotated[argument.annotation, bound])
+
+
 class _Walk:
     """Collects the problems of a config, node by node."""
 
@@ -108,9 +132,9 @@ class _Walk:
         self.slots = {part: part.replace(".", "/") for part in _NAMED_PARTS} | slots(chosen)
         allow = root.get("allow") if "allow" in given else None
         self.allow = [allow] if isinstance(allow, str) else [str(item) for item in allow or []]
-        self.found: list[
-            tuple[str, str, str | None]
-        ] = []  # path, sentence, the path that the value comes from
+        # path, sentence, the path that the value comes from
+        self.found: list[tuple[str, str, str | None]] = []
+        self.is_whole = True  # whether every value is there and of its type, so that rules can judge it
 
     def finished(self) -> list[str]:
         """The sentences; a wrong value that other keys refer to is told once, where it stands."""
@@ -124,7 +148,7 @@ class _Walk:
             if not is_allowed(target, self.allow):
                 self.forbidden(path, target)
                 return
-            taken = signature(target, () if target in ALLOWED else (str(Path.cwd()),))
+            taken = find(target)
             if taken is None:
                 self._say(
                     f"{path}._target_",
@@ -139,7 +163,7 @@ class _Walk:
             if key in _HYDRAS and "_target_" in config:
                 continue
             if key in names or (taken.open and key not in handed):
-                self._value(config, key, full, taken.arguments.get(key))
+                self._value(config, key, full, _argument(taken, key))
             else:
                 self._unknown_key(full, names)
         for name in names:
@@ -172,6 +196,8 @@ class _Walk:
             self._say(path, f"={plain(value)}: an option is chosen with a slash: {self.slots[path]}={option}")
         elif argument is not None and not matches(value, argument.annotation):
             self._wrong_type(path, value, argument, source and source[1])
+        elif argument is not None and (rule := broken_rule(value, argument.annotation)):
+            self._say(path, f"={plain(value)}: {rule}.", source and source[1], whole=True)
 
     def _mapping(self, value: DictConfig, path: str, argument: Argument | None) -> None:
         if "_target_" in value:
@@ -191,7 +217,7 @@ class _Walk:
 
     def forbidden(self, path: str, target: str) -> None:
         """A class that a config may not name."""
-        close = get_close_matches(target, ALLOWED, n=1, cutoff=0.85)
+        close = get_close_matches(target, sorted(shipped_targets()), n=1, cutoff=0.85)
         if close:
             mend = f"Did you mean {close[0]}?"
         else:
@@ -233,14 +259,8 @@ class _Walk:
         self._say(path, f"={raw}: {reason}", source)
 
     def _wrong_type(self, path: str, value: Any, argument: Argument, source: str | None) -> None:
-        options = choices(argument.annotation)
-        close = get_close_matches(value, options, n=1) if isinstance(value, str) else []
-        mend = f" Did you mean {close[0]}?" if close else ""
-        if path == "allow":
-            mend = f" Write allow=[{value}]."
-        wanted = in_words(argument.annotation)
-        unlike = f", not {kind(value)}" if not close and not (options and isinstance(value, str)) else ""
-        self._say(path, f"={plain(value)}: must be {wanted}{unlike}.{mend}", source)
+        fix = f" Write allow=[{value}]." if path == "allow" else ""
+        self._say(path, f"={plain(value)}: {wrong_type(value, argument.annotation)}{fix}", source)
 
     def _unknown_key(self, path: str, siblings: Sequence[str]) -> None:
         parent, _, key = path.rpartition(".")
@@ -267,9 +287,10 @@ class _Walk:
             mend = f"Keys of {parent or 'the config'}: {', '.join(siblings)}."
         else:
             mend = f"{parent} takes none."
-        self._say(path, f": there is no such key. {mend}")
+        self._say(path, f": there is no such key. {mend}", whole=True)
 
-    def _say(self, path: str, rest: str, source: str | None = None) -> None:
+    def _say(self, path: str, rest: str, source: str | None = None, *, whole: bool = False) -> None:
+        self.is_whole &= whole
         typed = any(path == key or path.startswith(f"{key}.") for key in self.given)
         place = "" if typed else where_key(path.rpartition(".")[2], self.files)
         self.found.append((path, f"{path}{rest}{place}", source))

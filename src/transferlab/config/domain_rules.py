@@ -5,23 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-# Objectives that learn from unlabelled target samples; a test holds this equal to their `uses_target`
-NEEDS_TARGET = frozenset(
-    {
-        "transferlab.strategy.objective.cdan.CDAN",
-        "transferlab.strategy.objective.dan.DAN",
-        "transferlab.strategy.objective.dann.DANN",
-        "transferlab.strategy.objective.deep_coral.DeepCORAL",
-        "transferlab.strategy.objective.mcc.MCC",
-        "transferlab.strategy.objective.mdd.MDD",
-        "transferlab.strategy.objective.self_training.SelfTraining",
-    }
-)
-# Those of them that act on the features alone, not on the head
-ADAPTS_FEATURES = NEEDS_TARGET - {
-    "transferlab.strategy.objective.mcc.MCC",
-    "transferlab.strategy.objective.self_training.SelfTraining",
-}
+from transferlab.config.facts import class_name, fact, opens_nothing
+
 # Ways to select an epoch that look at the target; a test holds this equal to what the criteria need
 BY_TARGET = ("entropy", "information_maximisation", "snd", "dev", "oracle")
 
@@ -35,20 +20,22 @@ def domain_contradictions(config: dict[str, Any]) -> Iterator[str]:
 
 
 def idle_with_domains(config: dict[str, Any]) -> Iterator[str]:
-    """Adaptation that can not act, and selection that nobody could make in practice."""
+    """Adaptation that cannot act, and selection that nobody could make in practice."""
     yield from _adaptation_can_act(config)
     yield from _oracle_is_meant(config)
 
 
 def _target_is_there(config: dict[str, Any]) -> Iterator[str]:
-    objective = (config["strategy"].get("objective") or {}).get("_target_")
-    if objective in NEEDS_TARGET and config["data"].get("target") is None:
-        name = objective.rpartition(".")[2]
-        yield (
-            f"strategy.objective: {name} needs an unlabelled target domain, and this data has none. "
-            "Choose data with two domains: data=digits_domains, or data=domains data.source.root=DIR "
-            "data.target.root=DIR."
-        )
+    strategy = config["strategy"]
+    parts = {"strategy.objective": strategy.get("objective")}
+    parts |= {f"strategy.penalty.{name}": part for name, part in (strategy.get("penalty") or {}).items()}
+    for path, part in parts.items():
+        if fact(part, "uses_target") and config["data"].get("target") is None:
+            yield (
+                f"{path}: {class_name(part)} needs an unlabelled target domain, and this data has none. "
+                "Choose data with two domains: data=digits_domains, or data=domains data.source.root=DIR "
+                "data.target.root=DIR."
+            )
 
 
 def _selection_has_a_target(config: dict[str, Any]) -> Iterator[str]:
@@ -61,14 +48,11 @@ def _selection_has_a_target(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _bn_has_two_domains(config: dict[str, Any]) -> Iterator[str]:
-    objective = (config["strategy"].get("objective") or {}).get("_target_", "")
-    bn = config["strategy"].get("bn")
-    ours_on_one_domain = objective.startswith("transferlab.") and objective not in NEEDS_TARGET
-    if bn in ("separate", "domain_specific") and ours_on_one_domain:
-        name = objective.rpartition(".")[2]
+    objective, bn = config["strategy"].get("objective"), config["strategy"].get("bn")
+    if bn in ("separate", "domain_specific") and not fact(objective, "uses_target"):
         yield (
-            f"strategy.bn={bn}: {name} sees one domain alone. Leave it out, or choose an objective that "
-            "adapts: strategy=dann."
+            f"strategy.bn={bn}: {class_name(objective)} sees one domain alone. Leave it out, or choose an "
+            "objective that adapts: strategy=dann."
         )
 
 
@@ -82,14 +66,12 @@ def _bottleneck_has_a_batch(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _adaptation_can_act(config: dict[str, Any]) -> Iterator[str]:
-    objective = (config["strategy"].get("objective") or {}).get("_target_", "")
-    unfreezing = (config["strategy"].get("unfreezing") or {}).get("_target_", "")
-    has_bottleneck = config["strategy"].get("bottleneck_units") is not None
-    if objective in ADAPTS_FEATURES and unfreezing.endswith(".NoStage") and not has_bottleneck:
-        name = objective.rpartition(".")[2]
+    strategy = config["strategy"]
+    objective, is_frozen = strategy.get("objective"), opens_nothing(strategy.get("unfreezing"))
+    if fact(objective, "adapts_features_only") and is_frozen and strategy.get("bottleneck_units") is None:
         yield (
-            f"strategy.objective: {name} adapts the backbone's features, and no stage of it is trained, so "
-            "the target has no effect. strategy/unfreezing=last trains some; strategy=mcc and "
+            f"strategy.objective: {class_name(objective)} adapts the backbone's features, and no stage of it "
+            "is trained, so the target has no effect. strategy/unfreezing=last trains some; strategy=mcc and "
             "strategy=self_training adapt the head as well."
         )
 
@@ -98,5 +80,5 @@ def _oracle_is_meant(config: dict[str, Any]) -> Iterator[str]:
     if config["strategy"].get("selection") == "oracle":
         yield (
             "strategy.selection=oracle keeps the epoch that is best by labels of the target's validation "
-            "part. Whoever adapts to a target without labels can not do that: report it as an upper bound."
+            "split. Whoever adapts to a target without labels cannot do that: report it as an upper bound."
         )

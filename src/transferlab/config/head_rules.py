@@ -1,12 +1,12 @@
-"""What does not go with the head `logistic`, which is fitted at once and not trained in epochs."""
+"""What does not go with a head that is fitted at once, by L-BFGS, and not trained in epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from typing import Any
 
-_LOGISTIC = "transferlab.strategy.head.logistic.Logistic"
-_CROSS_ENTROPY = "transferlab.strategy.objective.cross_entropy.CrossEntropy"
+from transferlab.config.facts import class_name, fact, opens_nothing
+
 _OF_EPOCHS = frozenset(
     {
         "trainer.max_epochs",
@@ -23,22 +23,21 @@ _OTHER_HEAD = "or choose a head that learns by gradients: strategy/head=linear."
 
 
 def logistic_contradictions(config: dict[str, Any]) -> Iterator[str]:
-    """What logistic regression on frozen features can not do."""
+    """What logistic regression on frozen features cannot do."""
     strategy = config["strategy"]
     if not _is_logistic(config):
         return
-    unfreezing = (strategy.get("unfreezing") or {}).get("_target_", "").rpartition(".")[2]
-    if unfreezing != "NoStage":
+    unfreezing, objective = strategy.get("unfreezing"), strategy.get("objective") or {}
+    if not opens_nothing(unfreezing):
         yield (
-            f"strategy.unfreezing: {unfreezing} trains the backbone, and strategy/head=logistic needs a "
-            "frozen one. Choose strategy/unfreezing=none (as strategy=feature_extraction does), "
+            f"strategy.unfreezing: {class_name(unfreezing)} trains the backbone, and strategy/head=logistic "
+            "needs a frozen one. Choose strategy/unfreezing=none (as strategy=feature_extraction does), "
             f"{_OTHER_HEAD}"
         )
-    objective = strategy.get("objective") or {}
-    if objective.get("_target_") != _CROSS_ENTROPY:
+    if "lbfgs" not in fact(objective, "solvers", ()):
         yield (
             f"strategy.objective: strategy/head=logistic minimises cross-entropy, not "
-            f"{objective.get('_target_', '').rpartition('.')[2]}. "
+            f"{class_name(objective)}. "
             f"Choose strategy/objective=cross_entropy, {_OTHER_HEAD}"
         )
     if strategy.get("penalty"):
@@ -78,4 +77,4 @@ def idle_with_logistic(config: dict[str, Any], given: Collection[str]) -> Iterat
 
 
 def _is_logistic(config: dict[str, Any]) -> bool:
-    return (config["strategy"].get("head") or {}).get("_target_") == _LOGISTIC
+    return fact(config["strategy"].get("head"), "solver", "gradient") == "lbfgs"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.config.compose import Composed, ConfigError, started
-from transferlab.config.launcher import problems_of_launcher
 from transferlab.config.overrides import Given
-from transferlab.config.sweeper import problems_of_sweeper
+from transferlab.config.plugin import problems_of_launcher, problems_of_sweeper
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,9 @@ def _folder(composed: Sequence[Composed]) -> Path:
 def _alternatives(read: Sequence[Given], first: Sequence[Given]) -> Iterator[tuple[str, str, list[Given]]]:
     """One override after the other: its further values, each beside the first ones of the others."""
     for position, given in enumerate(read):
-        further = range(1, len(given.values))
-        if all(_is_number(value) for value in given.values):
-            further = further[-1:]  # numbers are alike: the first and the last stand for all
-        for which in further:
+        for which in _telling(given.values):
+            if which == 0:
+                continue
             other = given.only(which)
             yield first[position].text, other.text, [*first[:position], other, *first[position + 1 :]]
 
@@ -88,9 +87,14 @@ def _with_causes(tried: Sequence[tuple[str, str, list[str]]]) -> list[str]:
     return told
 
 
-def _is_number(text: str) -> bool:
+def _telling(values: Sequence[str]) -> list[int]:
+    """The positions of values that stand for all: of numbers, the least and the greatest of each kind."""
     try:
-        float(text)
+        numbers = [(float(value), position) for position, value in enumerate(values)]
     except ValueError:
-        return False
-    return True
+        return list(range(len(values)))
+    whole = [number for number in numbers if values[number[1]].lstrip("+-").isdigit()]
+    odd = [number for number in numbers if not math.isfinite(number[0])]  # neither least nor greatest
+    rest = [number for number in numbers if number not in whole and number not in odd]
+    ends = [end(kind) for kind in (whole, rest) if kind for end in (min, max)]
+    return sorted({position for _, position in ends + odd})

@@ -1,6 +1,7 @@
-"""Settings that contradict each other, and settings that can not have an effect.
+"""Settings that contradict each other, and settings that cannot have an effect.
 
-Each rule is a function on the plain, resolved config: no class is imported.
+Each rule is a function on the plain, resolved config: no class is imported. What a class states of itself is
+read from its source (`facts`); bounds of a single value stand in the annotations of its class.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.domain_rules import domain_contradictions, idle_with_domains
+from transferlab.config.facts import fact, opens_nothing
 from transferlab.config.head_rules import idle_with_logistic, logistic_contradictions
 
 _WEIGHTS = ("hub", "random", "shipped")
+_WARMUP = "strategy.learning_rates.warmup_epochs"
 
 
 def contradictions(config: dict[str, Any]) -> list[str]:
-    """One sentence for each rule that a config breaks; it can not be run then."""
+    """One sentence for each rule that a config breaks; it cannot be run then."""
     return [problem for rule in _RULES for problem in rule(config)]
 
 
@@ -82,47 +85,46 @@ def _epochs_are_bounded(config: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _ranges(config: dict[str, Any]) -> Iterator[str]:
-    """Numbers that must lie between bounds."""
-    positive = (
-        "data.batch_size",
-        "data.target_batch_size",
-        "data.image_size",
-        "data.shots_per_class",
-        "data.steps_per_epoch",
-        "data.fraction",
-        "trainer.accumulate_grad_batches",
-        "strategy.learning_rates.base",
-        "strategy.bottleneck_units",
-    )
-    not_negative = (
-        "data.num_workers",
-        "strategy.learning_rates.weight_decay",
-        "strategy.learning_rates.warmup_epochs",
-        "fit.early_stopping_patience",
-    )
-    shares = (
-        "data.val_fraction",
-        "data.test_fraction",
-        "strategy.head_dropout",
-        "strategy.objective.label_smoothing",
-        "fit.ema_decay",
-    )
-    for path in positive:
-        value = _at(config, path)
-        if isinstance(value, int | float) and value <= 0:
-            yield f"{path}={value}: must be above 0."
-    for path in not_negative:
-        value = _at(config, path)
-        if isinstance(value, int | float) and value < 0:
-            yield f"{path}={value}: must not be below 0."
-    for path in shares:
-        value = _at(config, path)
-        if isinstance(value, int | float) and not 0 <= value < 1:
-            yield f"{path}={value}: must be at least 0 and below 1."
+def _training_is_left(config: dict[str, Any]) -> Iterator[str]:
+    val, test = (_number(config, f"data.{split}_fraction") for split in ("val", "test"))
+    if val is not None and test is not None and val + test >= 1:
+        yield (
+            f"data.val_fraction={val} and data.test_fraction={test} leave nothing to train on. "
+            "Together they must stay below 1."
+        )
 
-    if isinstance(fraction := _at(config, "data.fraction"), int | float) and fraction > 1:
-        yield f"data.fraction={fraction}: must be at most 1."
+
+def _fold_is_one_of_them(config: dict[str, Any]) -> Iterator[str]:
+    fold, folds = _number(config, "data.fold"), _number(config, "data.num_folds")
+    if fold is not None and folds is not None and fold >= folds:
+        yield f"data.fold={fold}: must be one of 0 to {folds - 1} (data.num_folds={folds})."
+
+
+def _one_limit_on_training(config: dict[str, Any]) -> Iterator[str]:
+    fraction, shots = config["data"].get("fraction"), config["data"].get("shots_per_class")
+    if fraction is not None and shots is not None:
+        yield (
+            f"data.fraction={fraction} and data.shots_per_class={shots} both limit the training images. "
+            "Set one of them to null."
+        )
+
+
+def _damage_is_looked_for(config: dict[str, Any]) -> Iterator[str]:
+    on_bad_image = config["data"].get("on_bad_image", "error")
+    if on_bad_image != "error" and config["data"].get("check_images") is False:
+        yield (
+            f"data.on_bad_image={on_bad_image}: needs data.check_images=true, as broken images must be known "
+            "before the data is split."
+        )
+
+
+def _contrast_rises(config: dict[str, Any]) -> Iterator[str]:
+    for domain in ("source", "target"):
+        lowest, highest = (_number(config, f"data.{domain}.{end}_contrast") for end in ("min", "max"))
+        if lowest is not None and highest is not None and lowest > highest:
+            yield (
+                f"data.{domain}.min_contrast={lowest}: must be at most data.{domain}.max_contrast={highest}."
+            )
 
 
 def _has_a_name(config: dict[str, Any]) -> Iterator[str]:
@@ -148,8 +150,7 @@ def _random_weights_are_meant(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _rates_can_act(config: dict[str, Any]) -> Iterator[str]:
-    unfreezing = (config["strategy"].get("unfreezing") or {}).get("_target_", "")
-    if not unfreezing.endswith(".NoStage"):
+    if not opens_nothing(config["strategy"].get("unfreezing")):
         return
     rates = config["strategy"].get("learning_rates") or {}
     if rates.get("stage_decay", 1.0) != 1.0:
@@ -169,19 +170,19 @@ def _stages_can_open(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _warmup_fits(config: dict[str, Any]) -> Iterator[str]:
-    epochs, warmup = config["trainer"].get("max_epochs"), _at(config, "strategy.learning_rates.warmup_epochs")
-    if isinstance(epochs, int) and isinstance(warmup, int | float) and epochs > 0 and warmup >= epochs:
+    epochs, warmup = config["trainer"].get("max_epochs"), _number(config, _WARMUP)
+    if isinstance(epochs, int) and warmup is not None and 0 < epochs <= warmup:
         yield (
-            f"strategy.learning_rates.warmup_epochs={warmup}: the full learning rate is never reached within "
-            f"trainer.max_epochs={epochs}."
+            f"{_WARMUP}={warmup}: the full learning rate is never reached within trainer.max_epochs={epochs}."
         )
 
 
-def _at(config: dict[str, Any], path: str) -> Any:
+def _number(config: dict[str, Any], path: str) -> Any:
+    """The number at a path; None where there is none."""
     node: Any = config
     for key in path.split("."):
         node = node.get(key) if isinstance(node, dict) else None
-    return node
+    return node if isinstance(node, int | float) else None
 
 
 _RULES = (
@@ -191,7 +192,11 @@ _RULES = (
     domain_contradictions,
     _folders_exist,
     _epochs_are_bounded,
-    _ranges,
+    _training_is_left,
+    _fold_is_one_of_them,
+    _one_limit_on_training,
+    _damage_is_looked_for,
+    _contrast_rises,
     _has_a_name,
     logistic_contradictions,
 )
@@ -199,8 +204,7 @@ _RULES = (
 
 def _best_depth_is_kept(config: dict[str, Any]) -> Iterator[str]:
     strategy = config["strategy"]
-    unfreezing = (strategy.get("unfreezing") or {}).get("_target_", "")
-    if unfreezing.endswith(".Validated") and strategy.get("selection") == "last":
+    if fact(strategy.get("unfreezing"), "searches_depth") and strategy.get("selection") == "last":
         yield (
             "strategy.selection=last: the depth that validates best is found but not kept. "
             "strategy.selection=val_loss keeps it."

@@ -1,23 +1,23 @@
-"""What arguments a class takes, read from its source without importing it.
+"""Arguments and facts of a class, read from its source without importing it.
 
 The signature of a class is the schema of its config node. Importing it would cost seconds of torch for a
-typo, so its source file is found and parsed instead.
+typo, so its source file is found and parsed instead. Facts are its class variables with literal values.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
+import gc
 import importlib.machinery
 import sys
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from transferlab.config.annotation import evaluate
+from transferlab.config.annotation import Lookup, evaluate, meant_by
 
 _WITHOUT_ARGUMENTS = frozenset(
     {"object", "ABC", "Protocol", "Module", "Generic"}
@@ -29,21 +29,38 @@ _WITHOUT_CHOICES = "pytorch_lightning."  # names of its Trainer's annotations ar
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument: its annotation as a plain type, its own text of it, and whether it must be given."""
+    """One argument.
+
+    Attributes:
+        name: as a config has it.
+        annotation: as a plain type.
+        text: the annotation as it is written.
+        required: whether it has no default.
+        default: its value; `...` where there is none, or one that is no literal.
+    """
 
     name: str
     annotation: Any
     text: str
     required: bool
+    default: Any = ...
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The arguments of a class or function by name; `open` when it may take others too (`**kwargs`)."""
+    """What a class or function takes, and what a class states of itself.
+
+    Attributes:
+        target: its dotted path.
+        arguments: by name.
+        open: whether it may take others too (`**kwargs`).
+        facts: its class variables with literal values, inherited ones too.
+    """
 
     target: str
     arguments: Mapping[str, Argument]
     open: bool = False
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def signature(target: str, folders: Sequence[str] = ()) -> Signature | None:
@@ -71,39 +88,60 @@ def _signature(target: str, path: tuple[str, ...]) -> Signature | None:
 
 
 @cache
-def _definition(
-    module: str, name: str, path: tuple[str, ...]
-) -> tuple[ast.ClassDef | ast.FunctionDef | ast.Assign, str] | None:
-    """The definition of `name`, followed through `from x import name`, and the module that it stands in."""
+def _definition(module: str, name: str, path: tuple[str, ...]) -> tuple[ast.stmt, str] | None:
+    """The definition of `name`, or of `imported.name`, followed through imports; the module it stands in."""
     file = _source_file(module, path)
     if file is None:
         return None
+    names, known, rest = _names(file), name, ""
+    while known not in names and "." in known:
+        known, _, last = known.rpartition(".")
+        rest = f".{last}{rest}"
+    node = names.get(known)
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        imported = next(alias.name for alias in node.names if known == (alias.asname or alias.name))
+        origin, _, last = f"{_prefix(node, module, file)}{imported}{rest}".rpartition(".")
+        return _definition(origin, last, path)
+    return None if node is None or rest else (node, module)
+
+
+@cache
+def _names(file: Path) -> Mapping[str, ast.stmt]:
+    """The statements of a file that define or import a class, a function, a constant, an alias of a type."""
+    found: dict[str, ast.stmt] = {}
     for node in _parsed(file).body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            return node, module
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
-            return node, module
-        if isinstance(node, ast.ImportFrom) and node.module:
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    origin = node.module
-                    if node.level:
-                        parents = module.split(".")
-                        drop = node.level - (file.name == "__init__.py")
-                        origin = ".".join([*parents[: len(parents) - drop], node.module])
-                    return _definition(origin, alias.name, path)
-    return None
+        targets = getattr(node, "targets", [getattr(node, "target", getattr(node, "name", None))])
+        names = [target if isinstance(target, str) else getattr(target, "id", "") for target in targets]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.asname or alias.name for alias in node.names]
+        for name in names:
+            found.setdefault(name, node)
+    return found
+
+
+def _prefix(node: ast.Import | ast.ImportFrom, module: str, file: Path) -> str:
+    """What an imported name lacks to be a dotted path: `package.`, or nothing."""
+    if isinstance(node, ast.Import):
+        return ""
+    parents = module.split(".")[: len(module.split(".")) - node.level + (file.name == "__init__.py")]
+    return ".".join([*(parents if node.level else []), *([node.module] if node.module else []), ""])
 
 
 @cache
 def _parsed(file: Path) -> ast.Module:
-    """The file's syntax tree; an empty one where it can not be read as Python."""
+    """The file's syntax tree; an empty one where it cannot be read as Python."""
+    collects = gc.isenabled()
+    gc.disable()  # a tree has many nodes and no garbage: to look for some takes longer than to parse
     try:
         return ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return ast.Module(body=[], type_ignores=[])
+    finally:
+        if collects:
+            gc.enable()
 
 
+@cache
 def _source_file(module: str, path: tuple[str, ...]) -> Path | None:
     """Where a module's source stands; finds it as the import system would, without running a package."""
     top, *rest = module.split(".")
@@ -116,32 +154,59 @@ def _source_file(module: str, path: tuple[str, ...]) -> Path | None:
 
 
 def _of_class(target: str, node: ast.ClassDef, module: str, path: tuple[str, ...]) -> Signature:
-    """The arguments of `__init__`, of a dataclass's fields, or of what the bases take."""
+    """The arguments of `__init__`, of a dataclass's fields, or of what the bases take; all facts."""
+    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+    bases = [_of_base(target, base, module, path) for base in node.bases]
+    facts: dict[str, Any] = {}
+    for base in reversed(bases):
+        facts |= base.facts
+    facts |= _own_facts(node, is_dataclass=is_dataclass)
+    facts = {name: value for name, value in facts.items() if value is not ...}
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            return _of_function(target, item, module, path, is_method=True)
-    is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
+            return replace(_of_function(target, item, module, path, is_method=True), facts=facts)
     arguments: dict[str, Argument] = {}
     is_open = False
-    for base in node.bases:
-        inherited = _of_base(target, base, module, path)
-        arguments |= inherited.arguments
-        is_open |= inherited.open
-        if inherited.arguments and not is_dataclass:
+    for base in bases:
+        arguments |= base.arguments
+        is_open |= base.open
+        if base.arguments and not is_dataclass:
             break
     if is_dataclass:
         arguments |= _fields(node, module, path)
-    return Signature(target, arguments, open=is_open)
+    return Signature(target, arguments, is_open, facts)
 
 
 def _of_base(target: str, base: ast.expr, module: str, path: tuple[str, ...]) -> Signature:
     name = ast.unparse(base).partition("[")[0]
     if name.rpartition(".")[2] in _WITHOUT_ARGUMENTS:
         return Signature(target, {})
-    found = _definition(module, name, path) if "." not in name else None
+    found = _definition(module, name, path)
     if found and isinstance(found[0], ast.ClassDef):
         return _of_class(target, found[0], found[1], path)
     return Signature(target, {}, open=True)
+
+
+def _own_facts(node: ast.ClassDef, *, is_dataclass: bool) -> dict[str, Any]:
+    """The public names that a class's body defines; `...` for what is no literal (a property, say)."""
+    found: dict[str, Any] = {}
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef):
+            found[item.name] = ...
+        elif isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
+            found[item.targets[0].id] = _literal(item.value)
+        elif isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
+            is_field = is_dataclass and "ClassVar" not in ast.unparse(item.annotation)
+            found |= {} if is_field or item.value is None else {item.target.id: _literal(item.value)}
+    return {name: value for name, value in found.items() if not name.startswith("_")}
+
+
+def _literal(node: ast.expr | None) -> Any:
+    """The value of a literal; `...` for any other expression."""
+    try:
+        return ... if node is None else ast.literal_eval(node)
+    except ValueError:
+        return ...
 
 
 def _fields(node: ast.ClassDef, module: str, path: tuple[str, ...]) -> dict[str, Argument]:
@@ -152,8 +217,10 @@ def _fields(node: ast.ClassDef, module: str, path: tuple[str, ...]) -> dict[str,
             default = "" if item.value is None else ast.unparse(item.value)
             if "ClassVar" not in ast.unparse(item.annotation) and "init=False" not in default:
                 no_default = not default or (default.startswith("field(") and "default" not in default)
-                annotation = _expanded(item.annotation, module, path)
-                found[item.target.id] = _argument(item.target.id, annotation, no_default)
+                look = _lookup(module, path)
+                found[item.target.id] = _argument(
+                    item.target.id, item.annotation, look, no_default, item.value
+                )
     return found
 
 
@@ -161,41 +228,41 @@ def _of_function(
     target: str, node: ast.FunctionDef, module: str, path: tuple[str, ...], *, is_method: bool
 ) -> Signature:
     positional = [*node.args.posonlyargs, *node.args.args]
-    num_required = len(positional) - len(node.args.defaults)
+    defaults = [None] * (len(positional) - len(node.args.defaults)) + node.args.defaults
+    given = list(zip(positional, defaults, strict=True))[is_method:]
+    look = _lookup(module, path)
     arguments = {
-        item.arg: _argument(item.arg, _expanded(item.annotation, module, path), position < num_required)
-        for position, item in enumerate(positional)
-        if not (is_method and position == 0)
+        item.arg: _argument(item.arg, item.annotation, look, default is None, default)
+        for item, default in [*given, *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
     }
-    for item, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
-        annotation = _expanded(item.annotation, module, path)
-        arguments[item.arg] = _argument(item.arg, annotation, default is None)
     return Signature(target, arguments, open=node.args.kwarg is not None)
 
 
-def _argument(name: str, annotation: ast.expr | None, required: bool) -> Argument:
+def _argument(
+    name: str, annotation: ast.expr | None, look: Lookup, required: bool, default: ast.expr | None
+) -> Argument:
     if annotation is None:
-        return Argument(name, Any, "Any", required)
-    return Argument(name, evaluate(annotation), ast.unparse(annotation), required)
+        return Argument(name, Any, "Any", required, _literal(default))
+    return Argument(name, evaluate(annotation, look), ast.unparse(annotation), required, _literal(default))
 
 
-def _expanded(annotation: ast.expr | None, module: str, path: tuple[str, ...]) -> ast.expr | None:
-    """The annotation with each alias (`BatchNorm = Literal[...]`) replaced by what it means."""
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        annotation = ast.parse(annotation.value, mode="eval").body
-    return None if annotation is None else _Aliases(module, path).visit(copy.deepcopy(annotation))
+@cache
+def _alias(module: str, name: str, path: tuple[str, ...]) -> tuple[ast.expr, str] | None:
+    """The expression that a name stands for (`BatchNorm = Literal[...]`), and the module it stands in."""
+    if name in _TYPING or module.startswith(_WITHOUT_CHOICES):
+        return None
+    found = _definition(module, name, path)
+    value = None if found is None else getattr(found[0], "value", None)
+    return None if found is None or value is None else (value, found[1])
 
 
-class _Aliases(ast.NodeTransformer):
-    """Replaces names that are assigned at the top of a module; those of other packages stay as they are."""
+def _lookup(module: str, path: tuple[str, ...]) -> Lookup:
+    """What names mean in annotations of a module."""
 
-    def __init__(self, module: str, path: tuple[str, ...]) -> None:
-        self.module, self.path = module, path
+    def meaning(name: str) -> Any:
+        found = _alias(module, name, path)
+        if found is None:
+            raise LookupError(name)
+        return meant_by(found[0], _lookup(found[1], path))
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        if evaluate(node) is not Any or node.id in _TYPING or self.module.startswith(_WITHOUT_CHOICES):
-            return node
-        found = _definition(self.module, node.id, self.path)
-        if found is None or not isinstance(found[0], ast.Assign):
-            return node
-        return _Aliases(found[1], self.path).visit(copy.deepcopy(found[0].value))
+    return meaning

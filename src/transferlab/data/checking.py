@@ -25,15 +25,6 @@ DECODER = "decoder 1"  # change it when decoding changes what counts as broken
 QUARANTINE = ".quarantine"
 
 
-def refuse_unseen_damage(on_bad_image: OnBadImage, *, check_images: bool) -> None:
-    """Raise `DataError` where broken images are to be left out but nobody looks for them."""
-    if on_bad_image != "error" and not check_images:
-        raise DataError(
-            f"data.on_bad_image={on_bad_image} needs data.check_images=true: what is broken must be known "
-            "before images are shared out."
-        )
-
-
 def usable(source: CatalogSource, settings: DataSettings) -> Catalog:
     """A source's catalog, without images that cannot be read where these are looked for; `DataError`."""
     catalog = source.load().usable()

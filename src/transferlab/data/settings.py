@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from transferlab.config.bounds import (
+    Above,
+    AtLeast,
+    AtMost,
+    Below,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import CatalogSource
-from transferlab.data.checking import refuse_unseen_damage
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.split_rule import SplitRule
+
+_HeldOut = Annotated[float, Above(0), Below(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,29 +40,25 @@ class DataSettings:
     target: CatalogSource | None
     augmentation: Augmentation | AlbumentationsFile
     mixing: Mixing
-    batch_size: int = 64
-    target_batch_size: int | None = None
-    num_workers: int | Literal["auto"] = "auto"
-    image_size: int | None = None
-    shots_per_class: int | None = None
-    fraction: float | None = None
+    batch_size: PositiveInt = 64
+    target_batch_size: PositiveInt | None = None
+    num_workers: NonNegativeInt | Literal["auto"] = "auto"
+    image_size: PositiveInt | None = None
+    shots_per_class: PositiveInt | None = None
+    fraction: Annotated[float, Above(0), AtMost(1)] | None = None
     shots_seed: int = 0
-    val_fraction: float = 0.2
-    test_fraction: float = 0.2
+    val_fraction: _HeldOut = 0.2
+    test_fraction: _HeldOut = 0.2
     split_seed: int = 0
-    fold: int | None = None
-    num_folds: int = 5
+    fold: NonNegativeInt | None = None
+    num_folds: Annotated[int, AtLeast(2)] = 5
     on_leak: Literal["error", "drop"] = "error"
     check_images: bool = True
     on_bad_image: Literal["error", "skip", "quarantine"] = "error"
     cache: Literal["none", "decoded"] = "none"
-    cache_gib: float = 20.0
+    cache_gib: PositiveFloat = 20.0
     sampling: Literal["uniform", "balanced"] = "uniform"
-    steps_per_epoch: int | None = None
-
-    def __post_init__(self) -> None:
-        refuse_unseen_damage(self.on_bad_image, check_images=self.check_images)
-        _ = self.split_rule  # raises
+    steps_per_epoch: PositiveInt | None = None
 
     @property
     def split_rule(self) -> SplitRule:

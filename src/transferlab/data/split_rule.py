@@ -34,23 +34,6 @@ class SplitRule:
     num_folds: int = 5
     on_leak: Literal["error", "drop"] = "error"
 
-    def __post_init__(self) -> None:
-        for name, share in (("val_fraction", self.val_fraction), ("test_fraction", self.test_fraction)):
-            if not 0 < share < 1:
-                raise DataError(f"data.{name}={share} must lie between 0 and 1.")
-        if self.val_fraction + self.test_fraction >= 1:
-            raise DataError(
-                f"data.val_fraction={self.val_fraction} and data.test_fraction={self.test_fraction} leave "
-                "nothing to train on. Together they must stay below 1."
-            )
-        if self.num_folds < 2:
-            raise DataError(f"data.num_folds={self.num_folds} must be at least 2.")
-        if self.fold is not None and not 0 <= self.fold < self.num_folds:
-            raise DataError(
-                f"data.fold={self.fold} must be one of 0 to {self.num_folds - 1} "
-                f"(data.num_folds={self.num_folds})."
-            )
-
 
 def with_splits(catalog: Catalog, rule: SplitRule) -> Catalog:
     """The catalog with `split` filled in everywhere; what was decided is added to its notices."""

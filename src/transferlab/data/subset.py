@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pandas as pd
 
-from transferlab.data.errors import DataError
 from transferlab.run.randomness import derived_seed
 
 
@@ -25,15 +24,6 @@ def nested_subset(
         shots_per_class: images of each class to keep; a smaller class stays whole.
         seed: another seed, another choice.
     """
-    if fraction is not None and shots_per_class is not None:
-        raise DataError(
-            f"data.fraction={fraction} and data.shots_per_class={shots_per_class} both limit the training "
-            "split. Set one of them to null."
-        )
-    if fraction is not None and not 0 < fraction <= 1:
-        raise DataError(f"data.fraction={fraction} must be in (0, 1].")
-    if shots_per_class is not None and shots_per_class < 1:
-        raise DataError(f"data.shots_per_class={shots_per_class} must be at least 1.")
     order = np.array([derived_seed("subset", seed, sample) for sample in table["sample"]], dtype=np.int64)
     keep = np.zeros(len(table), dtype=bool)
     for _, rows in table.groupby("label", dropna=False).indices.items():

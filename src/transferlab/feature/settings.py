@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transferlab.run.errors import UserError
+from transferlab.config.bounds import PositiveFloat, PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +24,7 @@ class FeatureSettings:
     """
 
     cache: Literal["auto", "off"] = "auto"
-    views: int | None = None
+    views: PositiveInt | None = None
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     storage: Literal["float32", "float16"] = "float32"
-    cache_gib: float = 20.0
-
-    def __post_init__(self) -> None:
-        if self.views is not None and self.views < 1:
-            raise UserError(f"features.views={self.views}: must be at least 1, or null.")
-        if self.cache_gib <= 0:
-            raise UserError(
-                f"features.cache_gib={self.cache_gib}: must be above 0; features.cache=off keeps nothing."
-            )
+    cache_gib: PositiveFloat = 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import nn
@@ -25,6 +25,10 @@ Solver = Literal["gradient", "lbfgs"]  # lbfgs: fitted to convergence on the fea
 
 class Unfreezing(Protocol):
     """How many stages train in an epoch: a pure function, so that a resumed run needs nothing more."""
+
+    # the arguments with which no stage ever opens; {}: with any; None: with none
+    opens_nothing_with: ClassVar[Mapping[str, Any] | None] = None
+    searches_depth: ClassVar[bool] = False  # whether the best depth is found by the validation loss
 
     def trainable_stages(self, epoch: int, history: History, num_stages: int) -> int:
         """Number of stages that train in `epoch` (from 0), counted from the output; 0 trains the head alone.
@@ -68,6 +72,9 @@ class Objective(nn.Module, ABC):
     """What is minimised. Modules of its own (a critic) are trained and saved with the network."""
 
     uses_target: ClassVar[bool] = False  # whether it learns from unlabelled samples of a target domain
+    needs_images: ClassVar[bool] = False  # whether it reads a batch's `image`, so that no layer is left out
+    adapts_features_only: ClassVar[bool] = False  # whether it has no effect on a head without a backbone
+    solvers: ClassVar[tuple[str, ...]] = ("gradient",)  # of a head that can minimise it
     notices: Sequence[str] = ()  # what `build` has decided and the user should know
 
     def __init__(self) -> None:
@@ -90,6 +97,9 @@ class Objective(nn.Module, ABC):
 
 class Penalty(nn.Module, ABC):
     """What is added to the loss for the weights themselves."""
+
+    uses_target: ClassVar[bool] = False  # these as in `Objective`
+    needs_images: ClassVar[bool] = False
 
     def remember(self, network: Classifier) -> None:
         """Note the weights that the training starts from; called once, before training."""

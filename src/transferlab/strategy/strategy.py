@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from transferlab.config.bounds import PositiveInt, Share
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.domains import BatchNorm
 from transferlab.strategy.parts import Head, Objective, Solver, Unfreezing
@@ -38,8 +39,8 @@ class Strategy:
     penalty: dict[str, Any] = field(default_factory=dict)
     start_from: Literal["weights", "random"] = "weights"
     selection: Selection = "val_loss"
-    bottleneck_units: int | None = None
-    head_dropout: float = 0.0
+    bottleneck_units: PositiveInt | None = None
+    head_dropout: Share = 0.0
     bn: BatchNorm = "mixed"
 
     @property

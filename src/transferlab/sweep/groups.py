@@ -12,23 +12,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from transferlab.config.facts import changes_nothing, fact, opens_nothing
 from transferlab.training.needs_lightning import needs_no_lightning
 
 # What the jobs of a group may differ in, and `name`, which follows from the options chosen
 _MAY_DIFFER = ("name", "seed", "strategy.learning_rates.base", "strategy.learning_rates.weight_decay")
-# Heads that are learned by gradients; a test holds this equal to their `solver`
-GRADIENT_HEADS = frozenset({"transferlab.strategy.head.linear.Linear", "transferlab.strategy.head.mlp.MLP"})
-_CHANGES_NOTHING = {  # arguments of Augmentation with which every training image stays as it is
-    "min_crop_area": 1,
-    "horizontal_flip": 0,
-    "vertical_flip": 0,
-    "rotation_degrees": 0,
-    "brightness": 0,
-    "contrast": 0,
-    "saturation": 0,
-    "hue": 0,
-    "policy": None,
-}
 
 
 def groups_of(configs: Sequence[DictConfig | Mapping[str, Any]]) -> list[list[int]]:
@@ -56,28 +44,24 @@ def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
     (`features.cache`), and one device does it.
     """
     strategy, data = config["strategy"], config["data"]
-    features, head = config.get("features") or {}, strategy.get("head") or {}
+    features, objective = config.get("features") or {}, strategy.get("objective")
     return (
         features.get("cache", "off") != "off"
-        and _is_frozen(strategy.get("unfreezing") or {})
-        and head.get("_target_") in GRADIENT_HEADS
+        and opens_nothing(strategy.get("unfreezing"))
+        and fact(strategy.get("head"), "solver", "gradient") == "gradient"
+        and not any(_sees_more(part) for part in (objective, *(strategy.get("penalty") or {}).values()))
         and data.get("target") is None
         and strategy.get("bottleneck_units") is None
-        and (features.get("views") is not None or _stays_as_it_is(data.get("augmentation") or {}))
+        and (features.get("views") is not None or changes_nothing(data.get("augmentation")))
         and not any((data.get("mixing") or {}).get(name) for name in ("mixup_alpha", "cutmix_alpha"))
         and not config["fit"].get("compile")
         and needs_no_lightning(config)
     )
 
 
-def _is_frozen(unfreezing: Mapping[str, Any]) -> bool:
-    kind = str(unfreezing.get("_target_")).removeprefix("transferlab.strategy.unfreezing.")
-    return kind == "none.NoStage" or (kind == "last.Last" and unfreezing.get("num_stages") == 0)
-
-
-def _stays_as_it_is(augmentation: Mapping[str, Any]) -> bool:
-    ours = augmentation.get("_target_") == "transferlab.data.augmentation.pipeline.Augmentation"
-    return ours and all(augmentation.get(name) == value for name, value in _CHANGES_NOTHING.items())
+def _sees_more(part: Any) -> bool:
+    """Whether an objective or a penalty needs more than the features and labels of one domain."""
+    return fact(part, "needs_images") or fact(part, "uses_target")
 
 
 def _shared(config: Mapping[str, Any]) -> str:

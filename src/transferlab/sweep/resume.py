@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from transferlab.config.check import ConfigError
-from transferlab.config.launcher import problems_of_launcher
+from transferlab.config.plugin import problems_of_launcher
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.sweep.group import members_of, run_group

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 from transferlab.feature.settings import FeatureSettings
 from transferlab.strategy.parts import History, Unfreezing
-from transferlab.strategy.unfreezing.last import Last
-from transferlab.strategy.unfreezing.none import NoStage
 from transferlab.training.build import Experiment
 
 if TYPE_CHECKING:
@@ -28,7 +26,8 @@ _LEAST_FLOPS_PER_BYTE_ELSEWHERE = 2000.0
 def never_opens(experiment: Experiment) -> bool:
     """Whether the backbone is frozen from the first epoch to the last."""
     unfreezing = experiment.strategy.unfreezing
-    return isinstance(unfreezing, NoStage) or (isinstance(unfreezing, Last) and unfreezing.num_stages == 0)
+    when = getattr(unfreezing, "opens_nothing_with", None)  # a user's own class need not state it
+    return when is not None and all(getattr(unfreezing, name) == value for name, value in when.items())
 
 
 def freezes_something(experiment: Experiment) -> bool:

@@ -23,7 +23,7 @@ from transferlab.report.contact_sheet import contact_sheet
 from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
-from transferlab.strategy.unfreezing.validated import Validated, depth_curve
+from transferlab.strategy.unfreezing.validated import depth_curve
 from transferlab.training.stopping import selected_epoch
 
 
@@ -71,7 +71,7 @@ def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:
             "trainable_stages": int(history[kept]["trainable_stages"]),
             "val_loss": history[kept].get("val/loss"),
         }
-    if isinstance(strategy.unfreezing, Validated):
+    if getattr(strategy.unfreezing, "searches_depth", False):
         record["depth_curve"] = {str(depth): loss for depth, loss in depth_curve(history).items()}
     return record
 

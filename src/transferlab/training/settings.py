@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from transferlab.config.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+
 Kept = Literal["none", "last", "best", "last_and_best", "every_epoch"]
 
 
@@ -25,11 +27,11 @@ class FitSettings:
             `every_epoch` keeps `epoch_0000.ckpt` and so on beside the last and the best.
     """
 
-    early_stopping_patience: int | None = None
-    min_delta: float = 0.0
-    checkpoint_every_minutes: float | None = 10.0
-    checkpoint_every_steps: int | None = None
-    ema_decay: float | None = None
+    early_stopping_patience: NonNegativeInt | None = None
+    min_delta: NonNegativeFloat = 0.0
+    checkpoint_every_minutes: PositiveFloat | None = 10.0
+    checkpoint_every_steps: PositiveInt | None = None
+    ema_decay: Share | None = None
     compile: bool = False
     channels_last: bool = False
     keep_checkpoints: Kept = "last_and_best"

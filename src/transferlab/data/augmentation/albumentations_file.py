@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class AlbumentationsFile:
         file: JSON or YAML.
     """
 
+    identity_by_default: ClassVar[bool] = False
     is_random = True
 
     def __init__(self, file: str) -> None:

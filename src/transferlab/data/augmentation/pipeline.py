@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from transferlab.data.errors import DataError
+from transferlab.config.bounds import Above, AtLeast, AtMost, NonNegativeFloat, Probability
 from transferlab.data.preprocessing import ImageTransform, Preprocessing, resized
 
 Policy = Literal["trivial", "rand"]
@@ -32,32 +32,22 @@ class Augmentation:
             operations of magnitude 9, Cubuk et al. 2020), after crop and flips.
     """
 
+    identity_by_default: ClassVar[bool] = True
+
     def __init__(
         self,
         *,
-        min_crop_area: float = 1.0,
-        max_crop_ratio: float = 1.0,
-        horizontal_flip: float = 0.0,
-        vertical_flip: float = 0.0,
-        rotation_degrees: float = 0.0,
-        brightness: float = 0.0,
-        contrast: float = 0.0,
-        saturation: float = 0.0,
-        hue: float = 0.0,
+        min_crop_area: Annotated[float, Above(0), AtMost(1)] = 1.0,
+        max_crop_ratio: Annotated[float, AtLeast(1)] = 1.0,
+        horizontal_flip: Probability = 0.0,
+        vertical_flip: Probability = 0.0,
+        rotation_degrees: NonNegativeFloat = 0.0,
+        brightness: NonNegativeFloat = 0.0,
+        contrast: NonNegativeFloat = 0.0,
+        saturation: NonNegativeFloat = 0.0,
+        hue: Annotated[float, AtLeast(0), AtMost(0.5)] = 0.0,
         policy: Literal["trivial", "rand"] | None = None,
     ) -> None:
-        _require("min_crop_area", min_crop_area, 0 < min_crop_area <= 1, "in (0, 1]")
-        _require("max_crop_ratio", max_crop_ratio, max_crop_ratio >= 1, "at least 1")
-        for name, probability in (("horizontal_flip", horizontal_flip), ("vertical_flip", vertical_flip)):
-            _require(name, probability, 0 <= probability <= 1, "a probability, 0 to 1")
-        for name, change in (
-            ("rotation_degrees", rotation_degrees),
-            ("brightness", brightness),
-            ("contrast", contrast),
-            ("saturation", saturation),
-        ):
-            _require(name, change, change >= 0, "at least 0")
-        _require("hue", hue, 0 <= hue <= 0.5, "0 to 0.5")
         self.min_crop_area = min_crop_area
         self.max_crop_ratio = max_crop_ratio
         self.horizontal_flip = horizontal_flip
@@ -133,8 +123,3 @@ class RandomFlip:
 
     def __call__(self, image_3HW: Tensor) -> Tensor:
         return image_3HW.flip(self.axis) if float(torch.rand(1)) < self.probability else image_3HW
-
-
-def _require(name: str, value: float, holds: bool, rule: str) -> None:
-    if not holds:
-        raise DataError(f"data.augmentation.{name}={value} must be {rule}.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from transferlab.config.bounds import Probability
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.digits import CLASSES, scanned_digits
-from transferlab.data.errors import DataError
 from transferlab.data.reader import ArrayReader, content_hash
 from transferlab.run.randomness import derived_seed
 
@@ -26,11 +26,9 @@ class DigitsOnPhotos:
         patch_seed: chooses each digit's patch.
     """
 
-    def __init__(self, *, min_contrast: float = 0.4, max_contrast: float = 1.0, patch_seed: int = 0) -> None:
-        if not 0 <= min_contrast <= max_contrast <= 1:
-            raise DataError(
-                f"min_contrast={min_contrast}, max_contrast={max_contrast}: must rise within 0 to 1."
-            )
+    def __init__(
+        self, *, min_contrast: Probability = 0.4, max_contrast: Probability = 1.0, patch_seed: int = 0
+    ) -> None:
         self.contrast = (min_contrast, max_contrast)
         self.patch_seed = patch_seed
 

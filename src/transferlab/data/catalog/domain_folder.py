@@ -6,6 +6,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.catalog.folder import Folder, existing_folder
 from transferlab.data.catalog.walking import visible_folders
@@ -23,7 +24,9 @@ class DomainFolder:
         max_pixels: larger images count as broken, so that no file can fill the memory.
     """
 
-    def __init__(self, root: str | None, *, domain: str | None, max_pixels: int = 100_000_000) -> None:
+    def __init__(
+        self, root: str | None, *, domain: str | None, max_pixels: PositiveInt = 100_000_000
+    ) -> None:
         self.root = root
         self.domain = domain
         self.max_pixels = max_pixels

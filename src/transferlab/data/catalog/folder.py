@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
 from transferlab.data.errors import DataError, some
@@ -22,7 +23,7 @@ class Folder:
         max_pixels: larger images count as broken, so that no file can fill the memory.
     """
 
-    def __init__(self, root: str | None, *, max_pixels: int = 100_000_000) -> None:
+    def __init__(self, root: str | None, *, max_pixels: PositiveInt = 100_000_000) -> None:
         self.root = root
         self.max_pixels = max_pixels
 

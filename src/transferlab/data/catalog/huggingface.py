@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.table import ordered_classes
 from transferlab.data.errors import DataError, some
@@ -34,7 +35,7 @@ class HuggingFace:
         image_column: str = "image",
         label_column: str = "label",
         group_column: str | None = None,
-        max_pixels: int = 100_000_000,
+        max_pixels: PositiveInt = 100_000_000,
     ) -> None:
         self.path = path
         self.subset = subset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from transferlab.config.bounds import PositiveInt, Probability
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.rendering import LETTERS, render_letters
 from transferlab.data.reader import ArrayReader, content_hash
@@ -16,7 +17,9 @@ class Letters:
         coloured: share of the images on a coloured, textured ground, 0 to 1.
     """
 
-    def __init__(self, *, num_per_class: int = 400, render_seed: int = 0, coloured: float = 0.5) -> None:
+    def __init__(
+        self, *, num_per_class: PositiveInt = 400, render_seed: int = 0, coloured: Probability = 0.5
+    ) -> None:
         self.num_per_class = num_per_class
         self.render_seed = render_seed
         self.coloured = coloured

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from transferlab.config.bounds import AtLeast, PositiveInt
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.catalog.digits import CLASSES
 from transferlab.data.catalog.mnist import mnist_samples, mnist_table, size_notices
@@ -41,14 +43,10 @@ class MNISTM:
         root: str | None,
         *,
         photos: str | None,
-        num_photos: int | None = 500,
-        photo_px: int | None = 321,
+        num_photos: PositiveInt | None = 500,
+        photo_px: Annotated[int, AtLeast(SIDE_PX)] | None = 321,
         patch_seed: int = 0,
     ) -> None:
-        if num_photos is not None and num_photos < 1:
-            raise DataError(f"num_photos={num_photos} must be at least 1.")
-        if photo_px is not None and photo_px < SIDE_PX:
-            raise DataError(f"photo_px={photo_px} must be at least {SIDE_PX}, the size of a patch.")
         self.root = root
         self.photos = photos
         self.num_photos = num_photos

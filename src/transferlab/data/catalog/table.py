@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.folder import existing_folder
 from transferlab.data.catalog.walking import hash_files, walk_files
@@ -45,7 +46,7 @@ class Table:
         split_column: str | None = None,
         group_column: str | None = None,
         separator: str = ",",
-        max_pixels: int = 100_000_000,
+        max_pixels: PositiveInt = 100_000_000,
     ) -> None:
         self.table = table
         self.root = root

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import v2
 
-from transferlab.data.errors import DataError
+from transferlab.config.bounds import NonNegativeFloat
 from transferlab.data.loading.dataset import seeded
 
 
@@ -21,10 +21,7 @@ class Mixing:
             one of them, by the toss of a coin.
     """
 
-    def __init__(self, *, mixup_alpha: float = 0.0, cutmix_alpha: float = 0.0) -> None:
-        for name, alpha in (("mixup_alpha", mixup_alpha), ("cutmix_alpha", cutmix_alpha)):
-            if alpha < 0:
-                raise DataError(f"data.mixing.{name}={alpha} must be at least 0.")
+    def __init__(self, *, mixup_alpha: NonNegativeFloat = 0.0, cutmix_alpha: NonNegativeFloat = 0.0) -> None:
         self.mixup_alpha = mixup_alpha
         self.cutmix_alpha = cutmix_alpha
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import nn
 
-from transferlab.strategy.parts import Solver
+from transferlab.strategy.parts import Head
 
 # Measured on mobilenetv2_100: timm's own initial head costs 15 to 29 points of accuracy in the first epoch.
 _STD = 0.01
@@ -22,10 +21,8 @@ def small_linear(num_features: int, num_classes: int) -> nn.Linear:
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Head):
     """One linear layer."""
-
-    solver: ClassVar[Solver] = "gradient"
 
     def build(self, num_features: int, num_classes: int) -> nn.Module:
         """See `Head`."""

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
 from torch import nn
 
+from transferlab.config.bounds import NotEmpty, PositiveFloat, PositiveInt
 from transferlab.feature.logistic import Choice, choose_strength
 from transferlab.run.errors import UserError
 from transferlab.strategy.head.linear import small_linear
-from transferlab.strategy.parts import Solver
+from transferlab.strategy.parts import Head, Solver
 
 # From 1 sample a class, which 0.1 suits best, to many classes, which 1e-6 does
 _STRENGTHS = (1.0, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7)
@@ -40,7 +41,7 @@ class FittedHead:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logistic:
+class Logistic(Head):
     """One linear layer, fitted to convergence.
 
     Attributes:
@@ -53,18 +54,9 @@ class Logistic:
 
     solver: ClassVar[Solver] = "lbfgs"
 
-    strengths: Sequence[float] = _STRENGTHS
-    tolerance: float = 1e-4
-    max_iterations: int = 1000
-
-    def __post_init__(self) -> None:
-        listed = list(self.strengths)
-        if not listed or min(listed) <= 0:
-            raise UserError(f"strategy.head.strengths={listed}: there must be one at least, all above 0.")
-        if self.tolerance <= 0:
-            raise UserError(f"strategy.head.tolerance={self.tolerance}: must be above 0.")
-        if self.max_iterations < 1:
-            raise UserError(f"strategy.head.max_iterations={self.max_iterations}: must be at least 1.")
+    strengths: Annotated[Sequence[PositiveFloat], NotEmpty()] = _STRENGTHS
+    tolerance: PositiveFloat = 1e-4
+    max_iterations: PositiveInt = 1000
 
     def build(self, num_features: int, num_classes: int) -> nn.Module:
         """See `Head`; what it predicts before it is fitted means nothing."""

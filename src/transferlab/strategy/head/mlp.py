@@ -7,19 +7,19 @@ one as small as the linear head.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import nn
 
-from transferlab.run.errors import UserError
+from transferlab.config.bounds import NonNegativeInt, PositiveInt, Share
 from transferlab.strategy.head.linear import small_linear
-from transferlab.strategy.parts import Solver
+from transferlab.strategy.parts import Head
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLP:
+class MLP(Head):
     """`hidden_layers` times (linear, activation, dropout), then a linear layer.
 
     Attributes:
@@ -29,20 +29,10 @@ class MLP:
         dropout: share of each hidden layer's units dropped in training, 0 to 1.
     """
 
-    solver: ClassVar[Solver] = "gradient"
-
-    hidden_units: int = 512
-    hidden_layers: int = 1
+    hidden_units: PositiveInt = 512
+    hidden_layers: NonNegativeInt = 1
     activation: Literal["relu", "gelu"] = "relu"
-    dropout: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.hidden_units < 1:
-            raise UserError(f"strategy.head.hidden_units={self.hidden_units}: must be at least 1.")
-        if self.hidden_layers < 0:
-            raise UserError(f"strategy.head.hidden_layers={self.hidden_layers}: must not be below 0.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"strategy.head.dropout={self.dropout}: must be at least 0 and below 1.")
+    dropout: Share = 0.0
 
     def build(self, num_features: int, num_classes: int) -> nn.Module:
         """See `Head`."""

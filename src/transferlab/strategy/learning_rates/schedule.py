@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 
+from transferlab.config.bounds import NonNegativeFloat, PositiveFloat, Share
 from transferlab.run.errors import UserError
 
 
@@ -60,22 +61,18 @@ class LearningRates:
         optimizer_kwargs: further arguments of the optimizer.
     """
 
-    base: float = 1e-3
-    backbone_factor: float = 0.1
-    stage_decay: float = 1.0
-    objective_factor: float = 1.0
-    warmup_epochs: float = 0.0
+    base: PositiveFloat = 1e-3
+    backbone_factor: NonNegativeFloat = 0.1
+    stage_decay: NonNegativeFloat = 1.0
+    objective_factor: NonNegativeFloat = 1.0
+    warmup_epochs: NonNegativeFloat = 0.0
     schedule: Literal["constant", "cosine", "step", "ganin"] = "cosine"
-    step_epochs: float = 10.0
-    step_factor: float = 0.1
+    step_epochs: PositiveFloat = 10.0
+    step_factor: NonNegativeFloat = 0.1
     optimizer: str = "adamw"
-    weight_decay: float = 0.01
-    momentum: float = 0.9
+    weight_decay: NonNegativeFloat = 0.01
+    momentum: Share = 0.9
     optimizer_kwargs: dict = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.step_epochs <= 0:
-            raise UserError(f"strategy.learning_rates.step_epochs={self.step_epochs}: must be above 0.")
 
     def group_factor(self, stage: int) -> float:
         """The factor of a group: stage 1 is the backbone's last, 0 the head, -1 the objective's modules."""

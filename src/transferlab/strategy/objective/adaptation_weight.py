@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from transferlab.run.errors import UserError
+from transferlab.config.bounds import NonNegativeFloat, PositiveFloat, Probability
 
 
 def share_of_weight(progress: float, *, steepness: float, horizon: float) -> float:
@@ -30,6 +30,12 @@ def share_of_weight(progress: float, *, steepness: float, horizon: float) -> flo
     return 2.0 / (1.0 + math.exp(-steepness * min(progress / horizon, 1.0))) - 1.0
 
 
+# What the arguments of an objective that has one are
+Weight = NonNegativeFloat
+Steepness = PositiveFloat
+Horizon = Probability
+
+
 @dataclass(frozen=True, kw_only=True)
 class AdaptationWeight:
     """Lambda as a function of the progress.
@@ -40,17 +46,9 @@ class AdaptationWeight:
         horizon: the part of the training after which it has run its course, 0 to 1.
     """
 
-    weight: float
-    steepness: float
-    horizon: float
-
-    def __post_init__(self) -> None:
-        if self.weight < 0:
-            raise UserError(f"strategy.objective.weight={self.weight}: must not be below 0.")
-        if self.steepness <= 0:
-            raise UserError(f"strategy.objective.steepness={self.steepness}: must be above 0.")
-        if not 0 <= self.horizon <= 1:
-            raise UserError(f"strategy.objective.horizon={self.horizon}: must lie between 0 and 1.")
+    weight: Weight
+    steepness: Steepness
+    horizon: Horizon
 
     def at(self, progress: float) -> float:
         """Lambda when `progress` (0 to 1) of the training is over."""

@@ -13,15 +13,20 @@ import torch
 from torch import nn
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
-from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.config.bounds import NonNegativeInt, PositiveInt, Share
+from transferlab.strategy.objective.adaptation_weight import (
+    AdaptationWeight,
+    Horizon,
+    Steepness,
+    Weight,
+    as_scalar,
+)
 from transferlab.strategy.objective.certainty import certainty_weights, entropy
 from transferlab.strategy.objective.critic import (
     behind_reversal,
     critic_figures,
     domain_loss,
     make_critic,
-    refuse_wrong_sizes,
 )
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision
@@ -64,24 +69,22 @@ class CDAN(Objective):
     """Source cross-entropy plus the reversed loss of a critic of features and predictions."""
 
     uses_target: ClassVar[bool] = True
+    adapts_features_only: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
         entropy_conditioning: bool = False,
-        weight: float = 1.0,
-        steepness: float = 10.0,
-        horizon: float = 1.0,
-        hidden_units: int = 128,
-        hidden_layers: int = 1,
-        largest_map: int = 4096,
-        random_units: int = 1024,
-        label_smoothing: float = 0.0,
+        weight: Weight = 1.0,
+        steepness: Steepness = 10.0,
+        horizon: Horizon = 1.0,
+        hidden_units: PositiveInt = 128,
+        hidden_layers: NonNegativeInt = 1,
+        largest_map: NonNegativeInt = 4096,
+        random_units: PositiveInt = 1024,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        refuse_wrong_sizes(hidden_units=hidden_units, hidden_layers=hidden_layers)
-        if random_units < 1:
-            raise UserError(f"strategy.objective.random_units={random_units}: must be at least 1.")
         self.entropy_conditioning = entropy_conditioning
         self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.objective.gradient_reversal import reverse_gradient
 
 
@@ -25,14 +24,6 @@ def make_critic(
         layers += [nn.Linear(width, hidden_units), nn.ReLU()]
         width = hidden_units
     return nn.Sequential(*layers, nn.Linear(width, num_outputs))
-
-
-def refuse_wrong_sizes(*, hidden_units: int, hidden_layers: int) -> None:
-    """Raise `UserError` where no network can have these hidden layers."""
-    if hidden_units < 1:
-        raise UserError(f"strategy.objective.hidden_units={hidden_units}: must be at least 1.")
-    if hidden_layers < 0:
-        raise UserError(f"strategy.objective.hidden_layers={hidden_layers}: must not be below 0.")
 
 
 def behind_reversal(module: nn.Module, inputs_ND: torch.Tensor, factor: float) -> torch.Tensor:

@@ -5,12 +5,13 @@ Label smoothing: Szegedy et al., Rethinking the Inception architecture, CVPR 201
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.config.bounds import Share
 from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -44,8 +45,10 @@ class CrossEntropy(Objective):
     largest class has more than five times the samples of the smallest, and says so.
     """
 
+    solvers: ClassVar[tuple[str, ...]] = ("gradient", "lbfgs")
+
     def __init__(
-        self, *, label_smoothing: float = 0.0, class_weights: Literal["auto", "balanced", "none"] = "auto"
+        self, *, label_smoothing: Share = 0.0, class_weights: Literal["auto", "balanced", "none"] = "auto"
     ) -> None:
         super().__init__()
         self.label_smoothing = label_smoothing

@@ -8,13 +8,19 @@ JMLR 13 (2012).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
-from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.config.bounds import NotEmpty, PositiveFloat, Share
+from transferlab.strategy.objective.adaptation_weight import (
+    AdaptationWeight,
+    Horizon,
+    Steepness,
+    Weight,
+    as_scalar,
+)
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision, refuse_single
 from transferlab.strategy.parts import Batch, Losses, Objective
@@ -68,22 +74,18 @@ class DAN(Objective):
     """
 
     uses_target: ClassVar[bool] = True
+    adapts_features_only: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
-        weight: float = 5.0,
-        steepness: float = 10.0,
-        horizon: float = 1.0,
-        bandwidth_factors: Sequence[float] = (0.125, 0.25, 0.5, 1.0, 2.0),
-        label_smoothing: float = 0.0,
+        weight: Weight = 5.0,
+        steepness: Steepness = 10.0,
+        horizon: Horizon = 1.0,
+        bandwidth_factors: Annotated[Sequence[PositiveFloat], NotEmpty()] = (0.125, 0.25, 0.5, 1.0, 2.0),
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        if not bandwidth_factors or min(bandwidth_factors) <= 0:
-            raise UserError(
-                f"strategy.objective.bandwidth_factors={list(bandwidth_factors)}: must be one or more "
-                "numbers above 0."
-            )
         self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
         self.bandwidth_factors = tuple(bandwidth_factors)
         self.label_smoothing = label_smoothing

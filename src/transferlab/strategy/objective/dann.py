@@ -12,13 +12,19 @@ from typing import ClassVar
 import torch
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.config.bounds import NonNegativeInt, PositiveInt, Share
+from transferlab.strategy.objective.adaptation_weight import (
+    AdaptationWeight,
+    Horizon,
+    Steepness,
+    Weight,
+    as_scalar,
+)
 from transferlab.strategy.objective.critic import (
     behind_reversal,
     critic_figures,
     domain_loss,
     make_critic,
-    refuse_wrong_sizes,
 )
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.parts import Batch, Losses, Objective
@@ -28,19 +34,19 @@ class DANN(Objective):
     """Source cross-entropy plus the reversed loss of a domain critic."""
 
     uses_target: ClassVar[bool] = True
+    adapts_features_only: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
-        weight: float = 1.0,
-        steepness: float = 10.0,
-        horizon: float = 1.0,
-        hidden_units: int = 128,
-        hidden_layers: int = 1,
-        label_smoothing: float = 0.0,
+        weight: Weight = 1.0,
+        steepness: Steepness = 10.0,
+        horizon: Horizon = 1.0,
+        hidden_units: PositiveInt = 128,
+        hidden_layers: NonNegativeInt = 1,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        refuse_wrong_sizes(hidden_units=hidden_units, hidden_layers=hidden_layers)
         self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
         self.label_smoothing = label_smoothing

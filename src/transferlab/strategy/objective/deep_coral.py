@@ -10,7 +10,14 @@ from typing import ClassVar
 import torch
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.config.bounds import Share
+from transferlab.strategy.objective.adaptation_weight import (
+    AdaptationWeight,
+    Horizon,
+    Steepness,
+    Weight,
+    as_scalar,
+)
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision, refuse_single
 from transferlab.strategy.parts import Batch, Losses, Objective
@@ -40,14 +47,15 @@ class DeepCORAL(Objective):
     """
 
     uses_target: ClassVar[bool] = True
+    adapts_features_only: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
-        weight: float = 10.0,
-        steepness: float = 10.0,
-        horizon: float = 1.0,
-        label_smoothing: float = 0.0,
+        weight: Weight = 10.0,
+        steepness: Steepness = 10.0,
+        horizon: Horizon = 1.0,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
         self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
+from transferlab.config.bounds import NonNegativeFloat
 from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.objective.cross_entropy import accuracy
 from transferlab.strategy.parts import Batch, Losses, Objective
@@ -37,11 +37,9 @@ class Focal(Objective):
     """Focal loss; `gamma=0` is cross-entropy. `class_weights` as in `CrossEntropy`."""
 
     def __init__(
-        self, *, gamma: float = 2.0, class_weights: Literal["auto", "balanced", "none"] = "auto"
+        self, *, gamma: NonNegativeFloat = 2.0, class_weights: Literal["auto", "balanced", "none"] = "auto"
     ) -> None:
         super().__init__()
-        if gamma < 0:
-            raise UserError(f"strategy.objective.gamma={gamma}: must not be below 0.")
         self.gamma, self.class_weights = gamma, class_weights
         self.weights_C: torch.Tensor | None
         self.register_buffer("weights_C", None, persistent=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.config.bounds import NonNegativeFloat, Share
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -21,7 +22,7 @@ def log_priors(class_counts_C: torch.Tensor) -> torch.Tensor:
 class LogitAdjustment(Objective):
     """Cross-entropy of the scores plus `tau` times the classes' log-priors; tests use the bare scores."""
 
-    def __init__(self, *, tau: float = 1.0, label_smoothing: float = 0.0) -> None:
+    def __init__(self, *, tau: NonNegativeFloat = 1.0, label_smoothing: Share = 0.0) -> None:
         super().__init__()
         self.tau, self.label_smoothing = tau, label_smoothing
         self.log_priors_C: torch.Tensor

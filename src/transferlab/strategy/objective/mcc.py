@@ -11,8 +11,14 @@ from typing import ClassVar
 import torch
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
-from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.config.bounds import PositiveFloat, Share
+from transferlab.strategy.objective.adaptation_weight import (
+    AdaptationWeight,
+    Horizon,
+    Steepness,
+    Weight,
+    as_scalar,
+)
 from transferlab.strategy.objective.certainty import certainty_weights, entropy
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision
@@ -44,15 +50,13 @@ class MCC(Objective):
     def __init__(
         self,
         *,
-        temperature: float = 2.5,
-        weight: float = 1.0,
-        steepness: float = 10.0,
-        horizon: float = 1.0,
-        label_smoothing: float = 0.0,
+        temperature: PositiveFloat = 2.5,
+        weight: Weight = 1.0,
+        steepness: Steepness = 10.0,
+        horizon: Horizon = 1.0,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        if temperature <= 0:
-            raise UserError(f"strategy.objective.temperature={temperature}: must be above 0.")
         self.temperature = temperature
         self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
         self.label_smoothing = label_smoothing

@@ -12,10 +12,16 @@ import torch
 from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
-from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.config.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Share
+from transferlab.strategy.objective.adaptation_weight import (
+    AdaptationWeight,
+    Horizon,
+    Steepness,
+    Weight,
+    as_scalar,
+)
 from transferlab.strategy.objective.certainty import entropy
-from transferlab.strategy.objective.critic import behind_reversal, make_critic, refuse_wrong_sizes
+from transferlab.strategy.objective.critic import behind_reversal, make_critic
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -60,22 +66,20 @@ class MDD(Objective):
     """
 
     uses_target: ClassVar[bool] = True
+    adapts_features_only: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
-        margin: float = 4.0,
-        weight: float = 0.1,
-        steepness: float = 10.0,
-        horizon: float = 1.0,
-        hidden_units: int = 256,
-        hidden_layers: int = 1,
-        label_smoothing: float = 0.0,
+        margin: PositiveFloat = 4.0,
+        weight: Weight = 0.1,
+        steepness: Steepness = 10.0,
+        horizon: Horizon = 1.0,
+        hidden_units: PositiveInt = 256,
+        hidden_layers: NonNegativeInt = 1,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        refuse_wrong_sizes(hidden_units=hidden_units, hidden_layers=hidden_layers)
-        if margin <= 0:
-            raise UserError(f"strategy.objective.margin={margin}: must be above 0.")
         self.margin = margin
         self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers

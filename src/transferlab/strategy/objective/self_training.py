@@ -13,8 +13,14 @@ import torch
 from torch.nn import functional
 
 from transferlab.backbone.classifier import Classifier
-from transferlab.run.errors import UserError
-from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
+from transferlab.config.bounds import Probability, Share
+from transferlab.strategy.objective.adaptation_weight import (
+    AdaptationWeight,
+    Horizon,
+    Steepness,
+    Weight,
+    as_scalar,
+)
 from transferlab.strategy.objective.certainty import entropy
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.teacher import Teacher, average_decay
@@ -45,18 +51,14 @@ class SelfTraining(Objective):
     def __init__(
         self,
         *,
-        threshold: float = 0.95,
-        decay: float = 0.99,
-        weight: float = 1.0,
-        steepness: float = 10.0,
-        horizon: float = 1.0,
-        label_smoothing: float = 0.0,
+        threshold: Probability = 0.95,
+        decay: Share = 0.99,
+        weight: Weight = 1.0,
+        steepness: Steepness = 10.0,
+        horizon: Horizon = 1.0,
+        label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        if not 0 <= threshold <= 1:
-            raise UserError(f"strategy.objective.threshold={threshold}: must lie between 0 and 1.")
-        if not 0 <= decay < 1:
-            raise UserError(f"strategy.objective.decay={decay}: must be at least 0 and below 1.")
         self.threshold, self.decay = threshold, decay
         self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
         self.label_smoothing = label_smoothing

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.config.bounds import NonNegativeFloat
 from transferlab.strategy.parts import Penalty
 
 
 class L1(Penalty):
     """`strength` times the sum of absolute weights; norms and biases are left out."""
 
-    def __init__(self, *, strength: float = 1e-5) -> None:
+    def __init__(self, *, strength: NonNegativeFloat = 1e-5) -> None:
         super().__init__()
         self.strength = strength
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from transferlab.backbone.classifier import Classifier
+from transferlab.config.bounds import NonNegativeFloat
 from transferlab.strategy.parts import Penalty
 
 
@@ -18,7 +19,7 @@ class L2SP(Penalty):
     The starting point travels in the checkpoint, so that a resumed run has the same one.
     """
 
-    def __init__(self, *, strength: float = 0.01, head_strength: float = 0.01) -> None:
+    def __init__(self, *, strength: NonNegativeFloat = 0.01, head_strength: NonNegativeFloat = 0.01) -> None:
         super().__init__()
         self.strength, self.head_strength = strength, head_strength
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from transferlab.strategy.parts import History, Phase
+from transferlab.strategy.parts import History, Phase, Unfreezing
 
 
 @dataclass(frozen=True)
-class All:
+class All(Unfreezing):
     """All stages, always."""
 
     def trainable_stages(self, epoch: int, history: History, num_stages: int) -> int:

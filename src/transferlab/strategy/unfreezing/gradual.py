@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from transferlab.run.errors import UserError
-from transferlab.strategy.parts import History, Phase
+from transferlab.config.bounds import NonNegativeInt, PositiveInt
+from transferlab.strategy.parts import History, Phase, Unfreezing
 
 
 def stages_open(epoch: int, every_epochs: int, first: int, num_stages: int) -> int:
@@ -21,17 +21,11 @@ def stages_open(epoch: int, every_epochs: int, first: int, num_stages: int) -> i
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gradual:
+class Gradual(Unfreezing):
     """`first` stages from the start, one more every `every_epochs` epochs."""
 
-    every_epochs: int = 1
-    first: int = 0
-
-    def __post_init__(self) -> None:
-        if self.every_epochs < 1:
-            raise UserError(f"strategy.unfreezing.every_epochs={self.every_epochs}: must be at least 1.")
-        if self.first < 0:
-            raise UserError(f"strategy.unfreezing.first={self.first}: must not be below 0.")
+    every_epochs: PositiveInt = 1
+    first: NonNegativeInt = 0
 
     def trainable_stages(self, epoch: int, history: History, num_stages: int) -> int:
         """See `Unfreezing`."""

@@ -5,21 +5,21 @@ Yosinski et al., How transferable are features in deep neural networks?, NeurIPS
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from transferlab.run.errors import UserError
-from transferlab.strategy.parts import History, Phase
+from transferlab.config.bounds import NonNegativeInt
+from transferlab.strategy.parts import History, Phase, Unfreezing
 
 
 @dataclass(frozen=True, kw_only=True)
-class Last:
+class Last(Unfreezing):
     """The last `num_stages` stages, always; all of them where the backbone has fewer."""
 
-    num_stages: int = 1
+    opens_nothing_with: ClassVar[Mapping[str, Any] | None] = {"num_stages": 0}
 
-    def __post_init__(self) -> None:
-        if self.num_stages < 0:
-            raise UserError(f"strategy.unfreezing.num_stages={self.num_stages}: must not be below 0.")
+    num_stages: NonNegativeInt = 1
 
     def trainable_stages(self, epoch: int, history: History, num_stages: int) -> int:
         """See `Unfreezing`."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from transferlab.strategy.parts import History, Phase
+from transferlab.strategy.parts import History, Phase, Unfreezing
 
 
 @dataclass(frozen=True)
-class NoStage:
+class NoStage(Unfreezing):
     """The head alone, always."""
+
+    opens_nothing_with: ClassVar[Mapping[str, Any] | None] = {}
 
     def trainable_stages(self, epoch: int, history: History, num_stages: int) -> int:
         """See `Unfreezing`."""

@@ -8,9 +8,10 @@ opens. The depth whose best epoch has the lowest validation loss wins (its weigh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-from transferlab.run.errors import UserError
-from transferlab.strategy.parts import History, Phase
+from transferlab.config.bounds import NonNegativeFloat, NonNegativeInt, PositiveInt
+from transferlab.strategy.parts import History, Phase, Unfreezing
 
 
 def depth_after(history: History, *, patience: int, min_delta: float, first: int, num_stages: int) -> int:
@@ -40,18 +41,14 @@ def depth_curve(history: History) -> dict[int, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Validated:
+class Validated(Unfreezing):
     """One more stage after `patience` epochs without a validation loss better by more than `min_delta`."""
 
-    patience: int = 3
-    min_delta: float = 0.0
-    first: int = 0
+    searches_depth: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        if self.patience < 1:
-            raise UserError(f"strategy.unfreezing.patience={self.patience}: must be at least 1.")
-        if self.first < 0:
-            raise UserError(f"strategy.unfreezing.first={self.first}: must not be below 0.")
+    patience: PositiveInt = 3
+    min_delta: NonNegativeFloat = 0.0
+    first: NonNegativeInt = 0
 
     def trainable_stages(self, epoch: int, history: History, num_stages: int) -> int:
         """See `Unfreezing`."""

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from transferlab.config.bounds import PositiveInt
+
 if TYPE_CHECKING:
     from transferlab.run.folder import Run
 
@@ -26,9 +28,9 @@ class SearchSettings:
     optimize: Literal["val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/auroc", "val/loss"] = (
         "val/accuracy"
     )
-    num_trials: int = 20
-    trials_at_once: int = 2
-    startup_trials: int = 10
+    num_trials: PositiveInt = 20
+    trials_at_once: PositiveInt = 2
+    startup_trials: PositiveInt = 10
     sampler: Literal["tpe", "random"] = "tpe"
     sampler_seed: int = 0
 

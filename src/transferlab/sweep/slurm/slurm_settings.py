@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from transferlab.config.bounds import PositiveFloat, PositiveInt
+
 
 @dataclass(kw_only=True)
 class SlurmSettings:
@@ -38,18 +40,18 @@ class SlurmSettings:
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    timeout_min: int = 240
-    nodes: int = 1
-    tasks_per_node: int = 1
-    cpus_per_task: int = 4
-    gpus_per_node: int | None = None
-    mem_gb: float | None = 16.0
-    jobs_at_once: int | Literal["auto"] = "auto"
+    timeout_min: PositiveInt = 240
+    nodes: PositiveInt = 1
+    tasks_per_node: PositiveInt = 1
+    cpus_per_task: PositiveInt = 4
+    gpus_per_node: PositiveInt | None = None
+    mem_gb: PositiveFloat | None = 16.0
+    jobs_at_once: PositiveInt | Literal["auto"] = "auto"
     requeue: bool = True
-    signal_delay_s: int = 120
+    signal_delay_s: PositiveInt = 120
     shell_before: Sequence[str] = ()
     further: Sequence[str] = ()
-    poll_s: float = 10.0
+    poll_s: PositiveFloat = 10.0
     cancel_on_interrupt: bool = False
 
     def for_submitit(self) -> dict[str, Any]:

@@ -21,12 +21,12 @@ def cluster(monkeypatch, tmp_path):
     folder.mkdir()
     (folder / "sbatch").touch(mode=0o755)
     monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr("transferlab.config.launcher.find_spec", lambda name: object())
+    monkeypatch.setattr("transferlab.config.plugin.find_spec", lambda name: object())
 
 
 def test_a_cluster_is_needed(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("transferlab.config.launcher.find_spec", lambda name: None)
+    monkeypatch.setattr("transferlab.config.plugin.find_spec", lambda name: None)
     first, second = problems("hydra/launcher=slurm")
     assert first.startswith("hydra/launcher=slurm: there is no sbatch here.")
     assert second.endswith("pip install 'transferlab[slurm]'.")
