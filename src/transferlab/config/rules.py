@@ -15,6 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.config.domain_rules import domain_contradictions, idle_with_domains
 from transferlab.config.facts import fact, opens_nothing
 from transferlab.config.head_rules import idle_with_logistic, logistic_contradictions
+from transferlab.config.kinds import KINDS
+from transferlab.config.overrides import did_you_mean
 
 _WEIGHTS = ("hub", "random", "shipped")
 _WARMUP = "strategy.learning_rates.warmup_epochs"
@@ -33,6 +35,12 @@ def warnings_about(config: DictConfig, given: Collection[str] = ()) -> list[str]
     plain: Any = OmegaConf.to_container(config, resolve=True)
     found = [text for notice in _NOTICES for text in notice(plain)]
     return [*found, *idle_with_logistic(plain, given)]
+
+
+def _kind_is_known(config: dict[str, Any]) -> Iterator[str]:
+    if config["kind"] not in KINDS:
+        close = did_you_mean(config["kind"], list(KINDS))
+        yield f"kind={config['kind']}: must be {' or '.join(KINDS)}.{close}"
 
 
 def _backbone_is_named(config: dict[str, Any]) -> Iterator[str]:
@@ -186,6 +194,7 @@ def _number(config: dict[str, Any], path: str) -> Any:
 
 
 _RULES = (
+    _kind_is_known,
     _backbone_is_named,
     _weights_exist,
     _scratch_has_no_weights,

@@ -46,7 +46,8 @@ def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
     strategy, data = config["strategy"], config["data"]
     features, objective = config.get("features") or {}, strategy.get("objective")
     return (
-        features.get("cache", "off") != "off"
+        config.get("kind") == "train"
+        and features.get("cache", "off") != "off"
         and opens_nothing(strategy.get("unfreezing"))
         and fact(strategy.get("head"), "solver", "gradient") == "gradient"
         and not any(_sees_more(part) for part in (objective, *(strategy.get("penalty") or {}).values()))

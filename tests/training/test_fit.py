@@ -1,0 +1,78 @@
+"""A fit without a folder: nothing is written, and its outcome is that of a run, bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.test_resume import TINY
+from transferlab.config.compose import compose_checked
+from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
+from transferlab.training import runs
+from transferlab.training.build import build
+from transferlab.training.fit import fit
+
+TINY_RESNET = [*TINY, "backbone.name=test_resnet"]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["strategy=fine_tune", "strategy.learning_rates.base=0.05"],  # the selected epoch is not the last one
+        ["strategy=fine_tune", "fit.ema_decay=0.9"],
+        ["strategy=feature_extraction", "data/augmentation=none", "features.cache=auto"],
+        ["strategy=feature_extraction", "strategy/head=logistic", "data/augmentation=none"],
+        ["strategy=dann", "data=digits_domains", "strategy.selection=entropy"],
+    ],
+    ids=["fine_tune", "average", "features", "logistic", "dann"],
+)
+def test_the_outcome_is_that_of_a_run_and_nothing_is_written(overrides, capsys):
+    run = runs.train([*TINY_RESNET, *overrides, "hydra.run.dir=run"])
+    before = {file for file in Path().rglob("*") if "cache" not in file.parts}
+    capsys.readouterr()
+    experiment = build(compose_checked([*TINY_RESNET, *overrides]).config)
+    fitted = fit(experiment, predict=["test"])
+    assert {file for file in Path().rglob("*") if "cache" not in file.parts} == before
+    assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith(("epoch", "note"))]
+
+    expected = load_file(run.path / "model.safetensors")
+    got = {f"head.{name}": value for name, value in experiment.network.head.state_dict().items()}
+    got |= {f"backbone.{n}": v for n, v in experiment.network.backbone.network.state_dict().items()}
+    assert {name for name in got if not torch.equal(got[name], expected[name])} == set()
+    history = pd.DataFrame(fitted.history).drop(columns="seconds")
+    recorded = run.history.drop(columns="seconds")
+    pd.testing.assert_frame_equal(history, recorded, check_dtype=False, check_exact=False, rtol=1e-12)
+    assert list(fitted.predictions) == ["test"]
+    assert fitted.predictions["test"].samples == run.predictions("test")["sample"].tolist()
+
+
+def test_several_times_in_one_process_for_a_client_of_a_federation():
+    experiment = build(compose_checked([*TINY_RESNET, "trainer.max_epochs=1"]).config)
+    start = {name: value.clone() for name, value in experiment.network.state_dict().items()}
+    first = fit(experiment).history
+    second = fit(experiment).history
+    assert second[0]["train/loss"] < first[0]["train/loss"]  # goes on from its own weights
+    experiment.network.load_state_dict(start)
+    again = fit(experiment).history
+    drop = [
+        {name: value for name, value in entry.items() if name != "seconds"} for entry in (first[0], again[0])
+    ]
+    assert drop[0] == drop[1]
+    assert not Path("runs").exists()
+
+
+def test_several_processes_need_a_folder():
+    experiment = build(compose_checked([*TINY_RESNET, "trainer=ddp", "trainer.devices=2"]).config)
+    with pytest.raises(
+        UserError, match=r"trainer\.devices=2: a fit without a run folder runs in one process"
+    ):
+        fit(experiment)
+
+
+def test_a_run_is_what_python_gets():
+    assert isinstance(runs.train([*TINY_RESNET, "trainer.max_epochs=1", "hydra.run.dir=run"]), Run)
