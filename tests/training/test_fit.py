@@ -48,7 +48,10 @@ def test_the_outcome_is_that_of_a_run_and_nothing_is_written(overrides, capsys):
     recorded = run.history.drop(columns="seconds")
     pd.testing.assert_frame_equal(history, recorded, check_dtype=False, check_exact=False, rtol=1e-12)
     assert list(fitted.predictions) == ["test"]
-    assert fitted.predictions["test"].samples == run.predictions("test")["sample"].tolist()
+    assert (
+        fitted.predictions["test"].samples
+        == pd.read_csv(run.path / "predictions/test.csv", dtype=str)["sample"].tolist()
+    )
 
 
 def test_several_times_in_one_process_for_a_client_of_a_federation():
@@ -59,18 +62,13 @@ def test_several_times_in_one_process_for_a_client_of_a_federation():
     assert second[0]["train/loss"] < first[0]["train/loss"]  # goes on from its own weights
     experiment.network.load_state_dict(start)
     again = fit(experiment).history
-    drop = [
-        {name: value for name, value in entry.items() if name != "seconds"} for entry in (first[0], again[0])
-    ]
-    assert drop[0] == drop[1]
+    assert {**first[0], "seconds": 0} == {**again[0], "seconds": 0}
     assert not Path("runs").exists()
 
 
 def test_several_processes_need_a_folder():
     experiment = build(compose_checked([*TINY_RESNET, "trainer=ddp", "trainer.devices=2"]).config)
-    with pytest.raises(
-        UserError, match=r"trainer\.devices=2: a fit without a run folder runs in one process"
-    ):
+    with pytest.raises(UserError, match="a fit without a run folder runs in one process"):
         fit(experiment)
 
 

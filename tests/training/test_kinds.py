@@ -1,4 +1,4 @@
-"""Another kind of run than a training leaves a run folder like any other: sweeps, resume and compare take it."""
+"""Another kind of run leaves a run folder like any other: sweeps, resume and compare take it."""
 
 from __future__ import annotations
 

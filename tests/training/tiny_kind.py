@@ -1,4 +1,4 @@
-"""A kind of run that is not a training: it predicts by the label's frequency, in two steps with a stop between."""
+"""A kind of run that is not a training: it predicts the frequencies of the classes."""
 
 from __future__ import annotations
 
