@@ -20,7 +20,7 @@ from transferlab.data.preprocessing import Preprocessing
 from transferlab.feature.settings import FeatureSettings
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
-from transferlab.strategy.objective.domains import Domains
+from transferlab.strategy.parts import Facts
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.settings import FitSettings
 
@@ -94,12 +94,7 @@ def _network(backbone: Backbone, strategy: Strategy, data: DataModule, seed: int
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
     balanced = data.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(data.class_counts) if balanced else data.class_counts
-    strategy.objective.build(num_features, torch.as_tensor(counts_C))
-    if strategy.objective.uses_target:
-        strategy.objective.domains = Domains(network, bn=strategy.bn)
-    strategy.objective.remember(network)
-    for penalty in strategy.penalty.values():
-        penalty.remember(network)
+    strategy.begin(network, Facts(num_features, torch.as_tensor(counts_C), strategy.bn))
     return network
 
 

@@ -20,6 +20,7 @@ from transferlab.feature.kept import InMemory, Source
 from transferlab.feature.rows import Rows
 from transferlab.run.errors import UserError
 from transferlab.training.build import Experiment
+from transferlab.training.concluding import conclude
 from transferlab.training.head_fitting.job import HeadFit, HeadJob, LabelledFeatures
 from transferlab.training.head_fitting.loop import fit_heads
 from transferlab.training.needs_lightning import needs_no_lightning
@@ -58,6 +59,7 @@ def fit_heads_of(
         What came out of each, or why it failed; the others go on.
     """
     first = experiments[0]
+    assert not any(part.needs_images for each in experiments for part in each.strategy.parts.values())
     kept = _features(recordings[0], first)
     train = _labelled(kept, first.data, "train")
     val = _labelled(kept, first.data, "val") if "val" in kept else None
@@ -89,7 +91,8 @@ def fit_heads_of(
         )
     seconds = (time.perf_counter() - started) / len(fits)
     return [
-        _outcome(*parts, kept, seconds) for parts in zip(recordings, experiments, fits, chosen, strict=True)
+        _outcome(*parts, kept, train, seconds)
+        for parts in zip(recordings, experiments, fits, chosen, strict=True)
     ]
 
 
@@ -163,6 +166,7 @@ def _outcome(
     fit: HeadFit,
     chosen: dict[str, Any],
     kept: Kept,
+    train: LabelledFeatures,
     seconds: float,
 ) -> Outcome | UserError:
     write_history(fit.history, recording.run)
@@ -170,7 +174,13 @@ def _outcome(
         return fit.error
     if fit.state is not None:
         experiment.network.head.load_state_dict(fit.state)
-    return Outcome(fit.history, predictions_from(kept, experiment), seconds, chosen)
+    for name, state in fit.parts.items():
+        experiment.strategy.parts[name].load_state_dict(state)
+    predictions = predictions_from(kept, experiment)
+    # features of several views are not those of the images as they are
+    features = train if experiment.data.views is None else None
+    memory = conclude(experiment, fit.history, train.features_ND.device, features)
+    return Outcome(fit.history, predictions, seconds, chosen, memory)
 
 
 def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Predictions]:

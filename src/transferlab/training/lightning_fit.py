@@ -16,6 +16,7 @@ from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.objective.critic_health import critic_warnings
 from transferlab.training.build import Experiment
 from transferlab.training.checkpoints import load_checkpoint
+from transferlab.training.concluding import conclude
 from transferlab.training.distributed import is_worker, launched_by_file
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
@@ -65,7 +66,11 @@ def fit_by_lightning(
             }
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
-    return Outcome(module.history, predictions, seconds, _on_target(module, experiment, run))
+    if prefix is not None:
+        prefix.release()
+    device = trainer.strategy.root_device
+    memory = {} if is_worker() else conclude(experiment, module.history, device)
+    return Outcome(module.history, predictions, seconds, _on_target(module, experiment, run), memory)
 
 
 def _on_target(module: TransferModule, experiment: Experiment, run: Run) -> dict[str, Any]:

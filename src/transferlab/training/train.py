@@ -129,6 +129,8 @@ def _end(recording: Recording, experiment: Experiment, outcome: Outcome) -> None
         return
     for part, table in outcome.predictions.items():
         table.write(run.path / "predictions" / f"{part}.csv")
+    if outcome.memory:
+        record.save_memory(outcome.memory, run)
     head = OmegaConf.to_container(recording.config.strategy.head)
     record.save_model(network, data.classes, run.path, head=head)
     if recording.told:

@@ -20,7 +20,7 @@ from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.objective.focal import Focal
 from transferlab.strategy.objective.logit_adjustment import LogitAdjustment
-from transferlab.strategy.parts import Objective
+from transferlab.strategy.parts import Facts, Objective
 from transferlab.strategy.penalty.l1 import L1
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.none import NoStage
@@ -126,7 +126,7 @@ def test_equals_a_training_by_lightning(name):
     objective, rates, settings, hidden = CASES[name]
     learning_rates = LearningRates(**{"base": 1e-2, "weight_decay": 0.1, **rates})
     objective = copy.deepcopy(objective)
-    objective.build(0, CLASS_COUNTS_C)
+    objective.prepare(Facts(0, CLASS_COUNTS_C))
     jobs, modules = [], []
     for seed in (3, 4):
         backbone = tiny_classifier().backbone
