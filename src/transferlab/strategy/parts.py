@@ -101,8 +101,8 @@ class Part(nn.Module):
     Evaluation and `conclude` see averages of buffers, too, where `fit.ema_decay` averages the weights.
 
     Under DDP every process runs all hooks but `conclude`, `before_step` after the gradients were averaged.
-    All processes see the same network and gradients, but other batches; each forward pass takes the buffers
-    of the first process.
+    All processes see the same network and gradients, but other batches and random numbers; each forward pass
+    takes the buffers of the first process.
     """
 
     uses_target: ClassVar[bool] = False  # whether it learns from unlabelled samples of a target domain

@@ -59,6 +59,7 @@ def fit_by_lightning(
             recording.note(*critic_warnings(module.history))
             if prefix is not None and not never_opens(experiment):
                 prefix.release()
+                loaders.prefix = None
             _load_selected_weights(module, run)
             seconds = earlier + time.perf_counter() - started
             predictions = {

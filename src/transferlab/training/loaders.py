@@ -20,7 +20,7 @@ class Loaders(pl.LightningDataModule):
     Args:
         data: loaded and bound.
         prefix: arranged for each epoch before its batches are asked for (with the trainer's
-            `reload_dataloaders_every_n_epochs=1`); None: images throughout.
+            `reload_dataloaders_every_n_epochs=1`), and for tests; None: images throughout.
         watched: parts of the target that each validation goes through as well, without their labels.
     """
 
@@ -49,6 +49,7 @@ class Loaders(pl.LightningDataModule):
         return self._val
 
     def test_dataloader(self) -> DataLoader[Any]:
+        self._arranged_anew()  # where nothing opens; not yet done if the fit was over before this process
         return self.data.evaluation_dataloader(self.test_part, self._share)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
