@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from tests.strategy.tiny import tiny_classifier
-from transferlab.strategy.parts import Objective, Penalty
+from transferlab.strategy.parts import Facts, Objective, Penalty
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.build import make
 
@@ -66,5 +66,5 @@ def test_dann_with_gradual_unfreezing():
     assert made.objective.uses_target
     assert [made.unfreezing.trainable_stages(epoch, [], 5) for epoch in range(7)] == [1, 1, 1, 2, 2, 2, 3]
     assert made.learning_rates.backbone_factor == 1.0
-    made.objective.build(16, torch.ones(3))
+    made.objective.prepare(Facts(16, torch.ones(3)))
     assert made.objective.critic[0].in_features == 16

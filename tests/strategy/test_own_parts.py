@@ -12,7 +12,7 @@ from torch.nn import functional
 from tests.strategy.tiny import tiny_classifier
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.learning_rates.schedule import LearningRates
-from transferlab.strategy.parts import Losses, Objective, Penalty
+from transferlab.strategy.parts import Facts, Losses, Objective, Penalty
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.module import TransferModule
 from transferlab.training.settings import FitSettings
@@ -34,9 +34,9 @@ class Reconstruct(Objective):
 
     uses_target: ClassVar[bool] = False
 
-    def build(self, num_features, class_counts_C):
-        self.decoder = nn.Linear(num_features, 3)
-        self.register_buffer("rarity_C", 1 / class_counts_C.float())
+    def prepare(self, facts):
+        self.decoder = nn.Linear(facts.num_features, 3)
+        self.register_buffer("rarity_C", 1 / facts.class_counts_C.float())
 
     def losses(self, network, batch, progress):
         features = network.features(batch["input"])
@@ -55,7 +55,7 @@ class SmallHead(Penalty):
 def test_own_parts_train():
     network = tiny_classifier()
     objective = Reconstruct()
-    objective.build(network.backbone.num_features, torch.tensor([4, 2, 2]))
+    objective.prepare(Facts(network.backbone.num_features, torch.tensor([4, 2, 2])))
     strategy = Strategy(
         head=Linear(),
         unfreezing=FirstEpochHeadOnly(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import PositiveInt, Share
 from transferlab.strategy.learning_rates.schedule import LearningRates
-from transferlab.strategy.objective.domains import BatchNorm
-from transferlab.strategy.parts import Head, Objective, Solver, Unfreezing
+from transferlab.strategy.objective.domains import BatchNorm, Domains
+from transferlab.strategy.parts import Facts, Head, Objective, Part, Solver, Unfreezing, named_parts
 
 Selection = Literal["val_loss", "last", "entropy", "information_maximisation", "snd", "dev", "oracle"]
 
@@ -47,3 +48,17 @@ class Strategy:
     def solver(self) -> Solver:
         """How the head is fitted; an own one that does not say so learns by gradients."""
         return getattr(self.head, "solver", "gradient")
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What has a lifecycle, see `named_parts`."""
+        return named_parts(self.objective, self.penalty)
+
+    def begin(self, network: Classifier, facts: Facts) -> None:
+        """Make the parts fit a network and its data, before it is trained."""
+        for part in self.parts.values():
+            part.prepare(facts)
+        if self.objective.uses_target:
+            self.objective.domains = Domains(network, bn=facts.bn)
+        for part in self.parts.values():
+            part.remember(network)

@@ -23,7 +23,7 @@ from transferlab.evaluation.predictions import Predictions
 from transferlab.feature.settings import FeatureSettings
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
-from transferlab.strategy.objective.domains import Domains
+from transferlab.strategy.parts import Facts
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.settings import FitSettings
 
@@ -50,12 +50,14 @@ class Fitted:
         predictions: by split.
         seconds: wall time from the first image read to the fitted model.
         selected: what else was selected, and how, for the record.
+        memory: what the strategy's parts have concluded, by name.
     """
 
     history: list[dict[str, float]]
     predictions: dict[str, Predictions]
     seconds: float
     selected: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
@@ -118,12 +120,7 @@ def _network(backbone: Backbone, strategy: Strategy, batches: Batches, seed: int
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
     balanced = batches.settings.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(splits.class_counts) if balanced else splits.class_counts
-    strategy.objective.build(num_features, torch.as_tensor(counts_C))
-    if strategy.objective.uses_target:
-        strategy.objective.domains = Domains(network, bn=strategy.bn)
-    strategy.objective.remember(network)
-    for penalty in strategy.penalty.values():
-        penalty.remember(network)
+    strategy.begin(network, Facts(num_features, torch.as_tensor(counts_C), strategy.bn))
     return network
 
 

@@ -21,6 +21,7 @@ from transferlab.feature.kept import Source
 from transferlab.feature.rows import Rows
 from transferlab.run.errors import UserError
 from transferlab.training.build import Experiment, Fitted
+from transferlab.training.concluding import conclude
 from transferlab.training.head_fitting.job import HeadFit, HeadJob, LabelledFeatures
 from transferlab.training.head_fitting.loop import fit_heads
 from transferlab.training.needs_lightning import needs_no_lightning
@@ -63,6 +64,7 @@ def fit_heads_of(
     """
     started = time.perf_counter() if started is None else started
     first = experiments[0]
+    assert not any(part.needs_images for each in experiments for part in each.strategy.parts.values())
     kept = _features(first, predict)
     train = _labelled(kept, first.batches, "train")
     val = _labelled(kept, first.batches, "val") if "val" in kept else None
@@ -95,7 +97,8 @@ def fit_heads_of(
     seconds = (time.perf_counter() - started) / len(fits)
     tables = {split: kept[split] for split in predict}
     return [
-        _fitted(*each, tables, seconds) for each in zip(recorders, experiments, fits, chosen, strict=True)
+        _fitted(*each, tables, train, seconds)
+        for each in zip(recorders, experiments, fits, chosen, strict=True)
     ]
 
 
@@ -170,6 +173,7 @@ def _fitted(
     fit: HeadFit,
     selected: dict[str, Any],
     kept: Kept,
+    train: LabelledFeatures,
     seconds: float,
 ) -> Fitted | UserError:
     recorder.write_history(fit.history)
@@ -177,7 +181,13 @@ def _fitted(
         return fit.error
     if fit.state is not None:
         experiment.network.head.load_state_dict(fit.state)
-    return Fitted(fit.history, predictions_from(kept, experiment), seconds, selected)
+    for name, state in fit.parts.items():
+        experiment.strategy.parts[name].load_state_dict(state)
+    predictions = predictions_from(kept, experiment)
+    # features of several views are not those of the images as they are
+    features = train if experiment.batches.views is None else None
+    memory = conclude(experiment, fit.history, train.features_ND.device, features)
+    return Fitted(fit.history, predictions, seconds, selected, memory)
 
 
 def predictions_from(kept: Kept, experiment: Experiment) -> dict[str, Predictions]:

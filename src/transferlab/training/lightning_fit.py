@@ -18,6 +18,7 @@ from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.objective.critic_health import critic_warnings
 from transferlab.training.build import Experiment, Fitted
 from transferlab.training.checkpoints import SelectedInMemory, load_checkpoint
+from transferlab.training.concluding import conclude
 from transferlab.training.distributed import is_worker, launched_by_file
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
@@ -59,12 +60,18 @@ def fit_by_lightning(
             recorder.note(*critic_warnings(module.history))
             if prefix is not None and not never_opens(experiment):
                 prefix.release()
+                loaders.prefix = None
             _load_selected_weights(module, recorder.run, own)
             seconds = earlier + time.perf_counter() - started
             predictions = {split: _predict(trainer, module, loaders, split) for split in predict}
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
-    return Fitted(module.history, predictions, seconds, _on_target(module, experiment, recorder.run))
+    if prefix is not None:
+        prefix.release()
+    device = trainer.strategy.root_device
+    memory = {} if is_worker() else conclude(experiment, module.history, device)
+    on_target = _on_target(module, experiment, recorder.run)
+    return Fitted(module.history, predictions, seconds, on_target, memory)
 
 
 def _on_target(module: TransferModule, experiment: Experiment, run: Run | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Loaders(pl.LightningDataModule):
     Args:
         batches: of images.
         prefix: gives the batches of each epoch before its loaders are made (with the trainer's
-            `reload_dataloaders_every_n_epochs=1`); None: images throughout.
+            `reload_dataloaders_every_n_epochs=1`), and of tests; None: images throughout.
         watched: splits of the target that each validation goes through as well, without their labels.
     """
 
@@ -57,6 +57,7 @@ class Loaders(pl.LightningDataModule):
         return self._val
 
     def test_dataloader(self) -> DataLoader[Any]:
+        self._arrange()  # where nothing opens; not yet done if the fit was over before this process
         return self.batches.evaluation(self.tested, self._share)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:

@@ -18,6 +18,7 @@ from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.evaluation.metrics import classification_metrics
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.parts import call_hook
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.collecting import Outputs
 from transferlab.training.distributed import (
@@ -47,7 +48,7 @@ class TransferModule(pl.LightningModule):
 
     Args:
         network: backbone and head.
-        strategy: its objective and penalties are built and belong to this module from now on.
+        strategy: begun; its objective and penalties belong to this module from now on.
         fit: when to stop.
         seed: of dropout and the like.
         watch: records what each epoch predicts for the target; None without a target.
@@ -169,17 +170,18 @@ class TransferModule(pl.LightningModule):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """Every few steps of an adaptation, how large the gradients are."""
+        """Every few steps of an adaptation, how large the gradients are; then the parts' `before_step`."""
         if self.objective.uses_target and gradients_are_due(self._means.counts):
             self._means.add(gradient_norms(optimizer))
+        call_hook("before_step", self.strategy.parts, self.network, self.global_step + 1)
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """As in Lightning; then the objective follows the network, before a checkpoint can be written.
+        """As in Lightning; then the parts' `after_step`, before a checkpoint can be written.
 
         Not in `on_train_batch_end`: callbacks come first there, and a checkpoint would lack this step.
         """
         super().optimizer_step(*args, **kwargs)
-        self.objective.after_step(self.network, self.global_step + 1)
+        call_hook("after_step", self.strategy.parts, self.network, self.global_step + 1)
 
     def _refuse_nan(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
         if not torch.isfinite(loss):

@@ -39,6 +39,10 @@ def freezes_something(experiment: Experiment) -> bool:
 def why_not_kept(experiment: Experiment) -> str | None:
     """Why frozen layers run in every epoch although some are frozen, for the user; None: they need not."""
     data = experiment.batches.settings
+    for name, part in experiment.strategy.parts.items():
+        if part.needs_images:
+            kind = type(part).__name__
+            return f"strategy.{name}: {kind} works on the images, so the frozen layers run in each epoch."
     if data.augmentation.is_random and experiment.features.views is None:
         return (
             "training images are augmented anew in each epoch, so the frozen layers run in each. "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from PIL import Image
 from safetensors.torch import save
 
@@ -20,6 +21,7 @@ from transferlab.data.splits import Splits
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
 from transferlab.report.contact_sheet import contact_sheet
+from transferlab.run.cache import write_whole
 from transferlab.run.folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
@@ -109,6 +111,11 @@ def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
             "counts": confusion_matrix(*arguments).tolist(),
         }
     return record
+
+
+def save_memory(tensors: Mapping[str, torch.Tensor], run: Run) -> None:
+    """Write memory.safetensors: what the strategy's parts have concluded."""
+    write_whole(run.path / "memory.safetensors", save(dict(tensors)))
 
 
 def save_model(network: Classifier, classes: tuple[str, ...], folder: Path, *, head: Any) -> None:

@@ -87,6 +87,8 @@ def _end(experiment: Experiment, recorder: Recorder, fitted: Fitted) -> None:
         return
     for split, table in fitted.predictions.items():
         table.write(run.path / "predictions" / f"{split}.csv")
+    if fitted.memory:
+        record.save_memory(fitted.memory, run)
     head = OmegaConf.to_container(experiment.config.strategy.head)
     record.save_model(network, splits.classes, run.path, head=head)
     if recorder.loggers:

@@ -11,11 +11,12 @@ from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.objective.dann import DANN
+from transferlab.strategy.parts import Facts
 
 
 def built_dann(num_features: int) -> DANN:
     objective = DANN(hidden_units=4)
-    objective.build(num_features, torch.ones(3))
+    objective.prepare(Facts(num_features, torch.ones(3)))
     return objective
 
 

@@ -14,7 +14,7 @@ from transferlab.config.domain_rules import NEEDS_TARGET
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.domains import Domains
-from transferlab.strategy.parts import Objective
+from transferlab.strategy.parts import Facts, Objective
 
 SMALL = {"hidden_units": 8, "threshold": 0.5}  # where the class takes it
 CASES = {
@@ -32,7 +32,7 @@ def make(case: str, network) -> Objective:
     small = {key: value for key, value in SMALL.items() if key in inspect.signature(kind).parameters}
     torch.manual_seed(1)
     objective = kind(**small, **CASES[case])
-    objective.build(network.backbone.num_features, torch.ones(3))
+    objective.prepare(Facts(network.backbone.num_features, torch.ones(3)))
     objective.remember(network)
     return objective
 

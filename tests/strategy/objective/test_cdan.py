@@ -9,12 +9,13 @@ import torch
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.cdan import CDAN, RandomMultilinearMap, multilinear_map
 from transferlab.strategy.objective.critic import domain_loss
+from transferlab.strategy.parts import Facts
 
 
 def make(network, **arguments):
     torch.manual_seed(1)
     objective = CDAN(hidden_units=8, **arguments)
-    objective.build(network.backbone.num_features, torch.ones(3))
+    objective.prepare(Facts(network.backbone.num_features, torch.ones(3)))
     return objective
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from tests.strategy.tiny import tiny_classifier
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
+from transferlab.strategy.parts import Facts
 
 BATCH = {
     "input": torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(1)),
@@ -19,7 +20,7 @@ BATCH = {
 
 def make(**arguments) -> CrossEntropy:
     objective = CrossEntropy(**arguments)
-    objective.build(16, torch.tensor([2, 2, 2]))
+    objective.prepare(Facts(16, torch.tensor([2, 2, 2])))
     return objective
 
 

@@ -11,12 +11,13 @@ from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.critic import domain_loss
 from transferlab.strategy.objective.dann import DANN
+from transferlab.strategy.parts import Facts
 
 
 def make(network: Classifier, **arguments) -> DANN:
     torch.manual_seed(1)
     objective = DANN(hidden_units=8, **arguments)
-    objective.build(network.backbone.num_features, torch.ones(3))
+    objective.prepare(Facts(network.backbone.num_features, torch.ones(3)))
     return objective
 
 

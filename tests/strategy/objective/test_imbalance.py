@@ -13,6 +13,7 @@ from transferlab.strategy.objective.class_weights import balanced_weights, choos
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.objective.focal import Focal, focal_loss
 from transferlab.strategy.objective.logit_adjustment import LogitAdjustment, log_priors
+from transferlab.strategy.parts import Facts
 
 LOGITS = torch.tensor([[2.0, 0.5, -1.0], [0.0, 1.0, 0.0], [-0.5, 0.2, 0.9]])
 LABELS = torch.tensor([0, 1, 0])
@@ -30,7 +31,7 @@ class Scores(torch.nn.Module):
 
 
 def loss_of(objective, counts, **batch):
-    objective.build(8, torch.tensor(counts))
+    objective.prepare(Facts(8, torch.tensor(counts)))
     network = Scores()
     losses = objective.losses(network, {"input": torch.zeros(3), "label": LABELS, **batch}, 0.0)
     losses.terms["class_loss"].backward()

@@ -9,6 +9,7 @@ import torch
 
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.mdd import MDD, adversary_loss, disagreement
+from transferlab.strategy.parts import Facts
 
 SURE = 1e4 * torch.eye(3)
 
@@ -16,7 +17,7 @@ SURE = 1e4 * torch.eye(3)
 def make(network, **arguments):
     torch.manual_seed(1)
     objective = MDD(hidden_units=8, **arguments)
-    objective.build(network.backbone.num_features, torch.ones(3))
+    objective.prepare(Facts(network.backbone.num_features, torch.ones(3)))
     return objective
 
 

@@ -11,11 +11,12 @@ from torch.nn import functional
 from transferlab.run.errors import UserError
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.objective.self_training import SelfTraining, pseudo_label_loss, pseudo_labels
+from transferlab.strategy.parts import Facts
 
 
 def make(network, **arguments):
     objective = SelfTraining(**arguments)
-    objective.build(network.backbone.num_features, torch.ones(3))
+    objective.prepare(Facts(network.backbone.num_features, torch.ones(3)))
     objective.remember(network)
     return objective
 

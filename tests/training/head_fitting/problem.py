@@ -10,7 +10,7 @@ from torch import nn
 from transferlab.data.loading.order import one_pass
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
-from transferlab.strategy.parts import Objective
+from transferlab.strategy.parts import Facts, Objective
 from transferlab.training.head_fitting.job import HeadJob, LabelledFeatures
 
 NUM_FEATURES, NUM_CLASSES, BATCH_SIZE = 12, 4, 16
@@ -51,7 +51,7 @@ def mlp(seed: int, dropout: float = 0.0) -> nn.Module:
 
 
 def built(objective: Objective) -> Objective:
-    objective.build(NUM_FEATURES, CLASS_COUNTS_C)
+    objective.prepare(Facts(NUM_FEATURES, CLASS_COUNTS_C))
     return objective
 
 

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tests.strategy.tiny import tiny_classifier
 from tests.training.head_fitting.problem import CLASS_COUNTS_C
+from tests.training.witnesses import EVENTS, Witness, WitnessObjective, WitnessPenalty
 from transferlab.backbone.classifier import Classifier
 from transferlab.data.loading.order import one_pass
 from transferlab.strategy.head.linear import Linear
@@ -20,7 +21,7 @@ from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.objective.focal import Focal
 from transferlab.strategy.objective.logit_adjustment import LogitAdjustment
-from transferlab.strategy.parts import Objective
+from transferlab.strategy.parts import Facts, Objective
 from transferlab.strategy.penalty.l1 import L1
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.none import NoStage
@@ -98,6 +99,10 @@ def mlp(num_features: int) -> nn.Module:
 def assert_same(found: HeadFit, module: TransferModule) -> None:
     for name, value in module.network.head.state_dict().items():
         torch.testing.assert_close(found.state[name], value, rtol=0, atol=1e-5)
+    parts = {name: module.strategy.parts[name].state_dict() for name in found.parts}
+    torch.testing.assert_close(found.parts, parts, rtol=0, atol=1e-5)
+    own = any(isinstance(part, Witness) for part in module.strategy.parts.values())
+    assert list(found.parts) == (["objective", "penalty.witness"] if own else [])
     assert len(found.history) == len(module.history)
     for entry, reference in zip(found.history, module.history, strict=True):
         assert list(entry) == list(reference)
@@ -118,6 +123,12 @@ CASES: dict[str, tuple[Objective, dict, dict, bool]] = {
         True,
     ),
     "penalty": (CrossEntropy(), {}, {"penalty": {"l1": L1(strength=1e-2)}}, False),
+    "hooks": (
+        WitnessObjective(),
+        {"optimizer": "sgd"},
+        {"penalty": {"l1": L1(strength=1e-2), "witness": WitnessPenalty()}, "head_dropout": 0.3},
+        False,
+    ),
 }
 
 
@@ -125,32 +136,31 @@ CASES: dict[str, tuple[Objective, dict, dict, bool]] = {
 def test_equals_a_training_by_lightning(name):
     objective, rates, settings, hidden = CASES[name]
     learning_rates = LearningRates(**{"base": 1e-2, "weight_decay": 0.1, **rates})
-    objective = copy.deepcopy(objective)
-    objective.build(0, CLASS_COUNTS_C)
     jobs, modules = [], []
     for seed in (3, 4):
         backbone = tiny_classifier().backbone
         torch.manual_seed(seed)
         head = mlp(backbone.num_features) if hidden else Linear().build(backbone.num_features, NUM_CLASSES)
         dropout = settings.get("head_dropout", 0.0)
-        jobs.append(
-            HeadJob(
-                head=copy.deepcopy(head),
-                objective=objective,
-                learning_rates=learning_rates,
-                seed=seed,
-                head_dropout=dropout,
-                penalties=settings.get("penalty", {}),
-            )
-        )
         strategy = Strategy(
             head=Linear(),
             unfreezing=NoStage(),
             objective=copy.deepcopy(objective),
             learning_rates=learning_rates,
-            **settings,
+            **copy.deepcopy(settings),
         )
         network = Classifier(backbone, head, head_dropout=dropout)
+        strategy.begin(network, Facts(backbone.num_features, CLASS_COUNTS_C))
+        jobs.append(
+            HeadJob(
+                head=copy.deepcopy(head),
+                objective=copy.deepcopy(strategy.objective),
+                learning_rates=learning_rates,
+                seed=seed,
+                head_dropout=dropout,
+                penalties=copy.deepcopy(strategy.penalty),
+            )
+        )
         modules.append(by_lightning(network, strategy, FitSettings(), seed))
     train, val = cached(modules[0].network, TRAIN), cached(modules[0].network, VAL)
     settings = {"order": order, "max_epochs": EPOCHS, "fit": FitSettings(), "selection": "last"}
@@ -158,6 +168,33 @@ def test_equals_a_training_by_lightning(name):
     for job, module, found in zip(jobs, modules, together, strict=True):
         assert_same(fit_heads([job], train, val, **settings)[0], module)
         assert_same(found, module)
+
+
+def test_hooks_come_in_the_order_of_lightning():
+    strategy = Strategy(
+        head=Linear(),
+        unfreezing=NoStage(),
+        objective=WitnessObjective(),
+        penalty={"witness": WitnessPenalty()},
+        learning_rates=LearningRates(base=1e-2),
+    )
+    network = tiny_classifier(NUM_CLASSES)
+    strategy.begin(network, Facts(network.backbone.num_features, CLASS_COUNTS_C))
+    job = HeadJob(
+        head=copy.deepcopy(network.head),
+        objective=copy.deepcopy(strategy.objective),
+        learning_rates=strategy.learning_rates,
+        seed=3,
+        penalties=copy.deepcopy(strategy.penalty),
+    )
+    EVENTS.clear()
+    by_lightning(network, strategy, FitSettings(), 3)
+    expected = EVENTS.copy()
+    assert len(expected) == 3 * EPOCHS * 4
+    EVENTS.clear()
+    fit_heads([job], cached(network, TRAIN), None, order=order, max_epochs=EPOCHS, fit=FitSettings())
+    assert expected == EVENTS
+    assert not job.objective.calls.any()  # a job stays as it is
 
 
 def test_a_failure_says_the_same():

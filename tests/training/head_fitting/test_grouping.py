@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 import torch
 
-from tests.training.head_fitting.problem import NUM_FEATURES, features, job, linear, mlp
+from tests.training.head_fitting.problem import NUM_FEATURES, built, features, job, linear, mlp
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
+from transferlab.strategy.objective.focal import Focal
 from transferlab.strategy.penalty.l1 import L1
 from transferlab.training.head_fitting import grouping
 from transferlab.training.head_fitting.grouping import groups_of
@@ -34,6 +36,14 @@ def test_by_layers_and_optimizer():
         job(10, head_dropout=1.0),
     ]
     assert groups_of(jobs, FEATURES_ND, 16) == [[0, 2], [1, 4], [3, 5], [6], [7], [8], [9], [10]]
+
+
+@pytest.mark.parametrize("hook", ["before_step", "after_step", "conclude"])
+def test_hooks_are_called_for_one_head_at_a_time(monkeypatch, hook):
+    jobs = [job(number, objective=built(Focal())) for number in range(2)]
+    assert groups_of(jobs, FEATURES_ND, 16) == [[0, 1]]
+    monkeypatch.setattr(Focal, hook, lambda *arguments: None)
+    assert groups_of(jobs, FEATURES_ND, 16) == [[0], [1]]
 
 
 def test_many_of_one_seed_share_their_batches():

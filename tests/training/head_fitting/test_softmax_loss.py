@@ -9,6 +9,7 @@ from tests.training.head_fitting.problem import CLASS_COUNTS_C, NUM_CLASSES, bui
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.objective.focal import Focal
 from transferlab.strategy.objective.logit_adjustment import LogitAdjustment
+from transferlab.strategy.parts import Facts
 from transferlab.training.head_fitting.softmax_loss import SoftmaxLoss, StackedSoftmaxLoss
 
 OBJECTIVES = [
@@ -62,5 +63,5 @@ def test_others_are_not_taken_for_one():
         pass
 
     own = Own()
-    own.build(2, CLASS_COUNTS_C)
+    own.prepare(Facts(2, CLASS_COUNTS_C))
     assert SoftmaxLoss.of(own) is None

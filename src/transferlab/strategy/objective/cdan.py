@@ -30,7 +30,7 @@ from transferlab.strategy.objective.critic import (
 )
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision
-from transferlab.strategy.parts import Batch, Losses, Objective
+from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
 def multilinear_map(features_ND: torch.Tensor, probabilities_NC: torch.Tensor) -> torch.Tensor:
@@ -91,12 +91,12 @@ class CDAN(Objective):
         self.largest_map, self.random_units = largest_map, random_units
         self.label_smoothing = label_smoothing
 
-    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
-        """See `Objective`."""
-        num_classes = len(class_counts_C)
-        whole = num_features * num_classes
+    def prepare(self, facts: Facts) -> None:
+        """See `Part`."""
+        num_classes = len(facts.class_counts_C)
+        whole = facts.num_features * num_classes
         self.random_map = (
-            RandomMultilinearMap(num_features, num_classes, self.random_units)
+            RandomMultilinearMap(facts.num_features, num_classes, self.random_units)
             if whole > self.largest_map
             else None
         )

@@ -13,7 +13,7 @@ from torch.nn import functional
 from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import Share
 from transferlab.strategy.objective.class_weights import choose_weights
-from transferlab.strategy.parts import Batch, Losses, Objective
+from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
 def labelled_loss(
@@ -56,9 +56,9 @@ class CrossEntropy(Objective):
         self.weights_C: torch.Tensor | None
         self.register_buffer("weights_C", None, persistent=False)
 
-    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
-        """See `Objective`."""
-        weights_C, self.notices = choose_weights(self.class_weights, class_counts_C)
+    def prepare(self, facts: Facts) -> None:
+        """See `Part`."""
+        weights_C, self.notices = choose_weights(self.class_weights, facts.class_counts_C)
         self.weights_C = weights_C
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:

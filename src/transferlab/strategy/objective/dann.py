@@ -27,7 +27,7 @@ from transferlab.strategy.objective.critic import (
     make_critic,
 )
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
-from transferlab.strategy.parts import Batch, Losses, Objective
+from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
 class DANN(Objective):
@@ -51,10 +51,10 @@ class DANN(Objective):
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
         self.label_smoothing = label_smoothing
 
-    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
-        """See `Objective`."""
+    def prepare(self, facts: Facts) -> None:
+        """See `Part`."""
         self.critic = make_critic(
-            num_features, hidden_units=self.hidden_units, hidden_layers=self.hidden_layers
+            facts.num_features, hidden_units=self.hidden_units, hidden_layers=self.hidden_layers
         )
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:

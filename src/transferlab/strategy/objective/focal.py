@@ -13,7 +13,7 @@ from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NonNegativeFloat
 from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.objective.cross_entropy import accuracy
-from transferlab.strategy.parts import Batch, Losses, Objective
+from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
 def focal_loss(
@@ -44,9 +44,9 @@ class Focal(Objective):
         self.weights_C: torch.Tensor | None
         self.register_buffer("weights_C", None, persistent=False)
 
-    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
-        """See `Objective`."""
-        weights_C, self.notices = choose_weights(self.class_weights, class_counts_C)
+    def prepare(self, facts: Facts) -> None:
+        """See `Part`."""
+        weights_C, self.notices = choose_weights(self.class_weights, facts.class_counts_C)
         self.weights_C = weights_C
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:

@@ -10,7 +10,7 @@ import torch
 from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NonNegativeFloat, Share
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
-from transferlab.strategy.parts import Batch, Losses, Objective
+from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
 def log_priors(class_counts_C: torch.Tensor) -> torch.Tensor:
@@ -27,9 +27,9 @@ class LogitAdjustment(Objective):
         self.tau, self.label_smoothing = tau, label_smoothing
         self.log_priors_C: torch.Tensor
 
-    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
-        """See `Objective`."""
-        self.register_buffer("log_priors_C", log_priors(class_counts_C), persistent=False)
+    def prepare(self, facts: Facts) -> None:
+        """See `Part`."""
+        self.register_buffer("log_priors_C", log_priors(facts.class_counts_C), persistent=False)
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""

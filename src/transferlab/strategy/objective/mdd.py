@@ -23,7 +23,7 @@ from transferlab.strategy.objective.adaptation_weight import (
 from transferlab.strategy.objective.certainty import entropy
 from transferlab.strategy.objective.critic import behind_reversal, make_critic
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
-from transferlab.strategy.parts import Batch, Losses, Objective
+from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
 def disagreement(logits_NC: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
@@ -85,13 +85,13 @@ class MDD(Objective):
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
         self.label_smoothing = label_smoothing
 
-    def build(self, num_features: int, class_counts_C: torch.Tensor) -> None:
-        """See `Objective`."""
+    def prepare(self, facts: Facts) -> None:
+        """See `Part`."""
         self.adversary = make_critic(
-            num_features,
+            facts.num_features,
             hidden_units=self.hidden_units,
             hidden_layers=self.hidden_layers,
-            num_outputs=len(class_counts_C),
+            num_outputs=len(facts.class_counts_C),
         )
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:

@@ -64,11 +64,11 @@ class SelfTraining(Objective):
         self.label_smoothing = label_smoothing
 
     def remember(self, network: Classifier) -> None:
-        """See `Objective`."""
+        """See `Part`."""
         self.teacher = Teacher(network)
 
     def after_step(self, network: Classifier, step: int) -> None:
-        """See `Objective`."""
+        """See `Part`."""
         self.teacher.follow(network, average_decay(step, self.decay))
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:

@@ -24,7 +24,7 @@ class L2SP(Penalty):
         self.strength, self.head_strength = strength, head_strength
 
     def remember(self, network: Classifier) -> None:
-        """See `Penalty`."""
+        """See `Part`."""
         for name, parameter in network.backbone.named_parameters():
             self.register_buffer(_buffer(name), parameter.detach().clone())
 

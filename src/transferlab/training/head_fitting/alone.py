@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from transferlab.run.randomness import derived_seed
+from transferlab.strategy.parts import call_hook, overrides
 from transferlab.training.head_fitting.job import HeadJob, LabelledFeatures, Order
 from transferlab.training.head_fitting.learner import StepFigures
 from transferlab.training.head_fitting.softmax_loss import SoftmaxLoss
@@ -73,7 +74,9 @@ class AloneLearner:
             loss = loss + term.float()
         self.optimizer.zero_grad()
         loss.backward()
+        call_hook("before_step", self.job.parts, self.network, step + 1)
         self.optimizer.step()
+        call_hook("after_step", self.job.parts, self.network, step + 1)
         return loss.detach(), _detached(terms), _detached(losses.observed)
 
     def rates(self) -> list[dict[str, float]]:
@@ -90,6 +93,14 @@ class AloneLearner:
     def state(self, place: int) -> dict[str, torch.Tensor]:
         """See `Learner`."""
         return {name: value.clone() for name, value in self.network.head.state_dict().items()}
+
+    def parts(self, place: int) -> dict[str, dict[str, torch.Tensor]]:
+        """See `Learner`."""
+        return {
+            name: {key: value.clone() for key, value in part.state_dict().items()}
+            for name, part in self.job.parts.items()
+            if overrides(part, "conclude")
+        }
 
     def keep(self, places: Sequence[int]) -> None:
         """See `Learner`: the loop ends when no head is left."""

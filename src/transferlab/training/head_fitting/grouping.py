@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 
 import torch
 
+from transferlab.strategy.parts import overrides
 from transferlab.training.head_fitting.job import HeadJob
 from transferlab.training.head_fitting.softmax_loss import SoftmaxLoss
 from transferlab.training.head_fitting.stacked_dropout import dropped_shares
@@ -41,6 +42,8 @@ def groups_of(jobs: Sequence[HeadJob], features_ND: torch.Tensor, batch_size: in
 def _kind(job: HeadJob, features_ND: torch.Tensor) -> Hashable | None:
     """Equal for jobs that can learn together; None for one that can not."""
     if job.penalties or SoftmaxLoss.of(job.objective) is None:
+        return None
+    if overrides(job.objective, "before_step", "after_step", "conclude"):
         return None
     if any(dropped_shares(job)) and (features_ND.device.type != "cpu" or 1 in dropped_shares(job)):
         return None  # a GPU draws other numbers for many than for one

@@ -13,7 +13,7 @@ from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.network import Backbone
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
-from transferlab.strategy.parts import Objective, Penalty
+from transferlab.strategy.parts import Objective, Part, Penalty, named_parts
 from transferlab.training.errors import NotFiniteError
 
 Order = Callable[[int, int], torch.Tensor]  # (seed, epoch) -> rows of the samples, (batches, batch size)
@@ -38,7 +38,7 @@ class HeadJob:
 
     Attributes:
         head: with its initial weights.
-        objective: already built.
+        objective: as `Strategy.begin` leaves it.
         learning_rates: the head's, and those of the objective's own modules.
         seed: of the order of the samples and of dropout.
         head_dropout: share of the features dropped before the head, in training.
@@ -51,6 +51,11 @@ class HeadJob:
     seed: int
     head_dropout: float = 0.0
     penalties: Mapping[str, Penalty] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """What has a lifecycle, see `named_parts`."""
+        return named_parts(self.objective, self.penalties)
 
     def network(self, num_features: int) -> Classifier:
         """The head as a classifier of features, which stand in for images."""
@@ -72,12 +77,14 @@ class HeadFit:
         history: an entry for each finished epoch, with the keys of a fit by Lightning.
         state: the head's state dict at the selected epoch; None if no epoch was finished.
         epoch: the selected one.
-        error: why the fit ended early; history and state are then of the epochs before.
+        parts: the state dicts, at that epoch, of those of `HeadJob.parts` that conclude the fit.
+        error: why the fit ended early; history and states are then of the epochs before.
     """
 
     history: list[dict[str, float]]
     state: dict[str, torch.Tensor] | None
     epoch: int | None
+    parts: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     error: NotFiniteError | None = None
 
 

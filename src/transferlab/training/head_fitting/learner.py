@@ -43,6 +43,10 @@ class Learner(Protocol):
         """A copy of a head's state dict."""
         ...
 
+    def parts(self, place: int) -> dict[str, dict[str, torch.Tensor]]:
+        """Copies of the state dicts of those of a job's parts that conclude its fit."""
+        ...
+
     def keep(self, places: Sequence[int]) -> None:
         """Go on with these heads alone."""
         ...

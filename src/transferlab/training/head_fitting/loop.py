@@ -98,6 +98,7 @@ class _Record:
         self.history: list[dict[str, float]] = []
         self.state: dict[str, torch.Tensor] | None = None
         self.epoch: int | None = None
+        self.parts: dict[str, dict[str, torch.Tensor]] = {}
         self.error: NotFiniteError | None = None
         self._lowest = math.inf
 
@@ -111,7 +112,7 @@ class _Record:
         return lower
 
     def fit(self) -> HeadFit:
-        return HeadFit(self.history, self.state, self.epoch, self.error)
+        return HeadFit(self.history, self.state, self.epoch, self.parts, self.error)
 
 
 def _fit_group(
@@ -145,6 +146,7 @@ def _fit_group(
             record.history.append(entry | {"seconds": seconds})
             if record.is_selected(rules.selection):
                 record.state, record.epoch = learner.state(place), epoch
+                record.parts = learner.parts(place)
             on_epoch(position, record.history[-1])
             if not rules.over(record.history):
                 staying.append(place)

@@ -105,6 +105,10 @@ class StackedLearner:
         """See `Learner`."""
         return self.heads.state(place)
 
+    def parts(self, place: int) -> dict[str, dict[str, torch.Tensor]]:
+        """See `Learner`: objectives in lockstep have no state."""
+        return {}
+
     def keep(self, places: Sequence[int]) -> None:
         """See `Learner`."""
         self.jobs = [self.jobs[place] for place in places]
