@@ -63,9 +63,9 @@ class Witness(Part):
         assert all(parameter.grad is None for parameter in network.parameters())
         labels, inputs = [], []
         for batch in batches:
-            functional.cross_entropy(network(batch["image"]), batch["label"]).backward()
+            functional.cross_entropy(network(batch["input"]), batch["label"]).backward()
             labels.append(batch["label"])
-            inputs.append(batch["image"].flatten(1).mean(1))
+            inputs.append(batch["input"].flatten(1).mean(1))
         return {
             "sensitivity": network.head.weight.grad.T,
             "path": self.path,
@@ -82,7 +82,7 @@ class WitnessObjective(Witness, Objective):
     """Cross-entropy, less where the head's path is long."""
 
     def losses(self, network, batch, progress):
-        loss = functional.cross_entropy(network(batch["image"]), batch["label"])
+        loss = functional.cross_entropy(network(batch["input"]), batch["label"])
         return Losses({"class_loss": loss / (1 + self.path.abs().sum())}, {"path": self.path.abs().sum()})
 
 
