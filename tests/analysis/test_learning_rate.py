@@ -72,7 +72,7 @@ def test_it_ends_when_the_loss_has_diverged():
 
 def test_accumulated_batches_make_one_step(monkeypatch):
     calls = []
-    monkeypatch.setattr(learning_rate, "fit_shortly", lambda *_, **named: calls.append(named["batches"]))
+    monkeypatch.setattr(learning_rate, "fit_shortly", lambda *_, **named: calls.append(named["steps"]))
     monkeypatch.setattr(learning_rate, "build", lambda config: None)
     config = compose_checked([*SETTINGS, "trainer.accumulate_grad_batches=3"]).config
     range_test(config, lowest=1e-3, highest=1, steps=20)
