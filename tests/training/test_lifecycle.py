@@ -21,7 +21,7 @@ from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.parts import Facts
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.last import Last
-from transferlab.training import api
+from transferlab.training import runs
 from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.module import TransferModule
 from transferlab.training.settings import FitSettings
@@ -41,7 +41,7 @@ def arguments(*further: str) -> list[str]:
 
 
 def train(folder: str, *further: str) -> Run:
-    assert in_child(lambda: api.train([*arguments(*further), f"hydra.run.dir={folder}"])) == 0
+    assert in_child(lambda: runs.train([*arguments(*further), f"hydra.run.dir={folder}"])) == 0
     return Run(folder)
 
 
@@ -102,8 +102,8 @@ def test_every_hook_in_its_order():
 
 def test_killed_in_a_step_and_while_concluding():
     alone = train("alone", *PROGRESSIVE)
-    starts = lambda: api.train([*arguments(*PROGRESSIVE), "hydra.run.dir=killed"])  # noqa: E731
-    goes_on = lambda: api.resume("killed", allow=ALLOW)  # noqa: E731
+    starts = lambda: runs.train([*arguments(*PROGRESSIVE), "hydra.run.dir=killed"])  # noqa: E731
+    goes_on = lambda: runs.resume("killed", allow=ALLOW)  # noqa: E731
     killed(STEPS_AN_EPOCH + 4, TransferModule, "training_step", starts)
     killed(1, WitnessPenalty, "conclude", goes_on)
     assert Run("killed").status == "running"
@@ -146,9 +146,9 @@ def test_heads_alone_conclude_as_lightning_does(views):
         1,
         WitnessPenalty,
         "conclude",
-        lambda: api.train([*arguments(*PROBE), "hydra.run.dir=killed"]),
+        lambda: runs.train([*arguments(*PROBE), "hydra.run.dir=killed"]),
     )
-    assert in_child(lambda: api.resume("killed", allow=ALLOW)) == 0
+    assert in_child(lambda: runs.resume("killed", allow=ALLOW)) == 0
     assert_same("killed", "kept")
     assert Path("killed/memory.safetensors").read_bytes() == Path("kept/memory.safetensors").read_bytes()
 
@@ -156,15 +156,15 @@ def test_heads_alone_conclude_as_lightning_does(views):
 def test_killed_behind_a_fit_by_lightning_on_stored_features():
     chosen = [*PROBE, "trainer.accumulate_grad_batches=2"]
     train("alone", *chosen)
-    starts = lambda: api.train([*arguments(*chosen), "hydra.run.dir=killed"])  # noqa: E731
+    starts = lambda: runs.train([*arguments(*chosen), "hydra.run.dir=killed"])  # noqa: E731
     killed(1, WitnessPenalty, "conclude", starts)
-    assert in_child(lambda: api.resume("killed", allow=ALLOW)) == 0
+    assert in_child(lambda: runs.resume("killed", allow=ALLOW)) == 0
     assert_same("killed", "alone")
     assert Path("killed/memory.safetensors").read_bytes() == Path("alone/memory.safetensors").read_bytes()
 
 
 def test_nothing_concludes_nothing_is_written():
-    assert in_child(lambda: api.train([*TINY, "backbone.name=test_resnet", "hydra.run.dir=run"])) == 0
+    assert in_child(lambda: runs.train([*TINY, "backbone.name=test_resnet", "hydra.run.dir=run"])) == 0
     assert not Path("run/memory.safetensors").exists()
 
 
@@ -200,7 +200,7 @@ def test_two_processes():
         train_on_ranks("ended", arguments(*PROGRESSIVE[:1]), prepare=ends)
     assert Run("ended").status == "running"
     assert Run("ended").last_checkpoint.exists()
-    on_ranks(lambda rank: api.resume("ended", allow=ALLOW) and None)
+    on_ranks(lambda rank: runs.resume("ended", allow=ALLOW) and None)
     assert_same("ended", "alone")
     assert Path("ended/memory.safetensors").read_bytes() == Path("alone/memory.safetensors").read_bytes()
 
@@ -208,7 +208,7 @@ def test_two_processes():
 def images_needed(folder: str, *further: str) -> Run:
     own = ["strategy/objective=input_gradient", "allow=[tests.training.witnesses]"]
     run = [*TINY, "backbone.name=test_resnet", "data=digits", *further, *own, f"hydra.run.dir={folder}"]
-    assert in_child(lambda: api.train(run)) == 0
+    assert in_child(lambda: runs.train(run)) == 0
     return Run(folder)
 
 
