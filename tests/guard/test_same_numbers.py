@@ -7,14 +7,16 @@ cached in the system's temporary folder, by the content of its source and all el
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +30,6 @@ pytestmark = pytest.mark.guard
 
 HERE = Path(__file__).parents[2]
 REFERENCE = os.environ.get("REFERENCE", "")
-TIMEOUT_S = 300
 DECIDING = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow", "pytorch-lightning")
 
 TINY = [
@@ -49,6 +50,7 @@ TWO_FOLDERS = [
 DOMAINS = ["data=digits_domains", "data.target_batch_size=8", "data.steps_per_epoch=5"]
 ON, OFF = "features.cache=auto", "features.cache=off"
 PLAIN = "data/augmentation=none"
+SUBDIR = "base_${strategy.learning_rates.base}_seed_${seed}"
 
 RUNS = {
     "from_scratch-digits": ["strategy=from_scratch", OFF, "data/augmentation=light"],
@@ -86,21 +88,13 @@ RUNS = {
     "self_training-digits": ["strategy=self_training", *DOMAINS, OFF],
     "dan-photos": ["strategy=dan", *TWO_FOLDERS, OFF, "strategy.selection=entropy"],
     "deep_coral-photos-cached": ["strategy=deep_coral", *TWO_FOLDERS, ON, PLAIN, "strategy/unfreezing=last"],
+    "sweep-of-heads": [  # all four train as one group
+        *("-m", "backbone=letters_resnet", "strategy=feature_extraction", ON, PLAIN),
+        *("strategy.learning_rates.base=0.1,0.01", "seed=1,2", "data.shots_seed=0"),
+        *(f"hydra.sweep.subdir={SUBDIR}", "hydra.launcher.jobs_at_once=1"),
+    ],
+    "two-processes": ["strategy=fine_tune", "trainer=ddp", "trainer.devices=2"],
 }
-RUNS["sweep-of-heads"] = [  # all four train as one group
-    *(
-        "-m",
-        "backbone=letters_resnet",
-        "strategy=feature_extraction",
-        ON,
-        PLAIN,
-        "data.shots_seed=0",
-        "hydra.launcher.jobs_at_once=1",
-    ),
-    *("strategy.learning_rates.base=0.1,0.01", "seed=1,2"),
-    "hydra.sweep.subdir=base_${strategy.learning_rates.base}_seed_${seed}",
-]
-TWO_PROCESSES = ["strategy=fine_tune", "trainer=ddp", "trainer.devices=2"]
 
 
 def draw_photos(folder: Path, seed: int) -> None:
@@ -130,38 +124,59 @@ def draw_photos(folder: Path, seed: int) -> None:
         photo.save(file, quality=92)
 
 
-def train(checkout: Path, arguments: list[str], place: Path, photos: Path) -> Path:
-    """Run `transferlab train ARGUMENTS` from a checkout's source; the folder that holds its run folders."""
-    place.mkdir(parents=True)
-    folders = [f"hydra.run.dir={place}/runs/run", f"hydra.sweep.dir={place}/runs"]
-    environment = {
-        **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
-        "PYTHONPATH": str(checkout / "src"),
-        "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), "transferlab-guard", "bytecode")),
-        "OMP_NUM_THREADS": "1",
-        "TRANSFERLAB_CACHE": str(place / "cache"),
-    }
-    network = [] if any(argument.startswith("backbone=") for argument in arguments) else NETWORK
-    command = [sys.executable, "-m", "transferlab", "train", *TINY, *network, *arguments, *folders]
-    done = subprocess.run(
-        command, cwd=photos, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
-    assert done.returncode == 0, f"{checkout} failed:\n{done.stdout}\n{done.stderr}"
-    shutil.rmtree(place / "cache", ignore_errors=True)
-    return place / "runs"
+class Checkout:
+    """Trains from the source of one checkout, one run at a time."""
 
+    def __init__(self, root: Path, photos: Path) -> None:
+        self.root, self.photos = root, photos
+        self._server: subprocess.Popen[str] | None = None
 
-def train_once(checkout: Path, arguments: list[str], place: Path, photos: Path) -> Path:
-    """As `train`; where the same run is already in `place` nothing runs."""
-    if not place.is_dir():
-        beside = Path(tempfile.mkdtemp(dir=place.parent))
-        train(checkout, arguments, beside / "run", photos)
-        try:
-            (beside / "run").rename(place)
-        except OSError:  # another session was faster
-            assert place.is_dir()
-        shutil.rmtree(beside, ignore_errors=True)
-    return place / "runs"
+    def _started(self) -> subprocess.Popen[str]:
+        bytecode = Path(tempfile.gettempdir(), "transferlab-guard", "bytecode")
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        environment |= {"PYTHONPATH": str(self.root / "src"), "PYTHONPYCACHEPREFIX": str(bytecode)}
+        return subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("server.py")],
+            env=environment | {"OMP_NUM_THREADS": "1"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def train(self, name: str, place: Path) -> Path:
+        """Run `transferlab train` with RUNS[name]; the folder that holds its run folders."""
+        place.mkdir(parents=True)
+        network = [] if any(argument.startswith("backbone=") for argument in RUNS[name]) else NETWORK
+        folders = [f"hydra.run.dir={place}/runs/run", f"hydra.sweep.dir={place}/runs"]
+        job = {
+            "arguments": ["train", *TINY, *network, *RUNS[name], *folders],
+            "folder": str(self.photos),
+            "cache": str(place / "cache"),
+            "log": str(place / "log.txt"),
+        }
+        self._server = self._server or self._started()
+        assert self._server.stdin
+        assert self._server.stdout
+        self._server.stdin.write(json.dumps(job) + "\n")
+        self._server.stdin.flush()
+        code = self._server.stdout.readline().strip()
+        assert code == "0", f"{name} failed in {self.root}:\n{(place / 'log.txt').read_text()}"
+        shutil.rmtree(place / "cache", ignore_errors=True)
+        return place / "runs"
+
+    def train_once(self, name: str, place: Path) -> Path:
+        """As `train`; where the same run is already in `place` nothing runs."""
+        if not place.is_dir():
+            with tempfile.TemporaryDirectory(dir=place.parent) as beside:
+                self.train(name, Path(beside, "run"))
+                with contextlib.suppress(OSError):  # another session was faster
+                    Path(beside, "run").rename(place)
+        return place / "runs"
+
+    def close(self) -> None:
+        """End the process, after the run that is in progress."""
+        if self._server:
+            self._server.communicate()
 
 
 def without_seconds(file: Path) -> bytes:
@@ -191,13 +206,8 @@ def differences(reference: Path, own: Path) -> list[str]:
     return sorted([*lost, *new, *changed])
 
 
-def assert_same(name: str, reference: Path, own: Path) -> None:
-    found = differences(reference, own)
-    assert not found, f"{name} ({reference} | {own}):\n" + "\n".join(found)
-
-
-def place_of_the_reference(checkout: Path, photos: Path) -> Path:
-    """A cache folder for the runs of a checkout, named by all that decides their numbers."""
+def cache_of(checkout: Path, photos: Path) -> Path:
+    """The folder for the cached runs of a checkout, named by all that decides their numbers."""
     digest = hashlib.sha256()
     for root in (checkout / "src", checkout / "conf", photos):
         for file in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"):
@@ -215,54 +225,52 @@ def place_of_the_reference(checkout: Path, photos: Path) -> Path:
     return place
 
 
-def key(name: str, arguments: list[str]) -> str:
-    return f"{name}-{hashlib.sha256(repr(arguments).encode()).hexdigest()[:8]}"
+def key(name: str) -> str:
+    return f"{name}-{hashlib.sha256(repr(RUNS[name]).encode()).hexdigest()[:8]}"
 
 
 @pytest.fixture(scope="session")
-def checkouts(tmp_path_factory) -> tuple[Path, Path, Path, Path]:
-    """Reference, its cache of runs, the folder of this checkout's runs, the folder with the photos."""
+def photos(tmp_path_factory) -> Path:
+    """Two folders of photos, in each three classes."""
+    folder = tmp_path_factory.mktemp("photos")
+    draw_photos(folder / "photos", seed=0)
+    draw_photos(folder / "others", seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def both(photos, tmp_path_factory, request) -> Iterator[dict[str, tuple[Future[Path], Future[Path]]]]:
+    """The chosen runs of the reference and of this checkout, two processes at a time."""
     if not REFERENCE:
         pytest.skip("needs another checkout to compare with: make guard REFERENCE=../other-checkout")
-    reference = Path(HERE, REFERENCE).resolve()
-    assert (reference / "src" / "transferlab").is_dir(), f"REFERENCE={REFERENCE}: {reference} is no checkout"
-    photos = tmp_path_factory.mktemp("photos")
-    draw_photos(photos / "photos", seed=0)
-    draw_photos(photos / "others", seed=1)
-    return reference, place_of_the_reference(reference, photos), tmp_path_factory.mktemp("own"), photos
-
-
-@pytest.fixture(scope="session")
-def both(checkouts, request) -> Iterator[dict[str, tuple[Future[Path], Future[Path]]]]:
-    """The chosen runs of both checkouts, two processes at a time."""
-    reference, cache, own, photos = checkouts
-    chosen = {item.callspec.params["name"] for item in request.session.items if hasattr(item, "callspec")}
-    with ThreadPoolExecutor(2) as pool:
-
-        def run(of: Callable[..., Path], checkout: Path, folder: Path, name: str) -> Future[Path]:
-            arguments = RUNS[name]
-            return pool.submit(of, checkout, arguments, folder / key(name, arguments), photos)
-
+    root = Path(HERE, REFERENCE).resolve()
+    assert (root / "src" / "transferlab").is_dir(), f"REFERENCE={REFERENCE}: {root} is no checkout"
+    cache, own = cache_of(root, photos), tmp_path_factory.mktemp("own")
+    items = [item for item in request.session.items if hasattr(item, "callspec")]
+    chosen = [name for name in RUNS if any(item.callspec.params.get("name") == name for item in items)]
+    with (
+        contextlib.closing(Checkout(root, photos)) as reference,
+        contextlib.closing(Checkout(HERE, photos)) as here,
+        ThreadPoolExecutor(1) as one,
+        ThreadPoolExecutor(1) as other,
+    ):
         yield {
-            name: (run(train_once, reference, cache, name), run(train, HERE, own, name))
-            for name in RUNS
-            if name in chosen
+            name: (
+                one.submit(reference.train_once, name, cache / key(name)),
+                other.submit(here.train, name, own / key(name)),
+            )
+            for name in chosen
         }
-        pool.shutdown(cancel_futures=True)
-
-
-def test_a_run_of_two_processes(checkouts):
-    reference, cache, own, photos = checkouts
-    folder = key("two-processes", TWO_PROCESSES)
-    before = train_once(reference, TWO_PROCESSES, cache / folder, photos)
-    assert_same("two-processes", before, train(HERE, TWO_PROCESSES, own / folder, photos))
+        one.shutdown(cancel_futures=True)
+        other.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_one_run(name, both):
+def test_a_run_has_the_same_numbers(name, both):
     before, after = (runs.result() for runs in both[name])
     assert len(list(before.rglob("model.safetensors"))) == (4 if name == "sweep-of-heads" else 1)
-    assert_same(name, before, after)
+    found = differences(before, after)
+    assert not found, f"{name} ({before} | {after}):\n" + "\n".join(found)
 
 
 def test_a_changed_file_of_numbers_is_found(tmp_path):
