@@ -105,7 +105,9 @@ def run_group(members: Sequence[Member]) -> None:
 
 def _begin(recording: Recording, experiment: Experiment, inputs: Mapping[str, str]) -> None:
     """Say what is about to be trained on what."""
-    recording.note(*experiment.data.notices, *experiment.strategy.objective.notices)
+    recording.note(*experiment.data.notices)
+    for part in experiment.strategy.parts.values():
+        recording.note(*part.notices)
     if not recording.quiet:
         say(summary_of(experiment))
     if not is_worker():
