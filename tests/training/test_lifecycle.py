@@ -241,7 +241,7 @@ def test_a_penalty_on_pixels_is_named():
         needs_images = True
 
     parts = named_parts(WitnessObjective(), {"pixels": Pixels()})
-    experiment = SimpleNamespace(strategy=SimpleNamespace(parts=parts))
+    experiment = SimpleNamespace(strategy=SimpleNamespace(parts=parts), data=None)
     said = "strategy.penalty.pixels: Pixels works on the images, so the frozen layers run in each epoch."
     assert why_not_kept(experiment, None) == said
 
