@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -18,12 +19,13 @@ from tests.training.witnesses import EVENTS, OWN, WitnessObjective, WitnessPenal
 from transferlab.run.folder import Run
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.learning_rates.schedule import LearningRates
-from transferlab.strategy.parts import Facts
+from transferlab.strategy.parts import Facts, named_parts
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.last import Last
 from transferlab.training import runs
 from transferlab.training.checkpoints import load_checkpoint
 from transferlab.training.module import TransferModule
+from transferlab.training.prefix_policy import why_not_kept
 from transferlab.training.settings import FitSettings
 
 ALLOW = ["tests.training.witnesses"]
@@ -115,6 +117,8 @@ def test_killed_in_a_step_and_while_concluding():
     assert {"objective.path", "penalties.witness.path"} <= states[0].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
+    told = [text for text in alone.result["warnings"] if text.startswith("Witness")]
+    assert told == ["WitnessObjective is prepared.", "WitnessPenalty is prepared."]
     tensors = memory("alone")
     selected = 3 * (alone.result["selection"]["epoch"] + 1)
     for part in ("objective", "penalty.witness"):
@@ -230,6 +234,16 @@ def test_an_objective_on_pixels_gets_no_activations(strategy):
     side = 32
     assert (auto.history["train/values"] == 3 * side * side).all()
     assert (auto.history["train/size"] > 0).all()
+
+
+def test_a_penalty_on_pixels_is_named():
+    class Pixels(WitnessPenalty):
+        needs_images = True
+
+    parts = named_parts(WitnessObjective(), {"pixels": Pixels()})
+    experiment = SimpleNamespace(strategy=SimpleNamespace(parts=parts), data=None)
+    said = "strategy.penalty.pixels: Pixels works on the images, so the frozen layers run in each epoch."
+    assert why_not_kept(experiment, None) == said
 
 
 def test_where_nothing_is_frozen_nothing_is_said():

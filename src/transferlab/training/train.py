@@ -62,7 +62,9 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
 def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]) -> None:
     """Say what is about to be trained on what, and record it."""
     assert recorder.run is not None
-    recorder.note(*experiment.batches.splits.notices, *experiment.strategy.objective.notices)
+    recorder.note(*experiment.batches.splits.notices)
+    for part in experiment.strategy.parts.values():
+        recorder.note(*part.notices)
     if not recorder.quiet:
         say(summary_of(experiment))
     if not is_worker():
