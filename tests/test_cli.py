@@ -37,6 +37,7 @@ QUICK = [
     ["train", "sead=3"],
     ["train", "-m", "seed=0,1", "strategy=dan"],
     ["train", "strategy=mine", "allow=[own_part]", "sead=3"],
+    ["train", "strategy/objective=focal", "strategy.objective.gamma=-1", "data.num_folds=1"],
 ]
 WATCHED = f"""
 import contextlib, io, sys
@@ -95,6 +96,15 @@ MISTAKES = [
         "The config has 1 problem:\n  seed=x: must be a whole number, not text.\n",
     ),
     (
+        [
+            *("train", "strategy/objective=focal", "strategy.objective.gamma=-1", "strategy/head=mlp"),
+            *("strategy.head.hidden_units=0", "data.num_folds=1"),
+        ],
+        "The config has 3 problems:\n  data.num_folds=1: must be at least 2.\n"
+        "  strategy.head.hidden_units=0: must be at least 1.\n"
+        "  strategy.objective.gamma=-1: must be at least 0.\n",
+    ),
+    (
         ["train", "data=folder", "data.root=gone"],
         "The config has 1 problem:\n  data.root=gone: there is no such folder.\n",
     ),
@@ -118,6 +128,7 @@ def test_a_mistake_is_told_in_words_with_code_2(arguments, text, capsys):
 def test_nothing_is_left_behind_by_a_mistake(capsys):
     run(capsys, "train", "sead=3")
     run(capsys, "train", "-m", "sead=3")
+    run(capsys, "train", "-m", "data.num_folds=2,1,3")
     run(capsys, "train", "--cfg", "job")
     assert list(Path().iterdir()) == []
 

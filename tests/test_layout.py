@@ -65,7 +65,7 @@ def test_imports_go_down(file):
 def test_the_hooks_for_hydra_are_thin():
     hooks = {
         "transferlab_searchpath": {"config"},
-        "transferlab_launcher": {"sweep"},
+        "transferlab_launcher": {"config", "sweep"},
         "transferlab_slurm": {"sweep"},
         "transferlab_optuna": {"sweep"},
     }

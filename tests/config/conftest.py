@@ -5,8 +5,57 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
 
+from transferlab.config import places, resolvers
 from transferlab.config.compose import ConfigError, compose_checked
+
+PARTS = [
+    "data/augmentation",
+    "data/mixing",
+    "data/loading",
+    "data/catalog",
+    "strategy/head",
+    "strategy/unfreezing",
+    "strategy/objective",
+    "strategy/penalty",
+    "strategy/learning_rates",
+]
+PLACES = {"data/loading": "data/loading@data", "data/catalog": "data/catalog@data.source"}
+
+
+def nodes(config: DictConfig, path: str = ""):
+    """Every node that names a class, with its path."""
+    for key in config:
+        node = config._get_node(key)
+        if isinstance(node, DictConfig):
+            full = f"{path}.{key}".lstrip(".")
+            if "_target_" in node:
+                yield (
+                    full,
+                    str(node._get_node("_target_")),
+                    [str(name) for name in node if name != "_target_"],
+                )
+            yield from nodes(node, full)
+
+
+@pytest.fixture(scope="session")
+def shipped_nodes():
+    """The nodes of configs that together choose every option of every group."""
+    resolvers.register()
+    options = places.options([places.shipped()])
+    whole = [group for group in options if "/" not in group]
+    found = []
+    with initialize_config_dir(str(places.shipped()), version_base="1.3"):
+        for groups in (whole, PARTS):
+            for number in range(max(len(options[group]) for group in groups)):
+                chosen = {group: options[group][min(number, len(options[group]) - 1)] for group in groups}
+                chosen.pop("experiment", None)
+                found += nodes(
+                    compose("train", [f"{PLACES.get(group, group)}={name}" for group, name in chosen.items()])
+                )
+    return found
 
 
 @pytest.fixture

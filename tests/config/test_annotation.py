@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import doctest
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 
 from transferlab.config import annotation
 from transferlab.config.annotation import choices, evaluate, in_words, kind, matches, plain
+from transferlab.config.bounds import Above, AtLeast, Below, NotEmpty
 
 UNDERSTOOD = {
     "int": int,
@@ -24,6 +25,11 @@ UNDERSTOOD = {
     "Literal['a', 1]": Literal["a", 1],
     "int | Literal['auto'] | None": int | Literal["auto"] | None,
     "Path | None": str | None,
+    "Annotated[float, AtLeast(0), Below(1)] | None": Annotated[float, AtLeast(0), Below(1)] | None,
+    "Annotated[Sequence[Annotated[int, bounds.Above(-1)]], NotEmpty()]": Annotated[
+        list[Annotated[int, Above(-1)]], NotEmpty()
+    ],
+    "typing.Annotated[int, 'pixels']": int,
     "Backbone": Any,
     "Backbone | None": Any,
     "torch.Tensor": Any,
@@ -56,6 +62,8 @@ def test_evaluate(text):
         ({"a": 1}, dict, True),
         ([], dict, False),
         (object(), Any, True),
+        (5, Annotated[float, AtLeast(0), Below(1)] | None, True),  # of the right type, if out of its bounds
+        ("5", Annotated[float, AtLeast(0)], False),
     ],
 )
 def test_matches(value, annotation, fits):
@@ -66,6 +74,8 @@ def test_words():
     assert in_words(float | Literal["auto"] | None) == "a number, auto or null"
     assert in_words(list[int]) == "a list of whole numbers"
     assert in_words(bool) == "true or false"
+    assert in_words(Annotated[float, AtLeast(0)] | Literal["auto"]) == "a number or auto"
+    assert in_words(list[Annotated[int, Above(0)]]) == "a list of whole numbers"
     assert choices(int | Literal["a", "b"]) == ["a", "b"]
     assert [kind(value) for value in (True, 1, 1.5, "x", None, [], {})] == [
         "true or false",

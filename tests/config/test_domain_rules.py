@@ -35,7 +35,7 @@ def test_a_bottleneck_needs_two_images(problems):
     [problem] = problems("strategy.bottleneck_units=8", "data.batch_size=1")
     assert "at least 2" in problem
     [problem] = problems("strategy.bottleneck_units=0")
-    assert "must be above 0" in problem
+    assert problem == "strategy.bottleneck_units=0: must be at least 1, or null."
     [problem] = problems(
         "strategy=feature_extraction", "strategy/head=logistic", "strategy.bottleneck_units=8"
     )

@@ -13,6 +13,8 @@ OTHER = "or choose a head that learns by gradients: strategy/head=linear."
 def test_with_a_frozen_backbone_it_may_run(problems):
     assert problems(*CHOSEN) == []
     assert problems("strategy/unfreezing=none", "strategy/head=logistic", "strategy.start_from=random") == []
+    nothing = ("strategy/unfreezing=last", "strategy.unfreezing.num_stages=0")
+    assert problems(*CHOSEN, *nothing) == []
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,17 @@ def test_a_wrong_value_in_the_middle():
     ]
 
 
+@pytest.mark.parametrize(
+    ("values", "wrong"),
+    [("3,0,2", "0: must be at least 1."), ("1,2.5,4", "2.5: must be a whole number, not a decimal number.")],
+)
+def test_a_wrong_number_in_the_middle(values, wrong):
+    assert problems(f"data.batch_size={values}") == [f"data.batch_size={wrong}"]
+    assert problems("strategy.head_dropout=0.1,nan,0.2") == [
+        "strategy.head_dropout=nan: must be a finite number, at least 0 and below 1."
+    ]
+
+
 @pytest.mark.parametrize("strategies", ["dann,fine_tune", "fine_tune,dann"])
 def test_the_value_that_brings_a_problem_is_named(strategies):
     (text,) = problems(f"strategy={strategies}", "seed=0,1")

@@ -42,13 +42,20 @@ def test_nothing_is_wrong_with_a_cluster():
 @pytest.mark.parametrize(
     ("given", "rule"),
     [
-        ("timeout_min=1h", "a whole number above 0"),
-        ("timeout_min=0", "a whole number above 0"),
-        ("partition=[a,b]", "text or null"),
-        ("gpus_per_node=0", "a whole number above 0 or null"),
-        ("mem_gb=16GB", "a number above 0 or null"),
-        ("requeue=1", "true or false"),
-        ("shell_before=module", "a list of text"),
+        ("timeout_min=1h", "a whole number, not text"),
+        ("timeout_min=0", "at least 1"),
+        ("partition=[a,b]", "text or null, not a list"),
+        ("nodes=0", "at least 1"),
+        ("tasks_per_node=0", "at least 1"),
+        ("cpus_per_task=-1", "at least 1"),
+        ("gpus_per_node=0", "at least 1, or null"),
+        ("mem_gb=16GB", "a number or null, not text"),
+        ("mem_gb=0.0", "above 0, or null"),
+        ("jobs_at_once=0", "at least 1, or auto"),
+        ("signal_delay_s=0", "at least 1"),
+        ("poll_s=nan", "a finite number, above 0"),
+        ("requeue=1", "true or false, not a whole number"),
+        ("shell_before=module", "a list of text, not text"),
     ],
 )
 def test_wrong_values(given, rule):

@@ -68,12 +68,26 @@ WRONG = [
         "trainer.max_epochs=null: the training would never end. "
         "Set it, or trainer.max_steps, or trainer.max_time.",
     ),
-    ({"data__batch_size": 0}, "data.batch_size=0: must be above 0."),
-    ({"data__shots_per_class": -1}, "data.shots_per_class=-1: must be above 0."),
-    ({"data__fraction": 1.5}, "data.fraction=1.5: must be at most 1."),
-    ({"data__val_fraction": 1.0}, "data.val_fraction=1.0: must be at least 0 and below 1."),
-    ({"strategy__head_dropout": 1.0}, "strategy.head_dropout=1.0: must be at least 0 and below 1."),
-    ({"fit__ema_decay": 1.5}, "fit.ema_decay=1.5: must be at least 0 and below 1."),
+    (
+        {"data__val_fraction": 0.5, "data__test_fraction": 0.5},
+        "data.val_fraction=0.5 and data.test_fraction=0.5 leave nothing to train on. "
+        "Together they must stay below 1.",
+    ),
+    ({"data__fold": 5}, "data.fold=5: must be one of 0 to 4 (data.num_folds=5)."),
+    (
+        {"data__fraction": 0.5, "data__shots_per_class": 2},
+        "data.fraction=0.5 and data.shots_per_class=2 both limit the training images. "
+        "Set one of them to null.",
+    ),
+    (
+        {"data__on_bad_image": "skip", "data__check_images": False},
+        "data.on_bad_image=skip: needs data.check_images=true, as broken images must be known before the "
+        "data is split.",
+    ),
+    (
+        {"data__target": {"min_contrast": 0.9, "max_contrast": 0.5}},
+        "data.target.min_contrast=0.9: must be at most data.target.max_contrast=0.5.",
+    ),
 ]
 
 
@@ -103,6 +117,8 @@ def test_no_contradiction(settings, changed):
 
 
 NONE = "transferlab.strategy.unfreezing.none.NoStage"
+LAST = {"_target_": "transferlab.strategy.unfreezing.last.Last", "num_stages": 0}
+VALIDATED = {"_target_": "transferlab.strategy.unfreezing.validated.Validated"}
 IDLE = [
     (
         {"fit__early_stopping_patience": 15},
@@ -116,6 +132,15 @@ IDLE = [
     (
         {"strategy__unfreezing": {"_target_": NONE}, "strategy__learning_rates__stage_decay": 0.5},
         "strategy.learning_rates.stage_decay has no effect: no stage of the backbone is trained.",
+    ),
+    (
+        {"strategy__unfreezing": LAST, "strategy__learning_rates__stage_decay": 0.5},
+        "strategy.learning_rates.stage_decay has no effect: no stage of the backbone is trained.",
+    ),
+    (
+        {"strategy__unfreezing": VALIDATED, "strategy__selection": "last"},
+        "strategy.selection=last: the depth that validates best is found but not kept. "
+        "strategy.selection=val_loss keeps it.",
     ),
     (
         {"strategy__unfreezing": {"_target_": NONE}, "strategy__penalty": {"l2_sp": {"strength": 1.0}}},

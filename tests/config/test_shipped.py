@@ -7,61 +7,14 @@ from importlib import import_module
 
 import pytest
 import yaml
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
-from transferlab.config import places, resolvers
-from transferlab.config.allowed import ALLOWED, is_allowed
+from tests.config.conftest import PARTS
+from transferlab.config import places
+from transferlab.config.allowed import is_allowed, shipped_targets
 from transferlab.config.check import GIVEN
-from transferlab.config.domain_rules import NEEDS_TARGET
 from transferlab.config.signature import signature
 
 FILES = sorted(places.shipped().rglob("*.yaml"))
-PARTS = [
-    "data/augmentation",
-    "data/mixing",
-    "data/loading",
-    "data/catalog",
-    "strategy/head",
-    "strategy/unfreezing",
-    "strategy/objective",
-    "strategy/penalty",
-    "strategy/learning_rates",
-]
-PLACES = {"data/loading": "data/loading@data", "data/catalog": "data/catalog@data.source"}
-
-
-def nodes(config: DictConfig, path: str = ""):
-    """Every node that names a class, with its path."""
-    for key in config:
-        node = config._get_node(key)
-        if isinstance(node, DictConfig):
-            full = f"{path}.{key}".lstrip(".")
-            if "_target_" in node:
-                yield (
-                    full,
-                    str(node._get_node("_target_")),
-                    [str(name) for name in node if name != "_target_"],
-                )
-            yield from nodes(node, full)
-
-
-@pytest.fixture(scope="module")
-def shipped_nodes():
-    """The nodes of configs that together choose every option of every group."""
-    resolvers.register()
-    options = places.options([places.shipped()])
-    whole = [group for group in options if "/" not in group]
-    found = []
-    with initialize_config_dir(str(places.shipped()), version_base="1.3"):
-        for groups in (whole, PARTS):
-            for number in range(max(len(options[group]) for group in groups)):
-                chosen = {group: options[group][min(number, len(options[group]) - 1)] for group in groups}
-                chosen.pop("experiment", None)
-                found += nodes(
-                    compose("train", [f"{PLACES.get(group, group)}={name}" for group, name in chosen.items()])
-                )
-    return found
 
 
 def test_every_group_is_looked_at():
@@ -77,8 +30,14 @@ def test_yaml_lists_exactly_what_each_class_takes(shipped_nodes):
 
 
 def test_what_is_allowed_is_what_the_configs_name(shipped_nodes):
-    assert sorted({target for _, target, _ in shipped_nodes}) == sorted(ALLOWED)
-    assert sorted(ALLOWED) == list(ALLOWED)
+    assert {target for _, target, _ in shipped_nodes} == shipped_targets()
+
+
+def test_a_config_of_the_users_widens_nothing(write):
+    write("conf/strategy/mine.yaml", "_target_: os.system\n")
+    shipped_targets.cache_clear()
+    assert "os.system" not in shipped_targets()
+    assert not any(target.startswith("hydra") for target in shipped_targets())
 
 
 def test_each_target_is_named_in_full():
@@ -104,7 +63,7 @@ def test_every_experiment_composes(option, problems):
 
 
 def test_source_and_import_agree_on_every_signature():
-    for target in ALLOWED:
+    for target in shipped_targets():
         module, _, name = target.rpartition(".")
         taken = inspect.signature(getattr(import_module(module), name)).parameters
         read = signature(target)
@@ -112,13 +71,22 @@ def test_source_and_import_agree_on_every_signature():
         assert {name for name, argument in read.arguments.items() if argument.required} == {
             name for name, parameter in taken.items() if parameter.default is parameter.empty
         }, target
+        for name, argument in read.arguments.items():
+            assert argument.default is ... or argument.default == taken[name].default, f"{target}: {name}"
 
 
-def test_objectives_that_need_a_target_are_known():
-    needing = set()
-    for target in ALLOWED:
-        if ".objective." in target:
-            module, _, name = target.rpartition(".")
-            if getattr(import_module(module), name).uses_target:
-                needing.add(target)
-    assert needing == NEEDS_TARGET
+def test_source_and_import_agree_on_every_fact():
+    num_facts = 0
+    for target in shipped_targets():
+        module, _, name = target.rpartition(".")
+        imported = getattr(import_module(module), name)
+        facts = signature(target).facts
+        for fact, value in facts.items():
+            assert getattr(imported, fact) == value, f"{target}: {fact}"
+            num_facts += 1
+        own = [
+            base for base in getattr(imported, "__mro__", ()) if base.__module__.startswith("transferlab.")
+        ]
+        annotated = [item for base in own for item in inspect.get_annotations(base).items()]
+        assert {name for name, kind in annotated if "ClassVar" in str(kind)} <= set(facts), target
+    assert num_facts > 50

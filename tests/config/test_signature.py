@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 
+from transferlab.config.bounds import AtLeast, Below
 from transferlab.config.signature import signature
 
 SOURCE = """\
@@ -137,3 +138,72 @@ def test_choices_behind_an_alias_are_checked(problems, key, choice):
     [problem] = problems(f"{key}=nonsense")
     assert key in problem
     assert choice in problem
+
+
+FACTS = """\
+import typing
+from dataclasses import dataclass
+from typing import ClassVar
+
+import shapes as forms
+from transferlab.config.bounds import AtLeast, Below
+
+SMALLEST = 3
+
+
+class Base:
+    uses = True
+    words: ClassVar[tuple[str, ...]] = ("a", "b")
+    number: int = -1
+    _hidden = 1
+
+    def __init__(self, rate: float = -0.5, *, sizes=(1, 2), made=list(), name: str): ...
+
+
+class Child(Base):
+    uses = False
+    number = len("ab")
+
+    @property
+    def words(self): ...
+
+
+@dataclass
+class Fields(forms.Round):
+    kind: ClassVar[dict[str, int]] = {"a": 1}
+    width: typing.Annotated[int, AtLeast(SMALLEST), "px"] = 4
+    share: forms.Share = 0.5
+"""
+SHAPES = """\
+from typing import Annotated, TypeAlias
+
+from transferlab.config.bounds import AtLeast, Below
+
+Share: TypeAlias = Annotated[float, AtLeast(0), Below(1)]
+
+
+class Round:
+    corners = 0
+    kind = {}
+"""
+
+
+def test_facts(tmp_path):
+    Path("stated.py").write_text(FACTS)
+    Path("shapes.py").write_text(SHAPES)
+    base, child, fields = (
+        signature(f"stated.{name}", (str(tmp_path),)) for name in ("Base", "Child", "Fields")
+    )
+    assert base.facts == {"uses": True, "words": ("a", "b"), "number": -1}
+    assert child.facts == {"uses": False}  # the others have become what only an import can tell
+    assert fields.facts == {"corners": 0, "kind": {"a": 1}}
+    defaults = {name: argument.default for name, argument in base.arguments.items()}
+    assert defaults == {"rate": -0.5, "sizes": (1, 2), "made": ..., "name": ...}
+
+
+def test_bounds(tmp_path):
+    Path("stated.py").write_text(FACTS)
+    Path("shapes.py").write_text(SHAPES)
+    arguments = signature("stated.Fields", (str(tmp_path),)).arguments
+    assert arguments["width"].annotation == Annotated[int, AtLeast(3)]
+    assert arguments["share"].annotation == Annotated[float, AtLeast(0), Below(1)]

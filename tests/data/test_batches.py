@@ -146,22 +146,6 @@ def test_data_smaller_than_a_batch(make_batches, image_folder):
     assert len(batch["label"]) == 3
 
 
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"fold": 5}, "data.fold=5 must be one of 0 to 4"),
-        ({"val_fraction": 0.5, "test_fraction": 0.5}, "leave nothing to train on"),
-        ({"shots_per_class": 0}, "data.shots_per_class=0 must be at least 1"),
-        ({"fraction": 1.5}, "data.fraction=1.5 must be in"),
-        ({"fraction": 0.5, "shots_per_class": 2}, "both limit the training split"),
-    ],
-)
-def test_wrong_options(make_batches, options, says):
-    with pytest.raises(DataError) as error:
-        make_batches(**options)
-    assert says in str(error.value)
-
-
 def test_unlabelled_target(make_batches, image_folder):
     source = image_folder({"a": 5, "b": 5}, root="source")
     target = image_folder({".": 7}, root="target")

@@ -60,11 +60,6 @@ def test_without_the_check_the_reader_names_the_file(broken, make_batches, num_w
         [list(loader) for loader in loaders]
 
 
-def test_leaving_out_needs_the_check(make_batches):
-    with pytest.raises(DataError, match=r"needs data\.check_images=true"):
-        make_batches(check_images=False, on_bad_image="skip")
-
-
 def test_what_was_found_is_remembered_by_contents(broken, make_batches, monkeypatch, own_cache):
     make_batches(source=Folder(str(broken)), on_bad_image="skip")
 

@@ -22,7 +22,6 @@ from transferlab.feature.extraction import batch_size, extracted
 from transferlab.feature.kept import Source
 from transferlab.feature.precision import LEAST_COSINE, compute_dtype, has_bfloat16, least_cosine
 from transferlab.feature.settings import FeatureSettings
-from transferlab.run.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -127,9 +126,3 @@ def test_least_cosine():
 )
 def test_precision(asked, trainer, expected):
     assert compute_dtype(asked, trainer, CPU) == expected
-
-
-@pytest.mark.parametrize("setting", [{"views": 0}, {"cache_gib": 0.0}])
-def test_settings_that_make_no_sense(setting):
-    with pytest.raises(UserError, match=rf"features\.{next(iter(setting))}"):
-        FeatureSettings(**setting)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import yaml
 from transferlab.config import places
 from transferlab.config.compose import started
 from transferlab.data.augmentation.pipeline import Augmentation
-from transferlab.sweep.groups import GRADIENT_HEADS, groups_of
+from transferlab.sweep.groups import groups_of
 
 FROZEN = ("strategy=feature_extraction", "features.cache=auto")
 
@@ -136,16 +135,6 @@ def test_configs_stay_as_they_are(composed):
     before = config.copy()
     groups_of([config, config])
     assert config == before
-
-
-def test_heads_are_told_apart_by_how_they_are_learned():
-    targets = [yaml.safe_load(file.read_text())["_target_"] for file in _options("strategy/head")]
-    by_gradients = set()
-    for target in targets:
-        module, _, name = target.rpartition(".")
-        if getattr(import_module(module), name).solver == "gradient":
-            by_gradients.add(target)
-    assert by_gradients == GRADIENT_HEADS
 
 
 @pytest.mark.parametrize("option", ["none", "light", "medical", "rand", "standard", "trivial"])

@@ -67,6 +67,8 @@ def meant_by(node: ast.expr, lookup: Lookup) -> Any:
         return node.value
     if isinstance(node, ast.Name):
         return _NAMES[node.id] if node.id in _NAMES else lookup(node.id)
+    if isinstance(node, ast.Attribute):
+        return lookup(ast.unparse(node))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _union([meant_by(node.left, lookup), meant_by(node.right, lookup)])
     if isinstance(node, ast.Subscript):
@@ -140,6 +142,7 @@ def matches(value: Any, annotation: Any) -> bool:
 def broken_rule(value: Any, annotation: Any) -> str | None:
     """What a value of the right type must do to be within its bounds; None where it is.
 
+    >>> from transferlab.config.bounds import AtLeast, Below
     >>> broken_rule(1, Annotated[float, AtLeast(0), Below(1)] | None)
     'must be at least 0 and below 1, or null'
     """

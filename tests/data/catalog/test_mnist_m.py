@@ -133,10 +133,6 @@ def test_settings_change_the_images(made_of):
 
 
 def test_refusals(made_of):
-    with pytest.raises(DataError, match="num_photos=0 must be at least 1"):
-        MNISTM(**made_of, num_photos=0)
-    with pytest.raises(DataError, match="photo_px=27 must be at least 28"):
-        MNISTM(**made_of, photo_px=27)
     with pytest.raises(DataError, match=r"data\.target\.photos=gone is no folder"):
         MNISTM(made_of["root"], photos="gone").load()
     (photos_of(made_of)[0]).write_bytes(b"no photo")

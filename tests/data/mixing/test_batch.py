@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from transferlab.data.errors import DataError
 from transferlab.data.mixing.batch import Mixing
 
 IMAGES = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -59,8 +58,3 @@ def test_training_batches_only(make_batches):
     assert len({float(share[share > 0].min()) for share in shares}) > len(batches) / 2
     test = data.prepared(next(iter(data.evaluation("test"))))
     assert set(test) == {"input", "image", "label", "index"}
-
-
-def test_wrong_alpha():
-    with pytest.raises(DataError, match=r"data\.mixing\.mixup_alpha=-1 must be at least 0"):
-        Mixing(mixup_alpha=-1)

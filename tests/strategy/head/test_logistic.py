@@ -98,20 +98,6 @@ def test_a_choice_at_the_edge_is_told(strengths, told):
     assert fitted.notices == [f"strategy.head.strengths: {told}"]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"strengths": []}, r"strategy.head.strengths=\[\]: there must be one at least"),
-        ({"strengths": [0.1, 0.0]}, r"strategy.head.strengths=\[0.1, 0.0\]: .* all above 0"),
-        ({"tolerance": 0.0}, "strategy.head.tolerance=0.0: must be above 0"),
-        ({"max_iterations": 0}, "strategy.head.max_iterations=0: must be at least 1"),
-    ],
-)
-def test_wrong_arguments(arguments, text):
-    with pytest.raises(UserError, match=text):
-        Logistic(**arguments)
-
-
 def test_the_shipped_file_says_what_the_class_does():
     written = yaml.safe_load((CONF / "strategy" / "head" / "logistic.yaml").read_text())
     assert tuple(written["strengths"]) == tuple(Logistic().strengths)

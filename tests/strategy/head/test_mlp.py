@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional
 
 from tests.strategy.tiny import tiny_classifier
-from transferlab.run.errors import UserError
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.head.mlp import MLP
 from transferlab.strategy.learning_rates.groups import parameter_groups
@@ -54,19 +53,6 @@ def test_start():
     assert abs(second.weight.var().item() * 2000 - 2) < 0.02
     assert abs(last.weight.std().item() - 0.01) < 1e-3
     assert all((layer.bias == 0).all() for layer in (first, second, last))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"),
-    [
-        ({"hidden_units": 0}, "strategy.head.hidden_units=0: must be at least 1"),
-        ({"hidden_layers": -1}, "strategy.head.hidden_layers=-1: must not be below 0"),
-        ({"dropout": 1.0}, "strategy.head.dropout=1.0: must be at least 0 and below 1"),
-    ],
-)
-def test_wrong_arguments(arguments, text):
-    with pytest.raises(UserError, match=text):
-        MLP(**arguments)
 
 
 def test_matrices_decay_and_vectors_do_not():

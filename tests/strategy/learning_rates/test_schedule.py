@@ -129,8 +129,3 @@ def test_optimizer_kwargs_arrive():
 def test_wrong_optimizers(arguments, text):
     with pytest.raises(UserError, match=text):
         LearningRates(**arguments).make_optimizer(groups())
-
-
-def test_wrong_step():
-    with pytest.raises(UserError, match=r"strategy\.learning_rates\.step_epochs=0: must be above 0"):
-        LearningRates(step_epochs=0)

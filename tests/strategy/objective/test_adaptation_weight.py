@@ -8,7 +8,6 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from transferlab.config import places
-from transferlab.run.errors import UserError
 from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, share_of_weight
 
 
@@ -39,11 +38,3 @@ def test_tllibs_schedule():
     for step in (0, 1, 500, 1000, 7000, 19999):
         found = share_of_weight(step / 20_000, steepness=config.steepness, horizon=config.horizon)
         assert found == pytest.approx(2 / (1 + math.exp(-step / 1000)) - 1, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("weight", -1.0), ("steepness", 0.0), ("horizon", 1.5), ("horizon", -0.1)]
-)
-def test_wrong_numbers(name, value):
-    with pytest.raises(UserError, match=f"strategy.objective.{name}={value}"):
-        AdaptationWeight(**{"weight": 1.0, "steepness": 10.0, "horizon": 1.0, name: value})

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.objective.cdan import CDAN, RandomMultilinearMap, multilinear_map
 from transferlab.strategy.objective.critic import domain_loss
 from transferlab.strategy.parts import Facts
@@ -92,8 +91,3 @@ def test_entropy_conditioning(settled, batch):
     torch.testing.assert_close(found.observed["entropy_target"], entropies[6:].mean())
     plain = make(settled).losses(settled, batch, 0.5).terms["critic_loss"]
     assert (plain - expected).abs() > 1e-4
-
-
-def test_wrong_numbers():
-    with pytest.raises(UserError, match=r"strategy.objective.random_units=0"):
-        CDAN(random_units=0)

@@ -8,13 +8,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.objective.critic import (
     behind_reversal,
     critic_figures,
     domain_loss,
     make_critic,
-    refuse_wrong_sizes,
 )
 
 
@@ -72,10 +70,3 @@ def test_fp32_under_autocast(dtype):
         found = behind_reversal(critic, inputs, 0.5)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, critic(inputs.float()))
-
-
-def test_wrong_sizes():
-    with pytest.raises(UserError, match=r"strategy.objective.hidden_units=0"):
-        refuse_wrong_sizes(hidden_units=0, hidden_layers=1)
-    with pytest.raises(UserError, match=r"strategy.objective.hidden_layers=-1"):
-        refuse_wrong_sizes(hidden_units=8, hidden_layers=-1)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.objective.dan import (
     DAN,
     mean_squared_distance,
@@ -111,9 +110,3 @@ def test_loss_is_lambda_times_the_mmd_of_the_features(network, batch):
     expected = mmd(features[:6], features[6:], [0.5 * scale, scale])
     assert losses.observed["mmd"].item() == pytest.approx(expected, rel=1e-4)
     assert losses.terms["mmd_loss"].item() == pytest.approx(2 * math.tanh(1.5) * expected, rel=1e-4)
-
-
-@pytest.mark.parametrize("factors", [[], [1.0, 0.0]])
-def test_wrong_numbers(factors):
-    with pytest.raises(UserError, match=r"strategy.objective.bandwidth_factors="):
-        DAN(bandwidth_factors=factors)

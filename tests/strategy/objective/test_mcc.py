@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.objective.mcc import MCC, class_confusion
 
 
@@ -60,8 +59,3 @@ def test_the_head_learns_from_the_target(network, batch):
     loss = MCC().losses(network, batch, 0.3).terms["confusion_loss"]
     gradients = torch.autograd.grad(loss, list(network.head.parameters()))
     assert all(gradient.abs().sum() > 0 for gradient in gradients)
-
-
-def test_wrong_numbers():
-    with pytest.raises(UserError, match=r"strategy.objective.temperature=0.0"):
-        MCC(temperature=0.0)

@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.objective.mdd import MDD, adversary_loss, disagreement
 from transferlab.strategy.parts import Facts
 
@@ -84,8 +83,3 @@ def test_the_head_only_chooses(network, batch):
     losses = make(network).losses(network, batch, 0.5)
     with pytest.raises(RuntimeError, match="not have been used in the graph"):
         torch.autograd.grad(losses.terms["adversary_loss"], list(network.head.parameters()))
-
-
-def test_wrong_numbers():
-    with pytest.raises(UserError, match=r"strategy.objective.margin=0.0"):
-        MDD(margin=0.0)

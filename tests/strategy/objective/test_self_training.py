@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.objective.self_training import SelfTraining, pseudo_label_loss, pseudo_labels
 from transferlab.strategy.parts import Facts
@@ -70,9 +69,3 @@ def test_the_teacher_follows_each_step(network):
 def test_the_teacher_is_in_no_group_of_the_optimizer(network):
     groups = parameter_groups(network, make(network), 0.01)
     assert not [group for group in groups if group["name"].startswith("objective")]
-
-
-@pytest.mark.parametrize(("name", "value"), [("threshold", 1.5), ("decay", 1.0), ("decay", -0.1)])
-def test_wrong_numbers(name, value):
-    with pytest.raises(UserError, match=f"strategy.objective.{name}={value}"):
-        SelfTraining(**{name: value})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.unfreezing.all import All
 from transferlab.strategy.unfreezing.last import Last
 from transferlab.strategy.unfreezing.none import NoStage
@@ -27,8 +26,3 @@ def test_the_same_always(unfreezing, expected):
         assert unfreezing.trainable_stages(epoch, history, 5) == expected
         assert unfreezing.phase(history, 5) == "settled"
         history.append({"val/loss": float(epoch), "trainable_stages": float(expected)})
-
-
-def test_wrong_number():
-    with pytest.raises(UserError, match=r"strategy\.unfreezing\.num_stages=-1: must not be below 0"):
-        Last(num_stages=-1)

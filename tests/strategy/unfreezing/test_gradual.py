@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from transferlab.run.errors import UserError
 from transferlab.strategy.unfreezing.gradual import Gradual
 
 
@@ -28,11 +27,3 @@ def test_early_stopping_waits_for_the_last_stage():
     phases = [unfreezing.phase([{"val/loss": 1.0}] * epochs, 2) for epochs in range(7)]
     # after epoch 4 (five epochs), in which both stages trained for the first time, none is left to open
     assert phases == ["opening"] * 5 + ["settled"] * 2
-
-
-@pytest.mark.parametrize(
-    ("arguments", "text"), [({"every_epochs": 0}, "at least 1"), ({"first": -1}, "below 0")]
-)
-def test_wrong_numbers(arguments, text):
-    with pytest.raises(UserError, match=f"strategy.unfreezing.{next(iter(arguments))}=.*{text}"):
-        Gradual(**arguments)

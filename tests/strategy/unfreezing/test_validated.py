@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from transferlab.run.errors import UserError
 from transferlab.strategy.unfreezing.validated import Validated, depth_curve
 
 
@@ -79,9 +76,3 @@ def test_a_pure_function_of_the_epochs_before():
     for epoch in range(len(losses)):
         assert again.trainable_stages(epoch, history, 3) == again.trainable_stages(epoch, history[:epoch], 3)
         assert again.trainable_stages(epoch, history, 3) == depths(history)[epoch]
-
-
-@pytest.mark.parametrize(("arguments", "text"), [({"patience": 0}, "at least 1"), ({"first": -1}, "below 0")])
-def test_wrong_numbers(arguments, text):
-    with pytest.raises(UserError, match=f"strategy.unfreezing.{next(iter(arguments))}=.*{text}"):
-        Validated(**arguments)

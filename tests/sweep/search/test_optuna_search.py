@@ -126,7 +126,7 @@ def test_the_figure_is_that_of_a_finished_run(tmp_path):
     [
         (["hydra.sweeper.optimize=test/accuracy"], r"what the test part says must choose nothing"),
         (["hydra.sweeper.optimize=val/acc"], r"optimize=val/acc: must be"),
-        (["hydra.sweeper.num_trials=0"], r"hydra\.sweeper\.num_trials=0: must be a whole number above 0"),
+        (["hydra.sweeper.num_trials=0"], r"hydra\.sweeper\.num_trials=0: must be at least 1\."),
         (["hydra.sweeper.trials=3"], r"hydra\.sweeper\.trials: there is no such key"),
         (
             ["hydra/sweeper=basic"],
