@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.weights import WeightsError, find_weights
+from transferlab.model.classifier import Classifier
 from transferlab.training.record import save_model
 
 TINY = {"channels": [8, 8, 16, 16], "stem_width": 8}

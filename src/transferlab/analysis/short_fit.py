@@ -5,8 +5,9 @@ from __future__ import annotations
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 
+from transferlab.config.instantiation import make
 from transferlab.run.errors import UserError
-from transferlab.training.build import Experiment, make
+from transferlab.training.build import Experiment
 from transferlab.training.loaders import Loaders
 from transferlab.training.module import TransferModule
 from transferlab.training.terminal import interrupts_restored, quiet_libraries

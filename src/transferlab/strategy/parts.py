@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.domains import Domains
 
 # image (N,3,H,W), label (N,), and with a target domain target_image (M,3,H,W)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from transferlab.backbone.classifier import Classifier, make_bottleneck
 from transferlab.backbone.network import Backbone
+from transferlab.config.instantiation import find_own_modules, make
 from transferlab.data.module import DataModule
 from transferlab.data.preprocessing import Preprocessing
 from transferlab.feature.settings import FeatureSettings
+from transferlab.model.classifier import Classifier, make_bottleneck
+from transferlab.model.model import Model
+from transferlab.model.trained_head import TrainedHead
+from transferlab.model.warm_start import warm_start
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.objective.domains import Domains
@@ -35,6 +36,8 @@ class Experiment:
     fit: FitSettings
     features: FeatureSettings
     seed: int
+    start: TrainedHead | None = None  # what the head goes on from; None: from fresh weights
+    notices: tuple[str, ...] = ()  # what the user should know of that
 
 
 def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
@@ -57,7 +60,7 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
         )
     seed = int(config.seed)
     torch.manual_seed(derived_seed("initialisation", seed))
-    backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
+    backbone = make(config.backbone, load_weights=load_weights and strategy.start_from != "random")
     features: FeatureSettings = make(config.features)
     data.bind(
         Preprocessing(**backbone.preprocessing),
@@ -67,11 +70,14 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     )
     fit: FitSettings = make(config.fit)
     if fit.channels_last:
-        backbone.network.to(memory_format=torch.channels_last)
+        backbone.use_channels_last()
     if fit.compile:
         backbone.network.compile()
-    network = _network(backbone, strategy, data, seed)
-    return Experiment(data, network, strategy, fit, features, seed)
+    start = None
+    if strategy.start_from == "model" and strategy.solver == "gradient":
+        start = TrainedHead.load(config.backbone.weights, config.get("allow") or ())
+    network, notices = _network(backbone, strategy, data, seed, start)
+    return Experiment(data, network, strategy, fit, features, seed, start, notices)
 
 
 def build_like(first: Experiment, config: DictConfig) -> Experiment:
@@ -81,17 +87,22 @@ def build_like(first: Experiment, config: DictConfig) -> Experiment:
     """
     strategy: Strategy = make(config.strategy)
     seed = int(config.seed)
-    network = _network(first.network.backbone, strategy, first.data, seed)
-    return replace(first, network=network, strategy=strategy, seed=seed)
+    network, notices = _network(first.network.backbone, strategy, first.data, seed, first.start)
+    return replace(first, network=network, strategy=strategy, seed=seed, notices=notices)
 
 
-def _network(backbone: Backbone, strategy: Strategy, data: DataModule, seed: int) -> Classifier:
-    """The backbone with a fresh head; the strategy's parts learn of both."""
+def _network(
+    backbone: Backbone, strategy: Strategy, data: DataModule, seed: int, start: TrainedHead | None
+) -> tuple[Classifier, tuple[str, ...]]:
+    """The backbone with a head, fresh or from `start`, and what to know of that; prepares the strategy."""
     torch.manual_seed(derived_seed("head", seed))
     units, num_features = strategy.bottleneck_units, strategy.bottleneck_units or backbone.num_features
     bottleneck = None if units is None else make_bottleneck(backbone.num_features, units)
     head = strategy.head.build(num_features, data.num_classes)
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
+    notices: tuple[str, ...] = ()
+    if start is not None:
+        notices = warm_start(network, start, data.classes, partial(strategy.head.build, num_features))
     balanced = data.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(data.class_counts) if balanced else data.class_counts
     strategy.objective.build(num_features, torch.as_tensor(counts_C))
@@ -100,28 +111,24 @@ def _network(backbone: Backbone, strategy: Strategy, data: DataModule, seed: int
     strategy.objective.remember(network)
     for penalty in strategy.penalty.values():
         penalty.remember(network)
-    return network
+    return network, notices
 
 
 def make_data(config: DictConfig) -> DataModule:
     """The data of a config, not read yet."""
-    here = str(Path.cwd())
-    if config.get("allow") and here not in sys.path:
-        sys.path.insert(0, here)  # where a user's own modules stand
+    find_own_modules(config.get("allow"))
     return make(config.data)
 
 
-def make(config: DictConfig, **further: Any) -> Any:
-    """Instantiate a config node; a user's mistake comes out as what it is, not wrapped by Hydra."""
-    try:
-        return instantiate(config, _convert_="all", **further)
-    except InstantiationException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            deepest, cause = cause, cause.__cause__
-        if cause is not None:
-            raise cause from None
-        target = str(config.get("_target_", ""))
-        if not target.startswith("transferlab."):  # a library's class, or one of the user's own
-            raise UserError(f"{target}: {type(deepest).__name__}: {deepest}") from error
-        raise
+def model_of(experiment: Experiment, config: DictConfig) -> Model:
+    """What an experiment has trained, as a thing of its own."""
+    strategy, network = experiment.strategy, experiment.network
+    by_target = strategy.bn == "domain_specific" and strategy.objective.uses_target
+    head: Any = OmegaConf.to_container(config.strategy.head)
+    return Model(
+        network,
+        classes=tuple(experiment.data.classes),
+        preprocessing=Preprocessing(**network.backbone.preprocessing),
+        head=head,
+        domain="target" if by_target else None,
+    )

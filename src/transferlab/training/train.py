@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
 from transferlab.training import record
-from transferlab.training.build import Experiment, build, build_like
+from transferlab.training.build import Experiment, build, build_like, model_of
 from transferlab.training.distributed import is_worker
 from transferlab.training.head_fit import fit_heads_of, fits_head_alone
 from transferlab.training.inputs import current_inputs, record_inputs
@@ -105,7 +105,7 @@ def run_group(members: Sequence[Member]) -> None:
 
 def _begin(recording: Recording, experiment: Experiment, inputs: Mapping[str, str]) -> None:
     """Say what is about to be trained on what."""
-    recording.note(*experiment.data.notices, *experiment.strategy.objective.notices)
+    recording.note(*experiment.data.notices, *experiment.notices, *experiment.strategy.objective.notices)
     if not recording.quiet:
         say(summary_of(experiment))
     if not is_worker():
@@ -129,8 +129,7 @@ def _end(recording: Recording, experiment: Experiment, outcome: Outcome) -> None
         return
     for part, table in outcome.predictions.items():
         table.write(run.path / "predictions" / f"{part}.csv")
-    head = OmegaConf.to_container(recording.config.strategy.head)
-    record.save_model(network, data.classes, run.path, head=head)
+    model_of(experiment, recording.config).save(run.path)
     if recording.told:
         from transferlab.training import loggers
 

@@ -7,8 +7,8 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 from pytorch_lightning.loggers import Logger
 
+from transferlab.config.instantiation import make
 from transferlab.run.folder import Run
-from transferlab.training.build import make
 from transferlab.training.checkpoints import Checkpoints
 from transferlab.training.module import TransferModule
 from transferlab.training.progress import HistoryFile, progress_callbacks, shows_bars

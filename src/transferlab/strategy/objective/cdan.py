@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
 from transferlab.strategy.objective.certainty import certainty_weights, entropy

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.parts import Batch, Losses, Objective
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, as_scalar
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision, refuse_single

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.objective.cross_entropy import accuracy

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.parts import Batch, Losses, Objective
 

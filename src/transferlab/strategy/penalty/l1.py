@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.parts import Penalty
 
 
