@@ -134,8 +134,8 @@ def read_model(folder: Path) -> WeightsFile:
     )
     if found != MODEL_FORMAT:
         raise WeightsError(
-            f"{beside}: its format is {json.dumps(found)}, and this version of transferlab reads {MODEL_FORMAT}. "
-            f"Fix: use the version that wrote it ({version or 'unknown'}), or train the model again."
+            f"{beside}: its format is {json.dumps(found)}, and this version of transferlab reads "
+            f"{MODEL_FORMAT}. Fix: use the version that wrote it ({version or 'unknown'}), or train it again."
         )
     return _described(path, about)
 

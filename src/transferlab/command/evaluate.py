@@ -28,7 +28,7 @@ transferlab evaluate FOLDER data=OPTION
 
 The metrics of a trained model: on the run's own validation and test split again, or on other images. Their
 classes are matched by name, and the model must have them. Of data that comes with a test split that split is
-taken, else all images. FOLDER, instead of a run, may hold copies of its model.safetensors and model.json alone.
+taken, else all images. FOLDER, instead of a run, may hold its model.safetensors and model.json alone.
 
   --out DIR         where result.json and predictions/ go (default: FOLDER/evaluations/<date>_<time>)
   data=OPTION       other data, with data.KEY=VALUE as in a training; data.KEY=VALUE alone changes the run's

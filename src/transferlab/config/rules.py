@@ -66,15 +66,18 @@ def _model_is_there(config: dict[str, Any]) -> Iterator[str]:
     weights, units = str(config["backbone"].get("weights")), config["strategy"].get("bottleneck_units")
     if config["strategy"].get("start_from") != "model":
         return
-    file = Path(weights).expanduser() / "model.json"
-    if weights in _WEIGHTS or not file.is_file():
+    folder = Path(weights).expanduser()
+    file = folder / "model.json"
+    if weights in _WEIGHTS or (folder.exists() and not file.is_file()):
         yield (
             f"backbone.weights={weights}: strategy.start_from=model goes on with backbone and head of a "
             "trained model. Fix: backbone.weights=FOLDER, a finished run or a folder with its "
             "model.safetensors and model.json."
         )
         return
-    with contextlib.suppress(ValueError, LookupError, TypeError):  # its reader says what is wrong with it
+    with contextlib.suppress(
+        ValueError, LookupError, TypeError, OSError
+    ):  # its reader says what is wrong with it
         trained = json.loads(file.read_text(encoding="utf-8"))["bottleneck_units"]
         if trained != units:
             yield (
