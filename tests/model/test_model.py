@@ -135,7 +135,7 @@ DAMAGED = {
     "architecture": [("resnet19", "has no such network"), ("test_vit", "does not take this")],
     "model_kwargs": [({"pretrained": True}, "kwargs.pretrained"), ({"no": 1}, "does not take this")],
     "classes": [
-        (["a", "b"], "`num_classes` is 3, and `classes` names 2"),
+        (["a", "b"], "`num_classes` cannot be 3"),
         (["a", "a", "b"], "`classes` cannot be"),
         ("abc", "`classes` cannot be"),
     ],
@@ -161,7 +161,7 @@ DAMAGED = {
         ({"_target_": "transferlab.strategy.head.mlp.MLP", "hidden_units": "x"}, "head.hidden_units=x: must"),
         ({"_target_": "transferlab.strategy.head.mlp.MLP"}, "its head is not the one that model.json"),
         ({"_target_": "transferlab.training.settings.FitSettings"}, "is no head that can be built"),
-        ({"_target_": "transferlab.training.loggers.csv"}, "may not name this class"),
+        ({"_target_": "pytorch_lightning.Trainer"}, "is no head that can be built"),
         ({"_target_": "nobody.Head"}, "may not name this class"),
     ],
 }

@@ -73,8 +73,7 @@ class WeightsFile:
             tensors = load(content)
         except (SafetensorError, OSError) as error:
             raise WeightsError(
-                f"backbone.weights={self.path}: this is not a readable safetensors file ({error}). "
-                "Fix: copy or download it again."
+                f"{self.path}: this is not a readable safetensors file ({error}). Fix: copy it again."
             ) from error
         if self.about.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
             raise WeightsError(
@@ -98,7 +97,10 @@ def find_weights(weights: str) -> WeightsFile | None:
         return None
     path = SHIPPED if weights == "shipped" else Path(weights).expanduser()
     if path.is_dir():
-        return read_model(path)
+        try:
+            return read_model(path)
+        except WeightsError as error:
+            raise WeightsError(f"backbone.weights={error}") from None
     if not path.is_file():
         raise WeightsError(f"backbone.weights={weights}: there is no such file.")
     if path.suffix != ".safetensors":

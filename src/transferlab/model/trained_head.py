@@ -90,7 +90,6 @@ _KEYS: dict[str, Callable[[Any], bool]] = {
     "head": _is_head,
     "label_kind": lambda value: value == "class",
     "classes": _are_classes,
-    "num_classes": _is_count,
     "temperature": lambda value: value is None or (type(value) in (int, float) and value > 0),
     "domain": lambda value: value in (None, "target"),
 }
@@ -103,15 +102,10 @@ def checked(file: WeightsFile) -> Mapping[str, Any]:
         ModelError: something is missing or wrong.
     """
     about = file.about
-    for key, fits in _KEYS.items():
+    for key, fits in (_KEYS | {"num_classes": lambda value: value == len(about["classes"])}).items():
         if key not in about or not fits(about[key]):
             wrong = f"cannot be {json.dumps(about[key])}" if key in about else "is missing"
             raise ModelError(f"{file.json}: `{key}` {wrong}. Fix: copy it again from the run that wrote it.")
-    if about["num_classes"] != len(about["classes"]):
-        raise ModelError(
-            f"{file.json}: `num_classes` is {about['num_classes']}, and `classes` names "
-            f"{len(about['classes'])}. Fix: copy it again from the run that wrote it."
-        )
     return about
 
 
