@@ -17,8 +17,8 @@ from comparison import Row, in_turns, one_thread, rounds_asked, write
 from torch import Tensor
 from torch.nn import functional as F
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.compose import compose_checked
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.parts import Batch
 from transferlab.training.build import build

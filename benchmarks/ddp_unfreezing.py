@@ -20,9 +20,9 @@ from torch import distributed, multiprocessing
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.backbone.network import Backbone
+from transferlab.model.classifier import Classifier
 
 NUM_CLASSES, BATCH_SIZE, IMAGE_SIZE = 10, 8, 32
 STEPS = 3  # of a round

@@ -26,8 +26,8 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 from torch.nn import functional as F
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.compose import compose_checked
+from transferlab.model.classifier import Classifier
 from transferlab.run.folder import Run
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.training.build import Experiment, build

@@ -19,6 +19,7 @@ FLOORS = {
     "data": 2,
     "backbone": 2,
     "evaluation": 3,
+    "model": 3,
     "feature": 4,
     "report": 4,
     "strategy": 5,

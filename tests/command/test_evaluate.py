@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.training.processes import command
@@ -156,14 +157,62 @@ def test_a_model_with_norms_of_the_target_is_not_evaluated_on_the_source():
     ]
 
 
-def run_of(config: dict) -> Run:
-    from omegaconf import OmegaConf
+@pytest.mark.slow
+def test_a_run_from_scratch():
+    code, _, said = command(["train", *TINY, "strategy=from_scratch", "hydra.run.dir=run"])
+    assert code == 0, said
+    assert evaluated(Path("run")).result["test"] == Run("run").result["test"]
 
+
+def copy_of(trained: Path) -> Path:
+    """Its two files alone."""
+    Path("copy").mkdir()
+    for name in ("model.safetensors", "model.json"):
+        shutil.copy(trained / name, "copy")
+    return Path("copy")
+
+
+@pytest.mark.slow
+def test_a_model_without_its_run(trained):
+    as_folder("photos", {"7": "7", "2": "2"}, each=5)
+    same = ["data=folder", "data.root=photos"]
+    whole = evaluated(trained, *same)
+    alone = ["evaluate", str(copy_of(trained)), *same, "trainer=cpu"]
+    code, shown, said = command(alone)
+    assert code == 0, shown + said
+    place = Path(shown.splitlines()[-1])
+    assert place.parent == Path("copy/evaluations")
+    predictions = [run.predictions("test") for run in (Run(place), whole)]
+    pd.testing.assert_frame_equal(*predictions, check_exact=True)
+    assert Run(place).result["of"] == str(Path("copy").resolve())
+    assert set(OmegaConf.load(place / "config.yaml")) == {"data", "trainer"}
+    assert command(["evaluate", str(place)])[0] == 2  # it holds no model
+
+
+def test_a_model_without_its_run_needs_data():
+    Path("copy").mkdir()
+    for name in ("model.safetensors", "model.json"):
+        Path("copy", name).touch()
+    for given in ([], ["trainer=cpu"], ["data.root=photos"], ["data/mixing=none"]):
+        with pytest.raises(
+            UserError, match=r"copy: a model without the config\.yaml .* Fix: add data=OPTION"
+        ):
+            evaluated_config(Run("copy"), given)
+    with pytest.raises(UserError, match="only data and trainer"):
+        evaluated_config(Run("copy"), ["data=digits", "seed=3"])
+    config = evaluated_config(Run("copy"), ["data=digits", "trainer.precision=64-true"])
+    assert config.data.source._target_.endswith("Digits")
+    assert config.trainer.precision == "64-true"
+
+
+def run_of(config: dict) -> Run:
     from transferlab.config.compose import compose_checked
 
     composed = compose_checked(["data=folder", "data.root=.", "strategy=fine_tune"]).config
     run = Run("run")
     run.path.mkdir()
+    for name in ("model.safetensors", "model.json"):
+        (run.path / name).touch()
     merged = OmegaConf.merge(composed, config)
     OmegaConf.save(OmegaConf.masked_copy(merged, [key for key in merged if key != "allow"]), run.config_file)
     return run
@@ -199,7 +248,7 @@ def test_mistakes(override, text):
     [
         (["a", "b"], "transferlab evaluate takes the folder of one run, not 2."),
         (["gone"], "gone: there is no such folder."),
-        (["."], "this is not a run folder"),
+        (["."], ".: there is no model.safetensors in it. Fix: give the folder of a run"),
     ],
 )
 def test_no_run(arguments, text):

@@ -9,9 +9,9 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from tests.strategy.tiny import tiny_classifier
+from transferlab.config.instantiation import make
 from transferlab.strategy.parts import Facts, Objective, Penalty
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.build import make
 
 CONF = Path(__file__).parents[2] / "conf"
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from safetensors.torch import load_file
 
+from transferlab.backbone.network import Backbone
 from transferlab.evaluation.gap.domain_gap import DomainGap, domain_gap
 from transferlab.feature.kept import Source
+from transferlab.model.model import Model
 from transferlab.report.gap_plot import Panel, draw_gap
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
@@ -58,25 +59,21 @@ def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Mea
                 f"{split.name.replace('_', ' ')} has {len(split)}."
             )
     before = "before the training" if run is not None else "source and target"
-    sees = _Sees(experiment)
-    measured = [sees.gap(f"{before}: {backbone.name}, {backbone.weights}")]
+    measured = [_Sees(experiment, backbone).gap(f"{before}: {backbone.name}, {backbone.weights}")]
     if run is not None:
-        tensors = load_file(run.path / "model.safetensors")
-        prefix = "backbone."
-        trained = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
-        backbone.network.load_state_dict(trained)
-        measured.append(sees.gap("after it"))
+        trained = Model.load(run.path, config.get("allow") or ())
+        measured.append(_Sees(experiment, trained.network.backbone).gap("after it"))
     return measured, splits.classes
 
 
 class _Sees:
-    """What an experiment's backbone sees of the two domains, with the weights that it has at the time."""
+    """What a backbone sees of the two domains of an experiment."""
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, backbone: Backbone) -> None:
         self._seed, self._splits = experiment.seed, experiment.batches.splits
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._source = Source(
-            backbone=experiment.network.backbone.to(device),
+            backbone=backbone.to(device),
             batches=experiment.batches,
             settings=experiment.features,
             trainer_precision="32-true",

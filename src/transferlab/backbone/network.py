@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import timm
 import torch
@@ -67,6 +67,7 @@ class Backbone(nn.Module):
         self.weights = weights
         self.gradient_checkpointing = gradient_checkpointing
         self.starts_at: Boundary | None = None  # where `forward` begins; None: with images
+        self.memory_format: Literal["channels_last"] | None = None  # of the convolutions; None: torch's own
         image_size = image_size or (file.image_size if file else None)
         self.network = _create(
             self.name, self.kwargs, image_size, pretrained=load_weights and weights == "hub"
@@ -95,6 +96,11 @@ class Backbone(nn.Module):
         if self.starts_at is not None:
             return run_rest(self.network, self.starts_at, images_NCHW)
         return self.network(images_NCHW)
+
+    def use_channels_last(self) -> None:
+        """Store the convolutions' weights in torch's memory format `channels_last`."""
+        self.network.to(memory_format=torch.channels_last)
+        self.memory_format = "channels_last"
 
     def _checkpoint_gradients(self) -> None:
         try:

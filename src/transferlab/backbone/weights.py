@@ -1,40 +1,59 @@
-"""Where a backbone's weights come from: a hub, a file, an earlier run, or nowhere.
+"""Where a backbone's weights come from: a hub, a file, a trained model, or nowhere.
 
 A weights file is `NAME.safetensors` with `NAME.json` beside it, which says what it belongs to:
 `architecture` (timm's name), `model_kwargs`, `mean`, `std`, `input_size`, `interpolation`, `crop_pct`.
-A run folder holds the same pair as `model.safetensors` and `model.json`.
+A trained model is such a pair, `model.safetensors` and `model.json`, whose JSON says more: see `Model`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 
+from transferlab.backbone.tensor_names import of_part
 from transferlab.run.errors import UserError
+from transferlab.run.folder import Run
 
 SHIPPED = Path(__file__).with_name("letters_resnet.safetensors")
+MODEL_FORMAT = 1  # of a model.json; another number where what it says is to be read in another way
 
 
 class WeightsError(UserError):
-    """The weights that the config names can not be used."""
+    """The weights that the config names cannot be used."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A weights file and what the JSON beside it says."""
+    """A weights file and what the JSON beside it says.
+
+    Attributes:
+        path: of the tensors.
+        architecture: timm's name.
+        kwargs: further arguments for `timm.create_model`.
+        preprocessing: what the JSON says of the images, as far as it does.
+        about: all that the JSON says.
+    """
 
     path: Path
     architecture: str
     kwargs: dict[str, Any]
     preprocessing: dict[str, Any]
+    about: dict[str, Any]
+
+    @property
+    def json(self) -> Path:
+        """The JSON beside it."""
+        return self.path.with_suffix(".json")
 
     @property
     def image_size(self) -> int | None:
@@ -42,19 +61,30 @@ class WeightsFile:
         size = self.preprocessing.get("input_size")
         return int(size[-1]) if size else None
 
-    def load(self) -> dict[str, torch.Tensor]:
-        """The backbone's tensors by parameter name, fp32, without a classifier's prefix of an earlier run."""
+    @cached_property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All tensors by name, numbers with a fraction in fp32.
+
+        Raises:
+            WeightsError: no safetensors file, or not the one that the JSON was written with.
+        """
         try:
-            tensors = load_file(self.path)
+            content = self.path.read_bytes()
+            tensors = load(content)
         except (SafetensorError, OSError) as error:
             raise WeightsError(
-                f"backbone.weights={self.path}: this is not a readable safetensors file ({error}). "
-                "Copy or download it again."
+                f"{self.path}: this is not a readable safetensors file ({error}). Fix: copy it again."
             ) from error
-        if any(name.startswith("backbone.") for name in tensors):
-            own = {name: tensor for name, tensor in tensors.items() if name.startswith("backbone.")}
-            tensors = {name.removeprefix("backbone."): tensor for name, tensor in own.items()}
+        if self.about.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
+            raise WeightsError(
+                f"{self.path}: {self.json.name} beside it belongs to another file (its sha256 is not this "
+                "one's). Fix: copy both again, from one place."
+            )
         return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+
+    def of_backbone(self) -> dict[str, torch.Tensor]:
+        """The backbone's tensors by parameter name; of a file that is no trained model, all of them."""
+        return of_part("backbone", self.tensors) or self.tensors
 
 
 def find_weights(weights: str) -> WeightsFile | None:
@@ -67,12 +97,10 @@ def find_weights(weights: str) -> WeightsFile | None:
         return None
     path = SHIPPED if weights == "shipped" else Path(weights).expanduser()
     if path.is_dir():
-        path = path / "model.safetensors"
-        if not path.is_file():
-            raise WeightsError(
-                f"backbone.weights={weights}: this folder holds no model.safetensors. "
-                "Is it a run folder whose training has finished?"
-            )
+        try:
+            return read_model(path)
+        except WeightsError as error:
+            raise WeightsError(f"backbone.weights={error}") from None
     if not path.is_file():
         raise WeightsError(f"backbone.weights={weights}: there is no such file.")
     if path.suffix != ".safetensors":
@@ -85,14 +113,44 @@ def find_weights(weights: str) -> WeightsFile | None:
             f"backbone.weights={weights}: {beside.name} is missing beside it. It must name the architecture, "
             'e.g. {"architecture": "resnet18", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}.'
         )
+    return _described(path, _read(beside))
+
+
+def read_model(folder: Path) -> WeightsFile:
+    """The pair of files that holds a trained model, in a run folder or alone.
+
+    Raises:
+        WeightsError: a file is missing, or the JSON is not one that this version reads.
+    """
+    path = Run(folder).model_file
+    beside = path.with_suffix(".json")
+    for file in (path, beside):
+        if not file.is_file():
+            raise WeightsError(
+                f"{folder}: this folder holds no {file.name}. Fix: give the folder of a run whose training "
+                "has finished, or one with its model.safetensors and model.json."
+            )
+    about = _read(beside)
+    found, version = (
+        about.get(key) if isinstance(about, dict) else None for key in ("format", "transferlab")
+    )
+    if found != MODEL_FORMAT:
+        raise WeightsError(
+            f"{beside}: its format is {json.dumps(found)}, and this version of transferlab reads "
+            f"{MODEL_FORMAT}. Fix: use the version that wrote it ({version or 'unknown'}), or train it again."
+        )
+    return _described(path, about)
+
+
+def _read(file: Path) -> Any:
     try:
-        about = json.loads(beside.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise WeightsError(f"{beside}: this is not JSON ({error}).") from error
-    return _described(path, beside, about)
+        raise WeightsError(f"{file}: this is not JSON ({error}). Fix: copy it again.") from error
 
 
-def _described(path: Path, beside: Path, about: Any) -> WeightsFile:
+def _described(path: Path, about: Any) -> WeightsFile:
+    beside = path.with_suffix(".json")
     if not isinstance(about, dict) or not isinstance(about.get("architecture"), str):
         raise WeightsError(f"{beside}: it must name the `architecture`, as timm does, e.g. resnet18.")
     kwargs = about.get("model_kwargs") or {}
@@ -100,25 +158,29 @@ def _described(path: Path, beside: Path, about: Any) -> WeightsFile:
     wrong = [key for key, value in found.items() if not _PREPROCESSING[key](value)]
     if wrong or not isinstance(kwargs, dict):
         key = wrong[0] if wrong else "model_kwargs"
-        raise WeightsError(f"{beside}: `{key}` can not be {about[key]!r}.")
-    return WeightsFile(path, about["architecture"], kwargs, found)
+        raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}.")
+    return WeightsFile(path, about["architecture"], kwargs, found, about)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and value > 0
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value <= 1
 
 
 def _is_triple(value: object) -> bool:
     return isinstance(value, list) and len(value) == 3 and all(isinstance(x, int | float) for x in value)
 
 
+def _is_size(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(type(x) is int and x > 0 for x in value)
+
+
 # what the JSON may say of the images, and what that can be
 _PREPROCESSING: dict[str, Callable[[object], bool]] = {
-    "input_size": _is_triple,
+    "input_size": _is_size,
     "mean": _is_triple,
     "std": _is_triple,
-    "interpolation": lambda value: isinstance(value, str),
-    "crop_pct": _is_number,
+    "interpolation": lambda value: value in ("nearest", "bilinear", "bicubic"),
+    "crop_pct": _is_share,
 }
 
 
@@ -128,7 +190,7 @@ def load_into(network: torch.nn.Module, file: WeightsFile) -> None:
     Raises:
         WeightsError: the tensors do not fit the network.
     """
-    tensors, own = file.load(), network.state_dict()
+    tensors, own = file.of_backbone(), network.state_dict()
     if any(name in tensors and tensors[name].shape != own[name].shape for name in own):
         tensors = _fitted(network, tensors)
     missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]

@@ -1,4 +1,4 @@
-"""`transferlab evaluate`: the figures of a trained model, on its own test part or on other images."""
+"""`transferlab evaluate`: the metrics of a trained model, on its own test split or on other images."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ HELP = """\
 transferlab evaluate RUN
 transferlab evaluate RUN data=folder data.root=DIR
 transferlab evaluate RUN data.root=DIR trainer.accelerator=cpu
+transferlab evaluate FOLDER data=OPTION
 
-The figures of a trained model, from model.safetensors and model.json alone: on the run's own validation and
-test part again, or on other images. Their classes are matched by name, and the model must know them. Of data
-that comes with a test part that part is taken, else all images.
+The metrics of a trained model: on the run's own validation and test split again, or on other images. Their
+classes are matched by name, and the model must have them. Of data that comes with a test split that split is
+taken, else all images. FOLDER, instead of a run, may hold its model.safetensors and model.json alone.
 
-  --out DIR         where result.json and predictions/ go (default: RUN/evaluations/<date>_<time>)
+  --out DIR         where result.json and predictions/ go (default: FOLDER/evaluations/<date>_<time>)
   data=OPTION       other data, with data.KEY=VALUE as in a training; data.KEY=VALUE alone changes the run's
   trainer.KEY=VALUE another device or precision than in the training
   allow=[MODULE]    your own modules that the run's config names
@@ -39,7 +40,7 @@ _PLACES = ("data=", "data/", "data.root", "data.source", "data.target")
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Evaluate a run's model."""
+    """Evaluate a model."""
     if not arguments or any(argument in ("-h", "--help") for argument in arguments):
         sys.stdout.write(HELP)
         return 0 if arguments else 2
@@ -65,35 +66,55 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
     """The config of a run with what the command line says of data and device.
 
     `data=OPTION` takes all of the data's config from there. Without it `data.KEY=VALUE` changes the run's
-    own; with `data.root` goes every path below it.
+    own; with `data.root` goes every path below it. Of a folder that holds a model alone, `data` and `trainer`
+    as the command line and the defaults say.
 
     Raises:
-        UserError: an override of something else, or a config that does not fit the code.
+        UserError: no model, an override of something else, or a config that does not fit the code.
     """
-    from transferlab.training.runs import checked_record
-
-    if not trained.config_file.is_file():
-        raise UserError(f"{trained.path}: this is not a run folder (it has no config.yaml).")
-    config = OmegaConf.load(trained.config_file)
-    assert isinstance(config, DictConfig)
-    config.backbone.weights = str(trained.path.resolve())  # what it began with may be gone
+    if not trained.model_file.is_file():
+        raise UserError(
+            f"{trained.path}: there is no model.safetensors in it. Fix: give the folder of a run whose "
+            "training has finished, or one that holds its model.safetensors and model.json."
+        )
     allow, asked = allowed_and_rest(overrides)
     for text in asked:
         if text.lstrip("+").partition("=")[0].partition("/")[0].partition(".")[0] not in ("data", "trainer"):
             raise UserError(f"{text}: only data and trainer can be other ones than in the training.")
     of_data = [text for text in asked if not text.lstrip("+").startswith("trainer")]
-    is_chosen = any("." not in text.partition("=")[0] for text in of_data)  # data=OPTION
-    for text in asked:
-        if not is_chosen or text not in of_data:
-            _change(config, text)
+    is_chosen = any(text.lstrip("+").startswith("data=") for text in of_data)
+    allowing = f"allow=[{','.join(allow)}]"
+    if trained.config_file.is_file():
+        chosen = compose_checked([*of_data, allowing]).config.data if is_chosen else None
+        changes = [text for text in asked if chosen is None or text not in of_data]
+        return _config_of_run(trained, changes, chosen, allow)
     if not is_chosen:
+        raise UserError(
+            f"{trained.path}: a model without the config.yaml of its run does not say which data to evaluate "
+            "it on. Fix: add data=OPTION, e.g. data=folder data.root=DIR."
+        )
+    return OmegaConf.masked_copy(compose_checked([*asked, allowing]).config, ["data", "trainer", "allow"])
+
+
+def _config_of_run(
+    trained: Run, changes: Sequence[str], data: DictConfig | None, allow: Sequence[str]
+) -> DictConfig:
+    """The config of a run with these changes, and other data where some is given."""
+    from transferlab.training.runs import checked_record
+
+    config = OmegaConf.load(trained.config_file)
+    assert isinstance(config, DictConfig)
+    # what it began with may be gone; now it begins with what it became
+    config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
+    for text in changes:
+        _change(config, text)
+    if data is None:
         return checked_record(config, trained.config_file, allow)
-    chosen = compose_checked([*of_data, f"allow=[{','.join(allow)}]"]).config.data
-    two_domains = config.data.get("target") is not None and chosen.target is None
+    two_domains = config.data.get("target") is not None and data.target is None
     # a strategy may have needed a target to train with; to be evaluated it does not
-    config.data = OmegaConf.merge(chosen, {"target": chosen.source}) if two_domains else chosen
+    config.data = OmegaConf.merge(data, {"target": data.source}) if two_domains else data
     config = checked_record(config, trained.config_file, allow)
-    config.data = chosen
+    config.data = data
     return config
 
 

@@ -46,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     folder, rest = out_and_rest(arguments, verb="gap")
     places, overrides = _places_and_overrides(rest)
     trained = Run(places[0]) if len(places) == 1 else None
-    if trained is not None and not (trained.path / "model.safetensors").is_file():
+    if trained is not None and not trained.model_file.is_file():
         raise UserError(f"{trained.path}: this is not a finished run. Give one, or two folders of images.")
     if len(places) == 2:
         roots = [f"data.source.root='{places[0]}'", f"data.target.root='{places[1]}'"]

@@ -73,10 +73,7 @@ def check(
     walk = _Walk(config, given, files, chosen or {})
     walk.node(config, "", signature(_EXPERIMENT))
     resolved = _resolved(config) if walk.is_whole else None
-    for path, target in _targets(resolved):
-        if not is_allowed(target, walk.allow):
-            walk.forbidden(path, target)
-    problems = walk.finished()
+    problems = walk.hidden(resolved)
     if resolved is not None and walk.is_whole:
         wrong = [f"{path}=" for path, _, _ in walk.found]
         problems += [text for text in contradictions(resolved) if not any(path in text for path in wrong)]
@@ -89,6 +86,20 @@ def _resolved(config: DictConfig) -> Any:
         return OmegaConf.to_container(config, resolve=True)
     except (OmegaConfBaseException, RecursionError):
         return None
+
+
+def check_part(node: Mapping[str, Any], path: str, *, allow: Sequence[str] = ()) -> list[str]:
+    """Every problem of one class's node that stands in a file of its own, as sentences.
+
+    Args:
+        node: `_target_` and arguments, without interpolations.
+        path: what to call it.
+        allow: the user's own modules.
+    """
+    root = OmegaConf.create({path: dict(node), "allow": list(allow)})
+    walk = _Walk(root, {"allow": allow}, (), {})
+    walk.node(root[path], path, None)
+    return walk.hidden({path: node})
 
 
 def known_paths(config: Any, path: str = "") -> Iterator[str]:
@@ -140,6 +151,13 @@ class _Walk:
         """The sentences; a wrong value that other keys refer to is told once, where it stands."""
         wrong = {path for path, _, _ in self.found}
         return [text for _, text, source in self.found if source not in wrong]
+
+    def hidden(self, resolved: Any) -> list[str]:
+        """All sentences, with those on classes that stand where no class is expected."""
+        for path, target in _targets(resolved):
+            if not is_allowed(target, self.allow):
+                self.forbidden(path, target)
+        return self.finished()
 
     def node(self, config: DictConfig, path: str, taken: Signature | None) -> None:
         """Check a mapping whose keys are the arguments of `taken`, or of the class that it names."""

@@ -69,6 +69,11 @@ def idle_with_logistic(config: dict[str, Any], given: Collection[str]) -> Iterat
     """Settings of the command line that only training in epochs has."""
     if not _is_logistic(config):
         return
+    if config["strategy"].get("start_from") == "model":
+        yield (
+            "strategy.start_from=model: of the model's head nothing is used, for strategy/head=logistic is "
+            "fitted to convergence from anywhere."
+        )
     for key in given:
         if key == "strategy/learning_rates" or key.startswith("strategy.learning_rates."):
             yield f"{key} has no effect: strategy/head=logistic is fitted by L-BFGS, without learning rates."

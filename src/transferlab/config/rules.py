@@ -6,6 +6,8 @@ read from its source (`facts`); bounds of a single value stand in the annotation
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,33 @@ def _scratch_has_no_weights(config: dict[str, Any]) -> Iterator[str]:
             f"backbone.weights={weights} would not be used: strategy.start_from=random trains from scratch. "
             "Leave one of the two out."
         )
+
+
+def _model_is_there(config: dict[str, Any]) -> Iterator[str]:
+    """What `strategy.start_from=model` needs: a trained model, with the bottleneck that the strategy has."""
+    weights, units = str(config["backbone"].get("weights")), config["strategy"].get("bottleneck_units")
+    if config["strategy"].get("start_from") != "model":
+        return
+    folder = Path(weights).expanduser()
+    file = folder / "model.json"
+    if weights in _WEIGHTS or (folder.exists() and not file.is_file()):
+        yield (
+            f"backbone.weights={weights}: strategy.start_from=model goes on with backbone and head of a "
+            "trained model. Fix: backbone.weights=FOLDER, a finished run or a folder with its "
+            "model.safetensors and model.json."
+        )
+        return
+    with contextlib.suppress(
+        ValueError, LookupError, TypeError, OSError
+    ):  # its reader says what is wrong with it
+        trained = json.loads(file.read_text(encoding="utf-8"))["bottleneck_units"]
+        if trained != units:
+            yield (
+                f"strategy.bottleneck_units={'null' if units is None else units}: the model in {weights} has "
+                f"{'no bottleneck' if trained is None else f'one of {trained} units'}. Fix: "
+                f"strategy.bottleneck_units={'null' if trained is None else trained}; or "
+                "strategy.start_from=weights, which takes its backbone alone."
+            )
 
 
 def _folders_exist(config: dict[str, Any]) -> Iterator[str]:
@@ -198,6 +227,7 @@ _RULES = (
     _backbone_is_named,
     _weights_exist,
     _scratch_has_no_weights,
+    _model_is_there,
     domain_contradictions,
     _folders_exist,
     _epochs_are_bounded,

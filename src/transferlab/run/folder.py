@@ -42,6 +42,11 @@ class Run:
         return self.path / "config.yaml"
 
     @property
+    def model_file(self) -> Path:
+        """The trained network; model.json beside it says what it is."""
+        return self.path / "model.safetensors"
+
+    @property
     def last_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last.ckpt"
 

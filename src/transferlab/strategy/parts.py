@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.domains import BatchNorm, Domains
 
 # input (N, ...): what the network takes; image (N,3,H,W): the same tensor, only where that is an image; label

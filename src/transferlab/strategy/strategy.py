@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import PositiveInt, Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.domains import BatchNorm, Domains
 from transferlab.strategy.parts import Facts, Head, Objective, Part, Solver, Unfreezing, named_parts
@@ -24,7 +24,8 @@ class Strategy:
         objective: what is minimised.
         penalty: what is added for the weights themselves, by name.
         learning_rates: how fast each group of parameters learns, and by which optimizer.
-        start_from: `weights`, or `random` to train from scratch.
+        start_from: `weights`; `random` to train from scratch; or `model` to go on with bottleneck and head,
+            too, of the trained model that `backbone.weights` names.
         selection: the epoch whose weights are kept: the last, that of the lowest validation loss (of the
             source, where there are two domains), or the best by another of `evaluation.selection.CRITERIA`.
         bottleneck_units: features that a layer between backbone and head gives, which is what an adaptation
@@ -38,7 +39,7 @@ class Strategy:
     objective: Objective
     learning_rates: LearningRates
     penalty: dict[str, Any] = field(default_factory=dict)
-    start_from: Literal["weights", "random"] = "weights"
+    start_from: Literal["weights", "random", "model"] = "weights"
     selection: Selection = "val_loss"
     bottleneck_units: PositiveInt | None = None
     head_dropout: Share = 0.0

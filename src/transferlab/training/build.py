@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from transferlab.backbone.classifier import Classifier, make_bottleneck
 from transferlab.backbone.network import Backbone
+from transferlab.config.instantiation import find_own_modules, make
 from transferlab.data.batches import Batches
 from transferlab.data.preprocessing import Preprocessing
 from transferlab.data.settings import DataSettings
 from transferlab.data.splits import arrange
 from transferlab.evaluation.predictions import Predictions
 from transferlab.feature.settings import FeatureSettings
+from transferlab.model.classifier import Classifier, make_bottleneck
+from transferlab.model.model import Model
+from transferlab.model.trained_head import TrainedHead
+from transferlab.model.warm_start import warm_start
 from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.parts import Facts
@@ -39,6 +40,8 @@ class Experiment:
     fit: FitSettings
     features: FeatureSettings
     seed: int
+    start: TrainedHead | None = None  # what the head goes on from; None: from fresh weights
+    notices: tuple[str, ...] = ()  # what the user should know of that
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
         )
     seed = int(config.seed)
     torch.manual_seed(derived_seed("initialisation", seed))
-    backbone = make(config.backbone, load_weights=load_weights and strategy.start_from == "weights")
+    backbone = make(config.backbone, load_weights=load_weights and strategy.start_from != "random")
     features: FeatureSettings = make(config.features)
     batches = Batches(
         splits,
@@ -92,11 +95,14 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     )
     fit: FitSettings = make(config.fit)
     if fit.channels_last:
-        backbone.network.to(memory_format=torch.channels_last)
+        backbone.use_channels_last()
     if fit.compile:
         backbone.network.compile()
-    network = _network(backbone, strategy, batches, seed)
-    return Experiment(config, batches, network, strategy, fit, features, seed)
+    start = None
+    if strategy.start_from == "model" and strategy.solver == "gradient":
+        start = TrainedHead.load(config.backbone.weights, config.get("allow") or ())
+    network, notices = _network(backbone, strategy, batches, seed, start)
+    return Experiment(config, batches, network, strategy, fit, features, seed, start, notices)
 
 
 def build_like(first: Experiment, config: DictConfig) -> Experiment:
@@ -106,43 +112,44 @@ def build_like(first: Experiment, config: DictConfig) -> Experiment:
     """
     strategy: Strategy = make(config.strategy)
     seed = int(config.seed)
-    network = _network(first.network.backbone, strategy, first.batches, seed)
-    return replace(first, config=config, network=network, strategy=strategy, seed=seed)
+    network, notices = _network(first.network.backbone, strategy, first.batches, seed, first.start)
+    return replace(first, config=config, network=network, strategy=strategy, seed=seed, notices=notices)
 
 
-def _network(backbone: Backbone, strategy: Strategy, batches: Batches, seed: int) -> Classifier:
-    """The backbone with a fresh head; the strategy's parts learn of both."""
+def _network(
+    backbone: Backbone, strategy: Strategy, batches: Batches, seed: int, start: TrainedHead | None
+) -> tuple[Classifier, tuple[str, ...]]:
+    """The backbone with a head, fresh or from `start`, and what to know of that; prepares the strategy."""
     torch.manual_seed(derived_seed("head", seed))
     units, num_features = strategy.bottleneck_units, strategy.bottleneck_units or backbone.num_features
     bottleneck = None if units is None else make_bottleneck(backbone.num_features, units)
     splits = batches.splits
     head = strategy.head.build(num_features, splits.num_classes)
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
+    notices: tuple[str, ...] = ()
+    if start is not None:
+        notices = warm_start(network, start, splits.classes, partial(strategy.head.build, num_features))
     balanced = batches.settings.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(splits.class_counts) if balanced else splits.class_counts
     strategy.begin(network, Facts(num_features, torch.as_tensor(counts_C), strategy.bn))
-    return network
+    return network, notices
 
 
 def make_data(config: DictConfig) -> DataSettings:
     """The data section of a config; nothing is read yet."""
-    here = str(Path.cwd())
-    if config.get("allow") and here not in sys.path:
-        sys.path.insert(0, here)  # where a user's own modules stand
+    find_own_modules(config.get("allow"))
     return make(config.data)
 
 
-def make(config: DictConfig, **further: Any) -> Any:
-    """Instantiate a config node; a user's mistake comes out as what it is, not wrapped by Hydra."""
-    try:
-        return instantiate(config, _convert_="all", **further)
-    except InstantiationException as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            deepest, cause = cause, cause.__cause__
-        if cause is not None:
-            raise cause from None
-        target = str(config.get("_target_", ""))
-        if not target.startswith("transferlab."):  # a library's class, or one of the user's own
-            raise UserError(f"{target}: {type(deepest).__name__}: {deepest}") from error
-        raise
+def model_of(experiment: Experiment) -> Model:
+    """What an experiment has trained, as a thing of its own."""
+    strategy, network = experiment.strategy, experiment.network
+    by_target = strategy.bn == "domain_specific" and strategy.objective.uses_target
+    head: Any = OmegaConf.to_container(experiment.config.strategy.head)
+    return Model(
+        network,
+        classes=experiment.batches.splits.classes,
+        preprocessing=Preprocessing(**network.backbone.preprocessing),
+        head=head,
+        domain="target" if by_target else None,
+    )

@@ -1,4 +1,4 @@
-"""Evaluate the model of a finished run: on its own splits again, or on other images."""
+"""Evaluate a trained model: on the splits of its own run again, or on other images."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.config.instantiation import make
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.evaluating import evaluation_loader, other_splits
 from transferlab.data.preprocessing import Preprocessing
 from transferlab.data.splits import arrange
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.evaluation.predictions import Predictions
+from transferlab.model.model import Model
 from transferlab.run import environment
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.training.build import make, make_data
+from transferlab.training.build import make_data
 from transferlab.training.collecting import Outputs
 from transferlab.training.inputs import recorded_inputs
 from transferlab.training.record import evaluation_record
-from transferlab.training.saved_model import SavedModel, load_model
 from transferlab.training.terminal import quiet_libraries, say, show_figures
 
 # One device is enough, whatever the training had; and every sample counts
@@ -33,23 +33,24 @@ _FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_test_batches"
 
 
 def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
-    """Evaluate a run's model, write what comes of it into a folder, and show it.
+    """Evaluate a model, write the results into a folder, and show them.
 
     Args:
-        run: finished.
-        config: the run's own, checked; where its data is another one, the model is evaluated on that.
+        run: a finished run, or a folder that holds its model alone.
+        config: `data` and `trainer`, checked; where the data is not the run's own, the model is evaluated on
+            all of it.
         into: a new folder: config.yaml, environment.json, result.json and predictions/.
 
     Returns:
-        What its result.json says: the figures as in the run's, `warnings`, and `of`, the run.
+        What its result.json says: the metrics as in the run's, `warnings`, and `of`, the run.
 
     Raises:
-        UserError: no model, data that can not be used, or classes that the model does not know.
+        UserError: no model, data that cannot be used, or classes that the model does not have.
     """
     quiet_libraries()
     into.create()
     with into.locked():
-        model = load_model(run, config)
+        model = Model.load(run.path, config.get("allow") or ())
         parts, notices = _parts(run, config, model)
         predictions = {part: _predicted(model, config, parts[part], into) for part in parts}
         labelled = {part: table for part, table in predictions.items() if (table.labels_N >= 0).any()}
@@ -77,11 +78,10 @@ def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
     return result
 
 
-def _parts(run: Run, config: DictConfig, model: SavedModel) -> tuple[dict[str, Catalog], list[str]]:
+def _parts(run: Run, config: DictConfig, model: Model) -> tuple[dict[str, Catalog], list[str]]:
     """The catalogs to evaluate on, and what the user should know."""
-    recorded = OmegaConf.load(run.config_file)
     settings = make_data(config)
-    if any(recorded.data.get(name) != config.data.get(name) for name in ("source", "target")):
+    if _is_other_data(run, config):
         parts, notices = other_splits(settings, model.classes)
         of_source = ["source_test"] if settings.target is not None else []
     else:
@@ -96,7 +96,7 @@ def _parts(run: Run, config: DictConfig, model: SavedModel) -> tuple[dict[str, C
         before = recorded_inputs(run).get("data")
         if before is not None and before != splits.fingerprint():
             notices.append("the run's data has changed since it was trained: other images, labels or parts.")
-    if config.strategy.get("bn") == "domain_specific":
+    if model.domain == "target":
         notices += [
             f"{part}: left out; with strategy.bn=domain_specific the model is the target's."
             for part in of_source
@@ -105,12 +105,20 @@ def _parts(run: Run, config: DictConfig, model: SavedModel) -> tuple[dict[str, C
     return parts, notices
 
 
-def _predicted(model: SavedModel, config: DictConfig, catalog: Catalog, into: Run) -> Predictions:
+def _is_other_data(run: Run, config: DictConfig) -> bool:
+    """Whether the config has other data than the run was trained on; a model alone was trained on none."""
+    if not run.config_file.is_file():
+        return True
+    recorded = OmegaConf.load(run.config_file)
+    return any(recorded.data.get(name) != config.data.get(name) for name in ("source", "target"))
+
+
+def _predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) -> Predictions:
     """What the model says of every sample, computed as at the end of a training."""
     loader = evaluation_loader(
         catalog, model.preprocessing, batch_size=config.data.batch_size, num_workers=config.data.num_workers
     )
-    predictor, flags = _Predictor(model.network), OmegaConf.merge(config.trainer, _FLAGS)
+    predictor, flags = _Predictor(model), OmegaConf.merge(config.trainer, _FLAGS)
     assert isinstance(flags, DictConfig)
     try:
         trainer: pl.Trainer = make(
@@ -129,16 +137,17 @@ def _predicted(model: SavedModel, config: DictConfig, catalog: Catalog, into: Ru
 
 
 class _Predictor(pl.LightningModule):
-    """Collects a network's answers."""
+    """Collects a model's predictions."""
 
-    def __init__(self, network: Classifier) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.temperature = model.network, model.temperature
         self.outputs = Outputs()
 
     def test_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> None:
         features_ND = self.network.features(batch["input"])
-        self.outputs.add(features_ND, self.network.classify(features_ND), batch)
+        logits_NC = self.network.classify(features_ND)
+        self.outputs.add(features_ND, logits_NC / self.temperature if self.temperature else logits_NC, batch)
 
 
 class _Batches(pl.LightningDataModule):

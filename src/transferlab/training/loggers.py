@@ -19,10 +19,10 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from transferlab.config.instantiation import make
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
 from transferlab.run.folder import Run
-from transferlab.training.build import make
 
 _MOST_PLOTTED_CLASSES = 100  # W&B keeps 10,000 rows of a table
 

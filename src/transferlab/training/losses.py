@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 from transferlab.strategy.parts import Batch, Losses, Objective
 

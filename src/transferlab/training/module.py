@@ -13,9 +13,9 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.evaluation.metrics import classification_metrics
+from transferlab.model.classifier import Classifier
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.parts import call_hook

@@ -1,11 +1,9 @@
-"""What a run leaves behind: history.csv, result.json, predictions, and a model that anyone can load."""
+"""What a run leaves behind besides its model: history.csv, split.csv, and what result.json says."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,13 +11,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-import transferlab
-from transferlab.backbone.classifier import Classifier
 from transferlab.data.batches import Batches
 from transferlab.data.errors import some
 from transferlab.data.splits import Splits
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
+from transferlab.model.classifier import Classifier
 from transferlab.report.contact_sheet import contact_sheet
 from transferlab.run.cache import write_whole
 from transferlab.run.folder import Run, write_atomically
@@ -116,31 +113,3 @@ def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
 def save_memory(tensors: Mapping[str, torch.Tensor], run: Run) -> None:
     """Write memory.safetensors: what the strategy's parts have concluded."""
     write_whole(run.path / "memory.safetensors", save(dict(tensors)))
-
-
-def save_model(network: Classifier, classes: tuple[str, ...], folder: Path, *, head: Any) -> None:
-    """Write model.safetensors and model.json: all that predicting or fine-tuning further needs.
-
-    `head` is the config of the strategy's head: its class and arguments, from which it can be built again.
-    """
-    backbone = network.backbone
-    tensors = {f"backbone.{name}": tensor for name, tensor in backbone.network.state_dict().items()}
-    tensors |= {f"bottleneck.{name}": tensor for name, tensor in network.bottleneck.state_dict().items()}
-    tensors |= {f"head.{name}": tensor for name, tensor in network.head.state_dict().items()}
-    beside = folder / ".model.safetensors.tmp"
-    beside.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}))
-    size = backbone.preprocessing["image_size"]
-    about = {
-        "architecture": backbone.name,
-        "model_kwargs": backbone.kwargs,
-        "num_features": backbone.num_features,
-        "num_classes": len(classes),
-        "classes": list(classes),
-        "bottleneck_units": len(tensors["bottleneck.0.weight"]) if "bottleneck.0.weight" in tensors else None,
-        "head": head,
-        "input_size": [3, size, size],
-        **{key: backbone.preprocessing[key] for key in ("mean", "std", "interpolation", "crop_pct")},
-        "transferlab": transferlab.__version__,
-    }
-    write_atomically(folder / "model.json", json.dumps(about, indent=2) + "\n")
-    beside.replace(folder / "model.safetensors")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.training import record
-from transferlab.training.build import Experiment, Fitted, build, build_like
+from transferlab.training.build import Experiment, Fitted, build, build_like, model_of
 from transferlab.training.distributed import is_worker
 from transferlab.training.fit import fit
 from transferlab.training.head_fit import fit_heads_of
@@ -62,7 +62,7 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
 def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]) -> None:
     """Say what is about to be trained on what, and record it."""
     assert recorder.run is not None
-    recorder.note(*experiment.batches.splits.notices)
+    recorder.note(*experiment.batches.splits.notices, *experiment.notices)
     for part in experiment.strategy.parts.values():
         recorder.note(*part.notices)
     if not recorder.quiet:
@@ -91,8 +91,7 @@ def _end(experiment: Experiment, recorder: Recorder, fitted: Fitted) -> None:
         table.write(run.path / "predictions" / f"{split}.csv")
     if fitted.memory:
         record.save_memory(fitted.memory, run)
-    head = OmegaConf.to_container(experiment.config.strategy.head)
-    record.save_model(network, splits.classes, run.path, head=head)
+    model_of(experiment).save(run.path)
     if recorder.loggers:
         from transferlab.training import loggers
 

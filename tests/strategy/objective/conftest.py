@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.strategy.tiny import tiny_classifier
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.critic import domain_loss

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from tests.strategy.tiny import tiny_classifier
-from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.freezing import freeze_all_but_last
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.penalty.l2_sp import L2SP
 
 

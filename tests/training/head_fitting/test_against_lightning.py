@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tests.strategy.tiny import tiny_classifier
 from tests.training.head_fitting.problem import CLASS_COUNTS_C
 from tests.training.witnesses import EVENTS, Witness, WitnessObjective, WitnessPenalty
-from transferlab.backbone.classifier import Classifier
 from transferlab.data.loading.order import one_pass
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.cross_entropy import CrossEntropy

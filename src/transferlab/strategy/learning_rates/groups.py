@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 
 
 def parameter_groups(network: Classifier, objective: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

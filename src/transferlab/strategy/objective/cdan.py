@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NonNegativeInt, PositiveInt, Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.adaptation_weight import (
     AdaptationWeight,
     Horizon,

@@ -10,8 +10,8 @@ from typing import ClassVar, Literal
 import torch
 from torch.nn import functional
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 

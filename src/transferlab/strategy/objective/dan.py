@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NotEmpty, PositiveFloat, Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.adaptation_weight import (
     AdaptationWeight,
     Horizon,

@@ -23,7 +23,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
+from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.source_statistics import SourceStatistics
 

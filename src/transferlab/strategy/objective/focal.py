@@ -9,8 +9,8 @@ from typing import Literal
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NonNegativeFloat
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.class_weights import choose_weights
 from transferlab.strategy.objective.cross_entropy import accuracy
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective

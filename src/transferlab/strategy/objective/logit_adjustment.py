@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NonNegativeFloat, Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 

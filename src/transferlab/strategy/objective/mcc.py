@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import PositiveFloat, Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.adaptation_weight import (
     AdaptationWeight,
     Horizon,

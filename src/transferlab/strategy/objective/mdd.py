@@ -11,8 +11,8 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.adaptation_weight import (
     AdaptationWeight,
     Horizon,

@@ -12,8 +12,8 @@ from typing import ClassVar
 import torch
 from torch.nn import functional
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import Probability, Share
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.adaptation_weight import (
     AdaptationWeight,
     Horizon,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.config.bounds import NonNegativeFloat
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.parts import Penalty
 
 

@@ -9,8 +9,8 @@ from typing import cast
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.network import Backbone
+from transferlab.model.classifier import Classifier
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.parts import Objective, Part, Penalty, named_parts

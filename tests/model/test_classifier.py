@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from transferlab.backbone.classifier import Classifier
 from transferlab.backbone.network import Backbone
+from transferlab.model.classifier import Classifier
 
 
 def tiny() -> Backbone:
