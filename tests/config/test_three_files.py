@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from transferlab.config.compose import ConfigError, compose_checked
+from transferlab.config.instantiation import make
 from transferlab.config.multirun import check_sweep
 from transferlab.data.catalog.digits import Digits
 from transferlab.strategy.strategy import Strategy
 from transferlab.sweep.groups import groups_of
-from transferlab.training.build import make
 
 # Facts by plain assignment and by ClassVar, inherited from ours and from one's own; bounds of every kind
 PARTS = '''\

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
 
+from transferlab.config.instantiation import make
 from transferlab.strategy.strategy import Selection
-from transferlab.training.build import make
 from transferlab.training.checkpoints import Checkpoints, SelectedInMemory
 from transferlab.training.progress import HistoryFile, progress_callbacks, shows_bars
 from transferlab.training.recorder import Recorder
