@@ -34,10 +34,10 @@ from torchvision.transforms import v2
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.batches import Batches
 from transferlab.data.catalog.folder import Folder
+from transferlab.data.data_settings import DataSettings
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.settings import DataSettings
 from transferlab.data.splits import arrange
 
 NUM_IMAGES = 48

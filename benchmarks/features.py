@@ -27,7 +27,7 @@ from transferlab.config.compose import compose_checked
 from transferlab.data.views import Views
 from transferlab.feature.extraction import extracted
 from transferlab.feature.precision import has_bfloat16, least_cosine
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import build
 

@@ -33,9 +33,9 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, Mul
 from transferlab.data.loading.order import one_pass
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
-from transferlab.training.head_fitting.job import HeadFit, HeadJob, LabelledFeatures
-from transferlab.training.head_fitting.loop import fit_heads
-from transferlab.training.settings import FitSettings
+from transferlab.training.fit_settings import FitSettings
+from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures
+from transferlab.training.heads.loop import fit_heads
 
 NUM_FEATURES, NUM_CLASSES, BATCH_SIZE = 1280, 10, 64
 NUM_EPOCHS, NUM_HEADS = 10, 20

@@ -28,15 +28,15 @@ from torch.nn import functional as F
 
 from transferlab.config.compose import compose_checked
 from transferlab.model.classifier import Classifier
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.training.build import Experiment, build
-from transferlab.training.loaders import Loaders
-from transferlab.training.module import TransferModule
-from transferlab.training.prefix import FrozenPrefix
-from transferlab.training.record import write_history
+from transferlab.training.frozen.prefix import FrozenPrefix
+from transferlab.training.lightning.loaders import Loaders
+from transferlab.training.lightning.module import TransferModule
+from transferlab.training.lightning.trainer import make_trainer
+from transferlab.training.run_record import write_history
 from transferlab.training.terminal import quiet_libraries
-from transferlab.training.trainer import make_trainer
 
 SETTINGS = (
     *("backbone=resnet18", "backbone.weights=random", "data=digits", "data.batch_size=32", "trainer=cpu"),

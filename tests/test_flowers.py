@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.training.processes import in_child
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]

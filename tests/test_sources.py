@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tests.training.processes import command
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 TINY = [
     *("backbone=timm", "backbone.name=test_resnet", "backbone.weights=random", "data.image_size=32"),

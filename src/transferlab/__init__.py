@@ -11,14 +11,14 @@ __version__ = "0.1.0"
 __all__ = ["Run", "train"]
 
 if TYPE_CHECKING:
-    from transferlab.run.folder import Run
+    from transferlab.run.run_folder import Run
     from transferlab.training.runs import train
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that the command line starts without torch."""
     if name == "Run":
-        from transferlab.run.folder import Run
+        from transferlab.run.run_folder import Run
 
         return Run
     if name == "train":

@@ -10,7 +10,7 @@ from transferlab.analysis import learning_rate
 from transferlab.analysis.learning_rate import range_test, smoothed, steepest, write_range_test
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
-from transferlab.training.module import TransferModule
+from transferlab.training.lightning.module import TransferModule
 
 SETTINGS = [*TINY, "backbone.name=test_resnet", "strategy=fine_tune", "trainer=cpu"]
 

@@ -18,7 +18,7 @@ from transferlab.analysis.reproduction import (
 from transferlab.evaluation.comparison.intervals import Interval
 from transferlab.evaluation.metrics import classification_metrics
 from transferlab.evaluation.predictions import Predictions
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 LABELS_N = np.arange(40) % 2
 

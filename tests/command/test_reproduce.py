@@ -13,7 +13,7 @@ from tests.command.test_evaluate import TINY, as_folder
 from tests.training.processes import command
 from tests.training.test_resume import assert_same
 from transferlab.cli import main
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 
 def train(*further: str, folder: str = "run") -> Run:

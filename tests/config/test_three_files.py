@@ -10,7 +10,7 @@ from transferlab.config.instantiation import make
 from transferlab.config.multirun import check_sweep
 from transferlab.data.catalog.digits import Digits
 from transferlab.strategy.strategy import Strategy
-from transferlab.sweep.groups import groups_of
+from transferlab.training.heads.sharing import groups_of
 
 # Facts by plain assignment and by ClassVar, inherited from ours and from one's own; bounds of every kind
 PARTS = '''\

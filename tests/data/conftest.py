@@ -13,9 +13,9 @@ from PIL import Image
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.batches import Batches
 from transferlab.data.catalog.digits import Digits
+from transferlab.data.data_settings import DataSettings
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.settings import DataSettings
 from transferlab.data.splits import arrange
 
 

@@ -13,15 +13,15 @@ from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.catalog.table import Table
+from transferlab.data.data_settings import DataSettings
 from transferlab.data.inspection import inspect_data
-from transferlab.data.inspection_similarity import (
+from transferlab.data.mixing.batch import Mixing
+from transferlab.data.similarity import (
     look_alike_by_nature,
     perceptual_hash,
     similar_pairs,
     thumbnail,
 )
-from transferlab.data.mixing.batch import Mixing
-from transferlab.data.settings import DataSettings
 from transferlab.report.inspection_page import as_html
 from transferlab.report.inspection_text import as_text
 
@@ -160,7 +160,7 @@ def test_two_domains():
 
 def test_drawings_that_all_look_alike_are_not_taken_for_copies(monkeypatch):
     """Found by a part of them; a few copies among many different images are still found."""
-    monkeypatch.setattr("transferlab.data.inspection_similarity.LOOKED_AT_FIRST", 200)
+    monkeypatch.setattr("transferlab.data.similarity.LOOKED_AT_FIRST", 200)
     generator = np.random.default_rng(0)
     alike = np.zeros(1000, dtype=np.uint64), np.zeros((1000, 16, 16), dtype=np.uint8)
     assert look_alike_by_nature(*alike)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferlab.data.decoding import decode, plain_jpeg_size
+from transferlab.data.image.decoding import decode, plain_jpeg_size
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8)
 

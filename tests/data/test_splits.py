@@ -13,7 +13,7 @@ from tests.data.conftest import write_image
 from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
 from transferlab.data.splits import Split
 
 

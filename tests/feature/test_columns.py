@@ -7,10 +7,10 @@ import torch
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.batches import Batches
 from transferlab.data.catalog.digits import Digits
+from transferlab.data.data_settings import DataSettings
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.settings import DataSettings
 from transferlab.data.splits import arrange
 from transferlab.data.views import Views
 from transferlab.feature.store import FeatureStore

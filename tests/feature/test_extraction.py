@@ -13,15 +13,15 @@ from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.batches import Batches
 from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.folder import Folder
+from transferlab.data.data_settings import DataSettings
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.settings import DataSettings
 from transferlab.data.splits import arrange
 from transferlab.data.views import Views
 from transferlab.feature.extraction import batch_size, extracted
-from transferlab.feature.kept import Source
+from transferlab.feature.extractor import Source
+from transferlab.feature.feature_settings import FeatureSettings
 from transferlab.feature.precision import LEAST_COSINE, compute_dtype, has_bfloat16, least_cosine
-from transferlab.feature.settings import FeatureSettings
 
 CPU = torch.device("cpu")
 

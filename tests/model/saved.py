@@ -15,7 +15,7 @@ from torch import nn
 from transferlab.backbone.network import Backbone
 from transferlab.config.compose import compose_checked
 from transferlab.config.instantiation import make
-from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.model.classifier import Classifier, make_bottleneck
 from transferlab.model.model import Model
 

@@ -19,11 +19,11 @@ from transferlab.config.compose import ConfigError, compose_checked
 from transferlab.model.model import Model
 from transferlab.model.warm_start import class_axes
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import Experiment, build
-from transferlab.training.head_fitting.alone import AloneLearner
-from transferlab.training.module import TransferModule
+from transferlab.training.heads.alone import AloneLearner
+from transferlab.training.lightning.module import TransferModule
 
 MODEL_CLASSES = ("d", "b", "a", "c")  # no data has them in this order
 # a matrix from classes to classes, a temperature, and a part that is as large for any number of classes

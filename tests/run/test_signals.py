@@ -11,10 +11,10 @@ import pytest
 from tests.training.processes import in_child
 from tests.training.test_resume import STEPS_AN_EPOCH, assert_same, overrides, resume, train_alone
 from transferlab.run import signals
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
-from transferlab.training.checkpoints import load_checkpoint
-from transferlab.training.module import TransferModule
+from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.module import TransferModule
 
 ONLY_AT_EPOCH_ENDS = "fit.checkpoint_every_steps=null"
 

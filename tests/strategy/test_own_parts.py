@@ -14,8 +14,8 @@ from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.parts import Facts, Losses, Objective, Penalty
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.module import TransferModule
-from transferlab.training.settings import FitSettings
+from transferlab.training.fit_settings import FitSettings
+from transferlab.training.lightning.module import TransferModule
 
 
 class FirstEpochHeadOnly:

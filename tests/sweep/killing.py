@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.training.processes import command
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 
 def progress(folder: str) -> int:

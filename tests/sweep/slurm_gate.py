@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 COMMAND = [sys.executable, "-m", "transferlab"]
 SLURM = [

@@ -13,7 +13,7 @@ import pytest
 from tests.sweep.local.test_local_launcher import comparison, runs, statuses
 from tests.training.processes import command
 from tests.training.test_resume import assert_same
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.group import members_of
 from transferlab.training import train
 

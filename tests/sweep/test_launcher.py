@@ -18,10 +18,10 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.transferlab_launcher import LocalLauncher
 from hydra_plugins.transferlab_slurm import SlurmLauncher
+from transferlab.config import hydra_parts as launcher_check
 from transferlab.config import places
-from transferlab.config import plugin as launcher_check
 from transferlab.config.compose import started
-from transferlab.config.plugin import problems_of_launcher
+from transferlab.config.hydra_parts import problems_of_launcher
 from transferlab.sweep.hydra.sweep_loader import SweepLoader
 from transferlab.sweep.hydra.sweep_task import Task
 from transferlab.sweep.local import local_launcher as launching

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from transferlab.config.compose import started
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep import pending
 from transferlab.sweep.group import members_of
 from transferlab.sweep.job import Job

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep import plan
 from transferlab.sweep.gather import gather
 from transferlab.sweep.job import Job

@@ -11,13 +11,13 @@ from PIL import Image
 from tests.sweep.test_job_inputs import photos
 from transferlab.config.compose import compose_checked
 from transferlab.data.batches import Batches
-from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.splits import arrange
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.reproduce import changes_since
 from transferlab.training.build import make_data
-from transferlab.training.inputs import current_inputs, record_inputs, recorded_inputs
-from transferlab.training.record import describe_data
+from transferlab.training.run_inputs import current_inputs, record_inputs, recorded_inputs
+from transferlab.training.run_record import describe_data
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.sweep.local.test_local_launcher import in_second_epoch, kill_myself
 from tests.training.processes import command
 from transferlab.config.compose import started
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.resume import resume, resume_sweep
 from transferlab.sweep.sweep_record import left_behind_lines
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from tests.training.processes import in_child
 from transferlab.data.loading import workers
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job, failure_recorded
 from transferlab.sweep.run_jobs import keep_threads, run_jobs

@@ -29,7 +29,7 @@ from tests.sweep.slurm_gate import (
 )
 from tests.training.processes import command, in_child
 from tests.training.test_resume import assert_same
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs as training_runs
 
 pytestmark = pytest.mark.slurm

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.sweep_progress import Progress
 

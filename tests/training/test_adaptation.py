@@ -21,12 +21,12 @@ from tests.training.test_resume import (
     train_alone,
     train_killed,
 )
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.strategy.objective.self_training import SelfTraining
 from transferlab.training import runs
 from transferlab.training.build import build
-from transferlab.training.checkpoints import load_checkpoint
-from transferlab.training.module import TransferModule
+from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.module import TransferModule
 
 TEACHING = ["strategy.objective.threshold=0.0", "strategy.objective.horizon=0.0"]  # from the first step on
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from tests.training.processes import command
 from tests.training.test_resume import TINY
-from transferlab.run.folder import Run
-from transferlab.training.module import TransferModule
+from transferlab.run.run_folder import Run
+from transferlab.training.lightning.module import TransferModule
 
 SMALL = ["train", *TINY, "backbone.name=test_resnet", "hydra.run.dir=run"]
 FOLDER = [*SMALL, "data=folder", "data.root=photos", "data.image_size=32", "data.shots_per_class=null"]

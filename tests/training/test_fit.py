@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests.training.test_resume import TINY
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import build
 from transferlab.training.fit import fit

@@ -11,9 +11,9 @@ from tests.training import tiny_kind
 from tests.training.processes import command, in_child, kill_at_call, was_killed
 from transferlab.config.compose import ConfigError, compose_checked
 from transferlab.config.kinds import KINDS
-from transferlab.run.folder import Run
-from transferlab.sweep.groups import groups_of
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
+from transferlab.training.heads.sharing import groups_of
 
 PRIOR = [f"kind={tiny_kind.NAME}", "data.shots_per_class=5"]
 

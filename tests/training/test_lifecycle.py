@@ -16,17 +16,17 @@ from tests.training.processes import in_child, kill_at_call, was_killed
 from tests.training.ranks import on_ranks, train_on_ranks
 from tests.training.test_resume import STEPS_AN_EPOCH, TINY, assert_same
 from tests.training.witnesses import EVENTS, OWN, WitnessObjective, WitnessPenalty, write_configs
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.parts import Facts, named_parts
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.last import Last
 from transferlab.training import runs
-from transferlab.training.checkpoints import load_checkpoint
-from transferlab.training.module import TransferModule
-from transferlab.training.prefix_policy import why_not_kept
-from transferlab.training.settings import FitSettings
+from transferlab.training.fit_settings import FitSettings
+from transferlab.training.frozen.prefix_policy import why_not_kept
+from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.module import TransferModule
 
 ALLOW = ["tests.training.witnesses"]
 PROGRESSIVE = ["strategy=progressive_unfreezing", "trainer.accumulate_grad_batches=2"]

@@ -10,10 +10,10 @@ from safetensors.numpy import load_file
 
 from tests.training.processes import in_child, kill_at_call, was_killed
 from transferlab.config import places
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
-from transferlab.training.checkpoints import Checkpoints
-from transferlab.training.module import TransferModule
+from transferlab.training.lightning.checkpoints import Checkpoints
+from transferlab.training.lightning.module import TransferModule
 
 FILES = {file.stem: file.read_text() for file in (places.shipped() / "strategy").glob("*.yaml")}
 STRATEGIES = sorted(FILES)

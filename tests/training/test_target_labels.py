@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.training.test_resume import TINY, train_alone
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 
 def tables() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from transferlab.data.splits import arrange
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.evaluation.predictions import Predictions
-from transferlab.training import record
+from transferlab.training import run_record as record
 from transferlab.training.build import make_data
 
 NAME = "prior"

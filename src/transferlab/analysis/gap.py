@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 
 from transferlab.backbone.network import Backbone
 from transferlab.evaluation.gap.domain_gap import DomainGap, domain_gap
-from transferlab.feature.kept import Source
+from transferlab.feature.extractor import Source
 from transferlab.model.model import Model
 from transferlab.report.gap_plot import Panel, draw_gap
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training.build import Experiment, build
 from transferlab.training.terminal import say, tracked
 

@@ -12,7 +12,7 @@ import numpy as np
 from transferlab.evaluation.comparison.intervals import Interval, intervals_over_samples
 from transferlab.evaluation.metrics import confusion_matrix
 from transferlab.evaluation.predictions import Predictions
-from transferlab.run.folder import REPORTED, Run
+from transferlab.run.run_folder import REPORTED, Run
 
 Verdict = Literal["identical", "within the interval", "differs", "differs, has no interval", "not compared"]
 # They have intervals wherever there are predictions, and so decide whether a run is reproduced

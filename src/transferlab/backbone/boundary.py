@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from transferlab.backbone.bit_comparison import first_difference, unchanged
 from transferlab.backbone.calls import Call, prefixes, recorded
-from transferlab.backbone.comparison import first_difference, unchanged
 from transferlab.backbone.cut import Boundary, activations, axes_in_memory, output_at, run_rest
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.backbone.network import Backbone

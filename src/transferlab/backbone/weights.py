@@ -22,7 +22,7 @@ from safetensors.torch import load
 
 from transferlab.backbone.tensor_names import of_part
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 SHIPPED = Path(__file__).with_name("letters_resnet.safetensors")
 MODEL_FORMAT = 1  # of a model.json; another number where what it says is to be read in another way

@@ -18,7 +18,7 @@ from transferlab.command.arguments import (
 )
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 HELP = """\
 transferlab evaluate RUN
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str]) -> int:
     out = out or dated(trained.path / "evaluations")
     config = evaluated_config(trained, overrides)
 
-    from transferlab.training.evaluating import evaluate
+    from transferlab.training.model_evaluation import evaluate
     from transferlab.training.runs import in_its_folder
 
     into, path = Run(out.resolve()), trained.path.resolve()

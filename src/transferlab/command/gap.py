@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from transferlab.command.arguments import dated, folders_and_overrides, out_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 if TYPE_CHECKING:
     from transferlab.analysis.gap import Measured

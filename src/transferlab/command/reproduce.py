@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from transferlab.command.arguments import allowed_and_rest, dated, only_folder, out_and_rest
 from transferlab.run.errors import UserError
-from transferlab.run.folder import REPORTED, Run
+from transferlab.run.run_folder import REPORTED, Run
 
 if TYPE_CHECKING:
     from transferlab.analysis.reproduction import Value
@@ -58,7 +58,7 @@ def _compare(recorded: Run, again: Run) -> str:
     import pandas as pd
 
     from transferlab.analysis import reproduction
-    from transferlab.run.folder import write_atomically
+    from transferlab.run.run_folder import write_atomically
 
     values = reproduction.values_apart(recorded, again)
     predictions = reproduction.predictions_apart(recorded, again)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab.command.arguments import allowed_and_rest, only_folder
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.group import members_of
 
 HELP = """\

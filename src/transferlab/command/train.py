@@ -15,7 +15,7 @@ from transferlab.command.show import show
 from transferlab.config.compose import compose_checked
 from transferlab.config.multirun import check_sweep
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 HELP = """\
 transferlab train [group=option ...] [key=value ...]
@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if given.multirun:
         return _sweep(given)
-    from transferlab.training.distributed import is_worker
+    from transferlab.training.lightning.distributed import is_worker
     from transferlab.training.runs import train
 
     finished = train(given.overrides, config_name=given.config_name, config_dir=given.config_dir)

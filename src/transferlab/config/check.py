@@ -22,7 +22,7 @@ from transferlab.config.annotation import broken_rule, in_words, matches, plain,
 from transferlab.config.bounds import AtLeast, Bound
 from transferlab.config.facts import find
 from transferlab.config.places import near
-from transferlab.config.rules import contradictions
+from transferlab.config.rules.contradictions import contradictions
 from transferlab.config.signature import Argument, Signature, signature
 from transferlab.config.sources import explained, options_of, slots, where_key
 from transferlab.run.errors import UserError
@@ -37,8 +37,8 @@ GIVEN: Mapping[str, frozenset[str]] = {
         {"logger", "callbacks", "use_distributed_sampler", "default_root_dir", "enable_checkpointing"}
     ),
     "transferlab.backbone.network.Backbone": frozenset({"load_weights"}),
-    "transferlab.training.loggers.tensorboard": frozenset({"folder", "run_id"}),
-    "transferlab.training.loggers.wandb": frozenset({"folder", "run_id"}),
+    "transferlab.training.lightning.loggers.tensorboard": frozenset({"folder", "run_id"}),
+    "transferlab.training.lightning.loggers.wandb": frozenset({"folder", "run_id"}),
 }
 # Bounds of arguments that a library's class cannot state itself
 BOUNDS: Mapping[str, Mapping[str, Bound]] = {

@@ -23,7 +23,7 @@ from transferlab.config import places, resolvers
 from transferlab.config.allowed import is_allowed
 from transferlab.config.check import ConfigError, check, known_paths
 from transferlab.config.overrides import Given, did_you_mean, read_overrides
-from transferlab.config.rules import warnings_about
+from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.sources import where
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.config.compose import Composed, ConfigError, started
+from transferlab.config.hydra_parts import problems_of_launcher, problems_of_sweeper
 from transferlab.config.overrides import Given
-from transferlab.config.plugin import problems_of_launcher, problems_of_sweeper
 
 
 @dataclass(frozen=True)

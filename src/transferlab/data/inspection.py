@@ -11,20 +11,20 @@ import numpy as np
 import pandas as pd
 
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog
-from transferlab.data.checking import examine_files
-from transferlab.data.decoding import Examined
-from transferlab.data.errors import DataError, some
-from transferlab.data.inspection_similarity import (
+from transferlab.data.data_error import DataError, some
+from transferlab.data.data_settings import DataSettings
+from transferlab.data.image.decoding import Examined
+from transferlab.data.image.image_check import examine_files
+from transferlab.data.image.reader import EncodedReader, Reader
+from transferlab.data.loading.workers import usable_cores
+from transferlab.data.similarity import (
     look_alike_by_nature,
     perceptual_hash,
     similar_pairs,
     thumbnail,
 )
-from transferlab.data.loading.workers import usable_cores
-from transferlab.data.reader import EncodedReader, Reader
-from transferlab.data.settings import DataSettings
-from transferlab.data.split_rule import find_leaks, with_splits
 from transferlab.data.splits import arrange_target, refuse_shared_images
+from transferlab.data.splitting.split_rule import find_leaks, with_splits
 
 IMBALANCED = 5.0
 """From this ratio of the largest to the smallest class on, classes are called imbalanced."""

@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 
 from transferlab.data.catalog.catalog import COLUMNS, Catalog
-from transferlab.data.checking import usable
-from transferlab.data.errors import DataError, some
-from transferlab.data.split_rule import SplitRule, with_splits
-from transferlab.data.subset import nested_subset
-from transferlab.run.folder import REPORTED
+from transferlab.data.data_error import DataError, some
+from transferlab.data.image.image_check import usable
+from transferlab.data.splitting.split_rule import SplitRule, with_splits
+from transferlab.data.splitting.subset import nested_subset
+from transferlab.run.run_folder import REPORTED
 
 if TYPE_CHECKING:  # settings name torch's transforms
-    from transferlab.data.settings import DataSettings
+    from transferlab.data.data_settings import DataSettings
 
 Domain = Literal["source", "target"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from transferlab.run.folder import write_atomically
+from transferlab.run.run_folder import write_atomically
 
 
 @dataclass(frozen=True)

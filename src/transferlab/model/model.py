@@ -17,10 +17,10 @@ import transferlab
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.tensor_names import named
 from transferlab.backbone.weights import MODEL_FORMAT, WeightsError, load_into, read_model
-from transferlab.data.preprocessing import Preprocessing
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.model.classifier import Classifier
 from transferlab.model.trained_head import ModelError, TrainedHead
-from transferlab.run.folder import Run, write_atomically
+from transferlab.run.run_folder import Run, write_atomically
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from transferlab.config.annotation import plain
-from transferlab.data.errors import some
+from transferlab.data.data_error import some
 from transferlab.model.classifier import Classifier
 from transferlab.model.trained_head import ModelError, TrainedHead
 

@@ -16,7 +16,7 @@ from transferlab.evaluation.comparison.grouping import seeds_as_text
 from transferlab.evaluation.comparison.intervals import Interval
 from transferlab.evaluation.comparison.pairs import Pair
 from transferlab.evaluation.comparison.run_metrics import RUN_METRICS
-from transferlab.run.folder import write_atomically
+from transferlab.run.run_folder import write_atomically
 
 TABLE, TESTS = "comparison.csv", "comparison_tests.csv"
 

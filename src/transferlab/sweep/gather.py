@@ -10,7 +10,7 @@ import yaml
 
 from transferlab.evaluation.comparison.recorded import Recorded
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.sweep_record import SweepRecord
 
 # the one written in C where there is one: ten times as fast

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence, Set
 from pathlib import Path
 
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.training import runs
 

@@ -14,9 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
-from transferlab.config.rules import warnings_about
+from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run, RunFolderError
+from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.training.runs import recorded_config
 
 

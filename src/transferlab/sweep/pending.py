@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from transferlab.sweep.group import FILE, members_of
-from transferlab.sweep.groups import groups_of
 from transferlab.sweep.job import Job, recorded_job
+from transferlab.training.heads.sharing import groups_of
 
 
 def pending_groups(jobs: Sequence[Job]) -> list[list[Job]]:

@@ -13,8 +13,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.rules import warnings_about
-from transferlab.run.folder import Run, RunFolderError
+from transferlab.config.rules.contradictions import warnings_about
+from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.sweep.group import IN_USE
 from transferlab.sweep.job import Job, composed_job, failure_recorded
 from transferlab.sweep.job_inputs import inputs_of, short_hash

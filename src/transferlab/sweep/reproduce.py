@@ -9,14 +9,14 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from transferlab.data.splits import arrange
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.group import members_of, recorded_members, run_group
 from transferlab.sweep.job import Job, recorded_job
 from transferlab.sweep.run_jobs import keep_threads
 from transferlab.training import runs
 from transferlab.training.build import make_data
-from transferlab.training.inputs import current_inputs, recorded_inputs
-from transferlab.training.record import split_differences
+from transferlab.training.run_inputs import current_inputs, recorded_inputs
+from transferlab.training.run_record import split_differences
 
 
 def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:

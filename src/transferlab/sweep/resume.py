@@ -10,9 +10,9 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from transferlab.config.check import ConfigError
-from transferlab.config.plugin import problems_of_launcher
+from transferlab.config.hydra_parts import problems_of_launcher
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.group import members_of, run_group
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.sweep.job_inputs import inputs_of

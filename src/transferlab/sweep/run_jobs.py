@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from transferlab.run.folder import Run, RunFolderError
+from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.sweep.group import FILE, IN_USE, run_group, start_anew
 from transferlab.sweep.job import Job, failure_recorded
 from transferlab.training.runs import run_in

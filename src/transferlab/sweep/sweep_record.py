@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run, write_atomically
+from transferlab.run.run_folder import Run, write_atomically
 
 FILE, JOBS = "sweep.json", "jobs.jsonl"
 _WITH_HASH = re.compile("-[0-9a-f]{6}$")

@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.backbone.network import Backbone
 from transferlab.config.instantiation import find_own_modules, make
 from transferlab.data.batches import Batches
-from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.settings import DataSettings
+from transferlab.data.data_settings import DataSettings
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.splits import arrange
 from transferlab.evaluation.predictions import Predictions
-from transferlab.feature.settings import FeatureSettings
+from transferlab.feature.feature_settings import FeatureSettings
 from transferlab.model.classifier import Classifier, make_bottleneck
 from transferlab.model.model import Model
 from transferlab.model.trained_head import TrainedHead
@@ -26,7 +26,7 @@ from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.parts import Facts
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.settings import FitSettings
+from transferlab.training.fit_settings import FitSettings
 
 
 @dataclass(frozen=True)

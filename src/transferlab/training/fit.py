@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from transferlab.run.errors import UserError
 from transferlab.training.build import Experiment, Fitted
-from transferlab.training.head_fit import fit_heads_of, fits_head_alone
-from transferlab.training.needs_lightning import on_one_device
+from transferlab.training.heads.head_fit import fit_heads_of, fits_head_alone
+from transferlab.training.heads.needs_lightning import on_one_device
 from transferlab.training.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def fit(
         if isinstance(fitted, UserError):
             raise fitted
         return fitted
-    from transferlab.training.lightning_fit import fit_by_lightning
+    from transferlab.training.lightning.lightning_fit import fit_by_lightning
 
     return fit_by_lightning(
         experiment, recorder, checkpoint=checkpoint, predict=predict, callbacks=callbacks, started=started

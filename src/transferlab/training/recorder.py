@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 
 from transferlab.run import environment
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run, write_atomically
+from transferlab.run.run_folder import Run, write_atomically
 from transferlab.run.signals import interrupt_restored
 from transferlab.strategy.parts import History
-from transferlab.training.distributed import is_worker
+from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.terminal import say
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Recorder:
         """Make the loggers of the config; without any, nothing is imported."""
         nodes = (config.logger or {}).values()
         if nodes:
-            from transferlab.training import loggers
+            from transferlab.training.lightning import loggers
 
             assert self.run is not None
             self.loggers += loggers.make_loggers(nodes, config, self.run)
@@ -116,7 +116,7 @@ def recorded(
         if leads:
             run.write_json("result.json", result)
         if recorder.loggers:
-            from transferlab.training import loggers
+            from transferlab.training.lightning import loggers
 
             loggers.finish(recorder.loggers, failed=result["status"] != "finished")
     if leads:

@@ -6,7 +6,7 @@ import math
 
 from transferlab.strategy.parts import History, Unfreezing
 from transferlab.strategy.strategy import Selection
-from transferlab.training.settings import FitSettings
+from transferlab.training.fit_settings import FitSettings
 
 
 def best_epoch(history: History) -> int | None:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
-from transferlab.training import record
+from transferlab.training import run_record as record
 from transferlab.training.build import Experiment, Fitted, build, build_like, model_of
-from transferlab.training.distributed import is_worker
 from transferlab.training.fit import fit
-from transferlab.training.head_fit import fit_heads_of
-from transferlab.training.inputs import current_inputs, record_inputs
+from transferlab.training.heads.head_fit import fit_heads_of
+from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.recorder import Recorder
+from transferlab.training.run_inputs import current_inputs, record_inputs
 from transferlab.training.terminal import say, show_result, summary_of
 
 
@@ -93,7 +93,7 @@ def _end(experiment: Experiment, recorder: Recorder, fitted: Fitted) -> None:
         record.save_memory(fitted.memory, run)
     model_of(experiment).save(run.path)
     if recorder.loggers:
-        from transferlab.training import loggers
+        from transferlab.training.lightning import loggers
 
         loggers.log_result(recorder.loggers, metrics, fitted.predictions.get("test"))
     if not recorder.quiet:

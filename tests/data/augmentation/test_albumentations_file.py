@@ -12,9 +12,9 @@ from transferlab.data.augmentation.albumentations_file import (
     AlbumentationsTransform,
     load_pipeline,
 )
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.dataset import seeded
-from transferlab.data.preprocessing import Preprocessing
 
 PHOTO = torch.randint(0, 256, (3, 10, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 PREPARED = Preprocessing(image_size=8)

@@ -6,8 +6,8 @@ import torch
 from torchvision.transforms import v2
 
 from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.dataset import seeded
-from transferlab.data.preprocessing import Preprocessing
 
 PREPARED = Preprocessing(image_size=24, interpolation="bilinear")
 PHOTO = torch.randint(0, 256, (3, 30, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

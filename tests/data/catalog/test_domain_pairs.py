@@ -9,10 +9,10 @@ from tests.training.processes import in_child
 
 from transferlab.config.compose import compose_checked
 from transferlab.data.batches import Batches
-from transferlab.data.preprocessing import Preprocessing
-from transferlab.data.settings import DataSettings
+from transferlab.data.data_settings import DataSettings
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.splits import arrange
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import make_data
 

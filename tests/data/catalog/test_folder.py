@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from transferlab.data.catalog.folder import Folder
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
 
 
 def test_flat_folder(image_folder):

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from transferlab.data.catalog.huggingface import HuggingFace, split_names
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
 
 
 def test_without_the_extra(monkeypatch):

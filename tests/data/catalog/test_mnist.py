@@ -6,7 +6,7 @@ from tests.data.catalog.mnist_like import digit_arrays, write_npz
 
 from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.mnist import MNIST
-from transferlab.data.reader import content_hash
+from transferlab.data.image.reader import content_hash
 
 
 def test_catalog(tmp_path):

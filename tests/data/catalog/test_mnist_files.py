@@ -7,7 +7,7 @@ import pytest
 from tests.data.catalog.mnist_like import digit_arrays, idx_bytes, write_idx, write_npz
 
 from transferlab.data.catalog.mnist_files import read_idx, read_mnist
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
 
 
 def assert_read(root):

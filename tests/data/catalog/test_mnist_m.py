@@ -12,7 +12,7 @@ from tests.data.catalog.mnist_like import digit_arrays, write_npz, write_photos
 
 from transferlab.data.catalog.mnist import MNIST
 from transferlab.data.catalog.mnist_m import MNISTM, blend, patch_places
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from PIL import Image
 from tests.data.catalog.mnist_like import write_photos
 
 from transferlab.data.catalog.photo_folder import find_photos, read_photo
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
 
 
 def test_photos_are_found_at_any_depth_in_the_order_of_their_paths(tmp_path):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from transferlab.data.catalog.table import Table
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.batches import Batches
 from transferlab.data.catalog.folder import Folder
+from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading import decoded_cache
 from transferlab.data.loading.decoded_cache import DecodedReader, decoded
-from transferlab.data.preprocessing import Preprocessing
 
 PREPARED = Preprocessing(image_size=8)
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from transferlab.evaluation.metrics import classification_metrics
 from transferlab.evaluation.predictions import Predictions
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 
 CLASSES = ("a", "b")
 

@@ -11,7 +11,7 @@ from tests.evaluation.comparison.run_folders import make_run, right
 from transferlab.evaluation.comparison.compare import Comparison, compare
 from transferlab.evaluation.comparison.hits import confusion_of
 from transferlab.evaluation.comparison.intervals import interval_over_seeds, intervals_over_samples
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.gather import gather
 
 

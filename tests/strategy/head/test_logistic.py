@@ -11,9 +11,9 @@ import torch
 import yaml
 from torch.nn import functional
 
-from transferlab.feature.logistic import choose_strength
 from transferlab.run.errors import UserError
 from transferlab.strategy.head.logistic import Logistic
+from transferlab.strategy.head.logistic_regression import choose_strength
 
 CONF = Path(__file__).parents[3] / "conf"
 

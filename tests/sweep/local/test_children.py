@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from transferlab.run import signals
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job
 from transferlab.sweep.local import children

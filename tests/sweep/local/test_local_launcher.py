@@ -13,10 +13,10 @@ import pytest
 
 from tests.training.processes import command
 from tests.training.test_resume import TINY, assert_same
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.local import children
 from transferlab.sweep.local import local_launcher as launch
-from transferlab.training.module import TransferModule
+from transferlab.training.lightning.module import TransferModule
 
 SWEEP = ["train", "-m", *TINY, "backbone.name=test_resnet", "trainer.max_epochs=2"]
 

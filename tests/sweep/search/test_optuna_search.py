@@ -21,7 +21,7 @@ from transferlab.config import places
 from transferlab.config.compose import ConfigError
 from transferlab.config.multirun import check_sweep
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.search.optuna_search import search, space_of
 from transferlab.sweep.search.search_settings import SearchSettings, figure_of
 

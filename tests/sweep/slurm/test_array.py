@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.slurm.array import submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings

@@ -13,7 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from transferlab.run.errors import UserError
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm import slurm_launcher as slurm_launch

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from tests.training.test_resume import assert_same, overrides
 from transferlab.config.compose import compose_checked
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job
 from transferlab.sweep.slurm import queue as slurm_queue

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferlab.data.errors import DataError
-from transferlab.data.preprocessing import ImageTransform, Preprocessing
-from transferlab.data.reader import content_hash
+from transferlab.data.data_error import DataError
+from transferlab.data.image.preprocessing import ImageTransform, Preprocessing
+from transferlab.data.image.reader import content_hash
 
 
 class AlbumentationsFile:

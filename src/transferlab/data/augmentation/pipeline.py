@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from transferlab.config.bounds import Above, AtLeast, AtMost, NonNegativeFloat, Probability
-from transferlab.data.preprocessing import ImageTransform, Preprocessing, resized
+from transferlab.data.image.preprocessing import ImageTransform, Preprocessing, resized
 
 Policy = Literal["trivial", "rand"]
 

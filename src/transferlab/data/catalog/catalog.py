@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pandas as pd
 
-from transferlab.data.errors import DataError
-from transferlab.data.reader import Reader
+from transferlab.data.data_error import DataError
+from transferlab.data.image.reader import Reader
 
 COLUMNS = ["sample", "label", "group", "split", "domain"]
 SPLIT_NAMES = {  # that a source may use

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from transferlab.data.catalog.catalog import Catalog, catalog_table
-from transferlab.data.reader import ArrayReader, content_hash
+from transferlab.data.image.reader import ArrayReader, content_hash
 
 CLASSES = tuple("0123456789")
 

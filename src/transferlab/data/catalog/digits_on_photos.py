@@ -8,7 +8,7 @@ from PIL import Image
 from transferlab.config.bounds import Probability
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.digits import CLASSES, scanned_digits
-from transferlab.data.reader import ArrayReader, content_hash
+from transferlab.data.image.reader import ArrayReader, content_hash
 from transferlab.run.randomness import derived_seed
 
 SIZE = 32

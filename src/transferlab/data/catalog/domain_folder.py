@@ -10,7 +10,7 @@ from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.catalog.folder import Folder, existing_folder
 from transferlab.data.catalog.walking import visible_folders
-from transferlab.data.errors import DataError, some
+from transferlab.data.data_error import DataError, some
 
 
 class DomainFolder:

@@ -7,8 +7,8 @@ from pathlib import Path
 from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
-from transferlab.data.errors import DataError, some
-from transferlab.data.reader import FileReader
+from transferlab.data.data_error import DataError, some
+from transferlab.data.image.reader import FileReader
 
 
 class Folder:

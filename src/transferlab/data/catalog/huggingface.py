@@ -8,8 +8,8 @@ from typing import Any
 from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.table import ordered_classes
-from transferlab.data.errors import DataError, some
-from transferlab.data.reader import EncodedReader, content_hash
+from transferlab.data.data_error import DataError, some
+from transferlab.data.image.reader import EncodedReader, content_hash
 
 
 class HuggingFace:

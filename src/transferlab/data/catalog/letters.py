@@ -5,7 +5,7 @@ from __future__ import annotations
 from transferlab.config.bounds import PositiveInt, Probability
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.rendering import LETTERS, render_letters
-from transferlab.data.reader import ArrayReader, content_hash
+from transferlab.data.image.reader import ArrayReader, content_hash
 
 
 class Letters:

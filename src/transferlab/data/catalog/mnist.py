@@ -10,7 +10,7 @@ import pandas as pd
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.digits import CLASSES
 from transferlab.data.catalog.mnist_files import LabelledDigits, read_mnist
-from transferlab.data.reader import ArrayReader, content_hash
+from transferlab.data.image.reader import ArrayReader, content_hash
 
 NUM_IMAGES = {"train": 60_000, "test": 10_000}
 

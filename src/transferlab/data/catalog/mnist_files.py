@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from transferlab.data.errors import DataError, some
+from transferlab.data.data_error import DataError, some
 
 SIDE_PX = 28
 NPZ_NAME = "mnist.npz"

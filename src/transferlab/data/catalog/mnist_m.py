@@ -16,9 +16,9 @@ from transferlab.data.catalog.digits import CLASSES
 from transferlab.data.catalog.mnist import mnist_samples, mnist_table, size_notices
 from transferlab.data.catalog.mnist_files import SIDE_PX, LabelledDigits, read_mnist
 from transferlab.data.catalog.photo_folder import find_photos, read_photo
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
+from transferlab.data.image.reader import ArrayReader, content_hash
 from transferlab.data.loading.workers import usable_cores
-from transferlab.data.reader import ArrayReader, content_hash
 from transferlab.run.randomness import derived_seed
 
 

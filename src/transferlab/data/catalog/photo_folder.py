@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from transferlab.data.catalog.walking import is_image, walk_files
-from transferlab.data.decoding import BadImage, decode_file
-from transferlab.data.errors import DataError
+from transferlab.data.data_error import DataError
+from transferlab.data.image.decoding import BadImage, decode_file
 from transferlab.run.randomness import derived_seed
 
 MAX_PIXELS = 100_000_000

@@ -12,8 +12,8 @@ from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
 from transferlab.data.catalog.folder import existing_folder
 from transferlab.data.catalog.walking import hash_files, walk_files
-from transferlab.data.errors import DataError, some
-from transferlab.data.reader import FileReader, content_hash
+from transferlab.data.data_error import DataError, some
+from transferlab.data.image.reader import FileReader, content_hash
 
 
 class Table:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from transferlab.data.errors import DataError, some
-from transferlab.data.reader import content_hash
+from transferlab.data.data_error import DataError, some
+from transferlab.data.image.reader import content_hash
 
 SUFFIXES = frozenset(
     [

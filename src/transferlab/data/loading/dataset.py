@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.image.preprocessing import ImageTransform
 from transferlab.data.loading.sampler import Key
 from transferlab.data.loading.stored import view_of
-from transferlab.data.preprocessing import ImageTransform
 from transferlab.run.randomness import derived_seed
 
 Batch = dict[str, Tensor]

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.image.preprocessing import Preprocessing, resized_short_side
+from transferlab.data.image.reader import EncodedReader
 from transferlab.data.loading.workers import usable_cores
-from transferlab.data.preprocessing import Preprocessing, resized_short_side
-from transferlab.data.reader import EncodedReader
 from transferlab.data.splits import Splits
 from transferlab.run.cache import GIB, alone, cache_folder, evict, mark_used, whole_folder
 

@@ -11,7 +11,7 @@ import numpy as np
 from transferlab.evaluation.comparison.recorded import Recorded
 from transferlab.evaluation.metrics import METRICS, classification_metrics
 from transferlab.evaluation.predictions import Predictions
-from transferlab.run.folder import REPORTED
+from transferlab.run.run_folder import REPORTED
 
 NAMES = {
     "accuracy": "accuracy",

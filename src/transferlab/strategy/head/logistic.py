@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from transferlab.config.bounds import NotEmpty, PositiveFloat, PositiveInt
-from transferlab.feature.logistic import Choice, choose_strength
 from transferlab.run.errors import UserError
 from transferlab.strategy.head.linear import small_linear
+from transferlab.strategy.head.logistic_regression import Choice, choose_strength
 from transferlab.strategy.parts import Head, Solver
 
 # From 1 sample a class, which 0.1 suits best, to many classes, which 1e-6 does

@@ -10,7 +10,7 @@ from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.hydra.sweep_loader import SweepLoader
 from transferlab.sweep.hydra.sweep_task import Task
 from transferlab.sweep.job import Job

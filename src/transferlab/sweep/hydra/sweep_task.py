@@ -8,7 +8,7 @@ import sys
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.plan import Plan
 

@@ -20,8 +20,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.sweep.groups import trains_heads_on_features
 from transferlab.sweep.job import Job
+from transferlab.training.heads.sharing import trains_heads_on_features
 
 VERB = "job"  # not listed: `transferlab job` runs the jobs that its standard input describes
 NOTHING_DONE = 3  # exit code of a child that found a folder in use
@@ -98,7 +98,7 @@ def warm_up(configs: Sequence[DictConfig]) -> None:
     """Import, once for all children, what these configs name; nothing is computed here."""
     import_module("transferlab.training.train")
     if not all(trains_heads_on_features(config) for config in configs):
-        import_module("transferlab.training.lightning_fit")
+        import_module("transferlab.training.lightning.lightning_fit")
     plain = [OmegaConf.to_container(config) for config in configs]
     for target in sorted({target for config in plain for target in _targets(config)}):
         module = target.rpartition(".")[0]

@@ -29,7 +29,7 @@ from optuna.distributions import (
 )
 
 from transferlab.run.errors import UserError
-from transferlab.run.folder import write_atomically
+from transferlab.run.run_folder import write_atomically
 from transferlab.sweep.search.search_settings import SearchSettings
 
 FILE = "trials.csv"

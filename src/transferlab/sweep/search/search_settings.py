@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from transferlab.config.bounds import PositiveInt
 
 if TYPE_CHECKING:
-    from transferlab.run.folder import Run
+    from transferlab.run.run_folder import Run
 
 
 @dataclass(kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.run.errors import UserError
-from transferlab.run.folder import write_atomically
+from transferlab.run.run_folder import write_atomically
 from transferlab.sweep.job import Job
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 from transferlab.sweep.slurm.slurm_task import SlurmTask

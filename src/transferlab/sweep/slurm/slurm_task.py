@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transferlab.run.folder import Run
+from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings

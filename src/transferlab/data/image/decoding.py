@@ -1,0 +1,141 @@
+"""Image files to uint8 RGB: the pixels that a viewer shows, or the reason why there are none."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from transferlab.data.image.colour import orientation, remarks, to_rgb
+
+END_OF_JPEG = b"\xff\xd9"
+_pillow = threading.Lock()
+
+
+class BadImage(ValueError):
+    """The reason why a file is not a usable image, without its name."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a file turned out to be.
+
+    `reason` says why it cannot be used, None if it can; `remarks` what was done to it that a user should
+    know.
+    """
+
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    format: str = ""
+    remarks: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def decode_file(path: Path, *, max_pixels: int) -> np.ndarray:
+    """The image as uint8 RGB, shape (H, W, 3); raises `BadImage`."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadImage(f"cannot be read ({error.strerror})") from None
+    return decode(content, max_pixels=max_pixels)
+
+
+def decode(content: bytes, *, max_pixels: int) -> np.ndarray:
+    """A file's bytes as uint8 RGB, shape (H, W, 3), turned upright; raises `BadImage`.
+
+    Only the header is read before an image of more than `max_pixels` is refused. Plain JPEGs go to OpenCV,
+    which gives the same pixels as Pillow in two thirds of the time; everything else to Pillow.
+    """
+    size = plain_jpeg_size(content)
+    if size is not None and size[0] * size[1] <= max_pixels:
+        is_png, plain = False, True
+    else:
+        with _opened(content, max_pixels) as image:
+            is_png, kind = image.format == "PNG", image.format
+            plain = kind == "JPEG" and image.mode in ("RGB", "L") and orientation(image) == 1
+    if plain and END_OF_JPEG in content[-1024:]:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+        if pixels is not None:
+            return pixels
+    if is_png:  # checksums: Pillow shows a damaged picture without a word
+        with _opened(content, max_pixels) as image, _explained(content):
+            image.verify()
+    with _opened(content, max_pixels) as image, _explained(content):
+        return to_rgb(image)
+
+
+def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG that any decoder shows alike, from its header; None for everything else.
+
+    That is: 8 bits, grey or YCbCr, and no EXIF (rotation), Adobe (other colours) or further pictures in it.
+    Saves opening the file with Pillow, a seventh of the time of decoding it.
+    """
+    at = 2
+    while content[:2] == b"\xff\xd8" and at + 10 <= len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if marker in (0xC0, 0xC1, 0xC2):  # start of frame: sequential, extended, progressive
+            height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
+            return (width, height) if content[at + 4] == 8 and content[at + 9] in (1, 3) else None
+        if marker in (0xE1, 0xEE) or content[at + 4 : at + 8] == b"MPF\0" or not 0xC0 <= marker <= 0xFE:
+            return None
+        at += 2 + length
+    return None
+
+
+def examine(content: bytes, *, max_pixels: int) -> Examined:
+    """Decode for the facts alone; never raises."""
+    try:
+        with _opened(content, max_pixels) as image:
+            facts = Examined(image.width, image.height, image.mode, image.format or "", remarks(image))
+    except BadImage as error:
+        return Examined(reason=str(error))
+    try:
+        decode(content, max_pixels=max_pixels)
+    except BadImage as error:
+        return Examined(facts.width, facts.height, facts.mode, facts.format, reason=str(error))
+    return facts
+
+
+@contextmanager
+def _opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The image, its header read; Pillow's own limit and warnings are off: ours decides, and errors say
+    all.
+    """
+    if not content:
+        raise BadImage("the file is empty")
+    with _pillow, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with _explained(content):
+                image = Image.open(io.BytesIO(content))
+            if image.width * image.height > max_pixels:
+                raise BadImage(
+                    f"{image.width}x{image.height} pixels are more than max_pixels={max_pixels} allows"
+                )
+            yield image
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextmanager
+def _explained(content: bytes) -> Iterator[None]:
+    """Whatever a decoder raises at bytes that it does not understand, as `BadImage`."""
+    try:
+        yield
+    except BadImage:
+        raise
+    except Image.UnidentifiedImageError:
+        raise BadImage(f"not an image (it begins with {content[:8]!r})") from None
+    except Exception as error:  # decoders raise anything from struct.error to IndexError
+        raise BadImage(f"broken ({str(error) or type(error).__name__})") from None

@@ -1,0 +1,95 @@
+"""From a sample's name to its pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from transferlab.data.data_error import DataError
+from transferlab.data.image.decoding import BadImage, decode
+
+
+class Reader(Protocol):
+    """`reader(sample)` is the sample as uint8 RGB, shape (H, W, 3)."""
+
+    in_memory: bool
+    """Whether reading costs nothing, so that workers and caches are not worth it."""
+
+    def __call__(self, sample: str) -> np.ndarray: ...
+
+
+class ArrayReader:
+    """Images that are an array: made when first needed, so that building a catalog stays cheap."""
+
+    in_memory = True
+
+    def __init__(self, samples: list[str], images: Callable[[], np.ndarray]) -> None:
+        self._row = {sample: row for row, sample in enumerate(samples)}
+        self._make = images
+        self._images: np.ndarray | None = None
+
+    def __call__(self, sample: str) -> np.ndarray:
+        return self._all()[self._row[sample]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        images = self._all()  # a function that makes them can seldom be pickled
+        return {"_row": self._row, "_make": None, "_images": images}
+
+    def _all(self) -> np.ndarray:
+        if self._images is None:
+            self._images = self._make()
+        return self._images
+
+
+class EncodedReader(ABC):
+    """Images that are stored encoded; one that cannot be decoded is an error that names it."""
+
+    in_memory = False
+
+    def __init__(self, *, max_pixels: int) -> None:
+        self.max_pixels = max_pixels
+
+    @abstractmethod
+    def content(self, sample: str) -> bytes:
+        """The encoded image; raises `OSError`."""
+
+    @abstractmethod
+    def place(self, sample: str) -> str:
+        """Where a user finds it."""
+
+    def __call__(self, sample: str) -> np.ndarray:
+        try:
+            return decode(self.content(sample), max_pixels=self.max_pixels)
+        except (BadImage, OSError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise DataError(
+                f"{self.place(sample)}: {reason}. Mend or delete it, or leave such images out with "
+                "data.on_bad_image=skip."
+            ) from None
+
+
+class FileReader(EncodedReader):
+    """Image files below a folder."""
+
+    def __init__(self, root: Path, *, max_pixels: int) -> None:
+        super().__init__(max_pixels=max_pixels)
+        self.root = root
+
+    def path(self, sample: str) -> Path:
+        return self.root / sample
+
+    def content(self, sample: str) -> bytes:
+        return self.path(sample).read_bytes()
+
+    def place(self, sample: str) -> str:
+        return str(self.path(sample))
+
+
+def content_hash(content: bytes) -> str:
+    """A hash by which exact duplicates are found."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

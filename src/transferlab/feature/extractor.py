@@ -1,0 +1,141 @@
+"""Activations of a split: from the store, or computed now and stored there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from transferlab.backbone.boundary import Boundary, find_boundary
+from transferlab.backbone.fingerprint import weights_fingerprint
+from transferlab.backbone.network import Backbone
+from transferlab.data.batches import Batches
+from transferlab.data.loading.sampler import ALONE, Share
+from transferlab.data.loading.stored import InMemory
+from transferlab.data.views import Views
+from transferlab.feature.extraction import batch_size, extracted
+from transferlab.feature.feature_settings import FeatureSettings
+from transferlab.feature.precision import LEAST_COSINE, compute_dtype, least_cosine
+from transferlab.feature.rows import Rows
+from transferlab.feature.sharing import Computed, shared_rows
+from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
+from transferlab.run.environment import versions
+
+_VERSION = 1  # of what is kept; another number, and what was kept earlier is not used any more
+_COMPUTED_WITH = ("torch", "torchvision", "timm", "pillow", "opencv-python-headless")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Everything that activations of a split depend on but the images.
+
+    Attributes:
+        backbone: on `device`.
+        batches: with the backbone's preprocessing.
+        settings: precision, storage, size of the store.
+        trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
+        device: where to compute.
+        tell: is told what was mended.
+        track: shows the progress of a pass: (what it is, number of images, its batches) -> its batches.
+    """
+
+    backbone: Backbone
+    batches: Batches
+    settings: FeatureSettings
+    trainer_precision: str
+    device: torch.device
+    tell: Callable[[str], None]
+    track: Callable[[str, int, Computed], Computed]
+    _types: dict[int, torch.dtype] = field(default_factory=dict, init=False)
+
+    def activations(self, boundary: Boundary, split: str, share: Share = ALONE) -> Rows:
+        """The activations of a split, in the order of its `Views`, from the store.
+
+        In several processes all call this at the same time, and each computes its share.
+
+        Raises:
+            StoreFull, StoreUnusable: the store cannot take them.
+        """
+        views = Views(self.batches, split)
+        space = FeatureStore(most_gib=self.settings.cache_gib).space(self._about(boundary, views))
+        rows = shared_rows(
+            space,
+            views.keys,
+            lambda positions: self._computed(boundary, views, split, positions),
+            share=share,
+            batch_size=batch_size(self.device),
+        )
+        for text in rows.notices:
+            self.tell(text)
+        return rows
+
+    def features(self, split: str) -> Rows | InMemory:
+        """The pooled features (N, D) of a split; in memory where the store is off or cannot take them."""
+        boundary = find_boundary(self.backbone, len(self.backbone.stages))
+        if self.settings.cache != "off":
+            try:
+                return self.activations(boundary, split)
+            except (StoreFull, StoreUnusable) as error:
+                self.tell(f"{error} They are kept for this run alone.")
+        views = Views(self.batches, split)
+        batches = list(self._computed(boundary, views, split, range(len(views))))
+        return InMemory(torch.cat([made for _, made in batches]))
+
+    def _computed(self, boundary: Boundary, views: Views, split: str, positions: Sequence[int]) -> Computed:
+        batches = self._extracted(boundary, views, positions, self._type(boundary))
+        text = f"{split.replace('_', ' ')}: running the frozen layers once on {len(positions)} images"
+        return self.track(text, len(positions), batches)
+
+    def _extracted(
+        self, boundary: Boundary, views: Views, positions: Sequence[int], compute: torch.dtype
+    ) -> Computed:
+        return extracted(
+            self.backbone,
+            boundary,
+            views,
+            positions,
+            device=self.device,
+            compute=compute,
+            storage=getattr(torch, self.settings.storage),
+        )
+
+    def _type(self, boundary: Boundary) -> torch.dtype:
+        """In which type to compute; `auto` takes bfloat16 only where that gives nearly the same."""
+        if boundary.frozen_stages not in self._types:
+            chosen = compute_dtype(self.settings.precision, self.trainer_precision, self.device)
+            if self.settings.precision == "auto" and chosen == torch.bfloat16:
+                chosen = self._unless_it_differs(boundary, chosen)
+            self._types[boundary.frozen_stages] = chosen
+        return self._types[boundary.frozen_stages]
+
+    def _unless_it_differs(self, boundary: Boundary, chosen: torch.dtype) -> torch.dtype:
+        """The chosen type, or float32 if the outputs of one batch of images point elsewhere with it."""
+        views = Views(self.batches, "train")
+        positions = range(min(batch_size(self.device), len(views)))
+        exact, rounded = (
+            torch.cat([made for _, made in self._extracted(boundary, views, positions, compute)])
+            for compute in (torch.float32, chosen)
+        )
+        cosine = least_cosine(exact, rounded)
+        if cosine >= LEAST_COSINE:
+            return chosen
+        self.tell(
+            f"features.precision=auto: float32, for bfloat16 would change these outputs (cosine {cosine:.4f})"
+        )
+        return torch.float32
+
+    def _about(self, boundary: Boundary, views: Views) -> dict[str, object]:
+        return {
+            "network": self.backbone.name,
+            "kwargs": self.backbone.kwargs,
+            "weights": weights_fingerprint(self.backbone, boundary.frozen_stages),
+            "boundary": boundary.module or "features",
+            "image_size": self.batches.preprocessing.image_size,
+            "precision": str(self._type(boundary)).removeprefix("torch."),
+            "storage": self.settings.storage,
+            "device": self.device.type,
+            "pixels": views.depends_on,
+            "computed_with": versions(*_COMPUTED_WITH),
+            "version": _VERSION,
+        }

@@ -1,0 +1,169 @@
+"""Multinomial logistic regression on features, fitted to convergence.
+
+Minimised is, over weights W (C, D) and biases b (C),
+
+    sum_i s_i CE(softmax(W x_i + b), y_i) / sum_i s_i  +  l2 / 2 ||W||^2
+
+by L-BFGS (Liu & Nocedal, Mathematical Programming 45, 1989), with s_i the weight of the sample's class (1
+without class weights); biases are free. It is scikit-learn's `LogisticRegression(C=1 / (l2 * sum_i s_i))`.
+With two classes, for which that has one vector of weights instead of two opposite ones, it is
+`C=2 / (l2 * sum_i s_i)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import logsumexp
+
+from transferlab.strategy.head.logistic_problem import Descent, Floats, Problem
+
+_FIRST_STRENGTH = 0.1  # without a start, the fit begins at this relative strength and goes down by tens
+_ON_THE_WAY = 0.1  # tolerance of these steps
+_WORSE_IN_A_ROW = 2  # strengths in a row that validate worse than the best before the path ends
+
+
+@dataclass(frozen=True)
+class LogisticFit:
+    """Weights and biases, and how they were found.
+
+    Attributes:
+        weight_CD: zero for a class without samples.
+        bias_C: those of classes with samples sum to 0; another one's gives it a probability of about
+            1 / (N + 1) on the N samples.
+        iterations: of L-BFGS.
+        converged: whether the gradient's norm came below tolerance * l2 * ||W||. What is minimised is
+            strongly convex in W, so W is then within about tolerance * ||W|| of the optimum.
+        loss: what was minimised, penalty included.
+    """
+
+    weight_CD: Floats
+    bias_C: Floats
+    iterations: int
+    converged: bool
+    loss: float
+
+    def scores(self, features_ND: ArrayLike) -> Floats:
+        """Class scores (logits) `(N, C)`."""
+        return np.asarray(features_ND, dtype=np.float64) @ self.weight_CD.T + self.bias_C
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A strength and what came of it; `val_loss` is None without validation samples."""
+
+    strength: float
+    l2: float
+    val_loss: float | None
+    iterations: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The strength that validates best with its fit, and the path on which it was found."""
+
+    fit: LogisticFit
+    best: Tried
+    path: list[Tried]
+
+
+def fit_logistic(
+    features_ND: ArrayLike,
+    labels_N: ArrayLike,
+    *,
+    num_classes: int,
+    l2: float,
+    class_weights_C: ArrayLike | None = None,
+    start: LogisticFit | None = None,
+    tolerance: float = 1e-4,
+    max_iterations: int = 1000,
+) -> LogisticFit:
+    """Fit weights and biases.
+
+    Args:
+        features_ND: finite numbers.
+        labels_N: class codes, 0 to num_classes - 1; classes may be absent.
+        num_classes: how many scores there are.
+        l2: strength of the penalty on the weights, above 0.
+        class_weights_C: weight of each class's samples; a class of weight 0 counts as absent.
+        start: where to begin; None: from weights of zero, by way of stronger penalties.
+        tolerance: see `LogisticFit.converged`.
+        max_iterations: at most, for each strength on the way.
+
+    Raises:
+        UserError: features that are not finite.
+    """
+    problem = Problem.of(features_ND, labels_N, num_classes, class_weights_C)
+    strength, iterations = l2 / problem.variance, 0
+    if start is not None:
+        point_PK = problem.point(start.weight_CD, start.bias_C)
+    else:
+        point_PK, stronger = problem.frequencies(), _FIRST_STRENGTH
+        while stronger > 2 * strength:
+            passed = problem.descend(stronger, point_PK, tolerance=_ON_THE_WAY, max_iterations=max_iterations)
+            point_PK, iterations, stronger = passed.point_PK, iterations + passed.iterations, stronger / 10
+    end = problem.descend(strength, point_PK, tolerance=tolerance, max_iterations=max_iterations)
+    return _fit(problem, end, iterations + end.iterations)
+
+
+def choose_strength(
+    train: tuple[ArrayLike, ArrayLike],
+    val: tuple[ArrayLike, ArrayLike] | None,
+    strengths: Sequence[float],
+    *,
+    num_classes: int,
+    class_weights_C: ArrayLike | None = None,
+    tolerance: float = 1e-4,
+    max_iterations: int = 1000,
+) -> Choice:
+    """Fit with one strength after the other, and choose that of the lowest validation loss.
+
+    Strengths are relative, so that one list suits every network: l2 = strength * (mean squared distance of
+    the training features from their mean), as if features had a variance of 1 in total. The path goes from
+    strong to weak, each fit starts from the one before, and it ends when two in a row validate worse than
+    the best.
+
+    Args:
+        train: features `(N, D)` and class codes `(N,)`.
+        val: the same; its loss is the plain mean over samples. None only with a single strength.
+        strengths: above 0, in any order.
+        num_classes: how many scores there are.
+        class_weights_C: weight of each class's training samples.
+        tolerance: see `LogisticFit.converged`.
+        max_iterations: at most, for each strength.
+
+    Raises:
+        UserError: features that are not finite.
+    """
+    assert val is not None or len(strengths) == 1
+    problem = Problem.of(*train, num_classes, class_weights_C)
+    point_PK = problem.frequencies()
+    path: list[Tried] = []
+    fits: list[LogisticFit] = []
+    best = 0
+    for place, strength in enumerate(sorted(strengths, reverse=True)):
+        end = problem.descend(strength, point_PK, tolerance=tolerance, max_iterations=max_iterations)
+        point_PK = end.point_PK
+        fits.append(_fit(problem, end, end.iterations))
+        val_loss = None if val is None else mean_loss(fits[-1].scores(val[0]), val[1])
+        path.append(Tried(strength, strength * problem.variance, val_loss, end.iterations, end.converged))
+        losses = [tried.val_loss for tried in path if tried.val_loss is not None]
+        best = losses.index(min(losses)) if losses else 0
+        if place - best == _WORSE_IN_A_ROW:
+            break
+    return Choice(fits[best], path[best], path)
+
+
+def mean_loss(scores_NC: Floats, labels_N: ArrayLike) -> float:
+    """Mean cross-entropy of class scores, in nats."""
+    labels = np.asarray(labels_N)
+    return float(np.mean(logsumexp(scores_NC, axis=1) - scores_NC[np.arange(len(labels)), labels]))
+
+
+def _fit(problem: Problem, end: Descent, iterations: int) -> LogisticFit:
+    weight_CD, bias_C = problem.weights_and_biases(end.point_PK)
+    return LogisticFit(weight_CD, bias_C, iterations, end.converged, end.loss)

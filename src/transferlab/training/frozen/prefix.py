@@ -1,0 +1,162 @@
+"""The frozen first stages of an experiment: run once, stored, then left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from transferlab.backbone.boundary import Boundary, NoBoundary, differs, find_boundary
+from transferlab.backbone.network import Backbone
+from transferlab.data.loading.sampler import ALONE, Share
+from transferlab.data.views import Views
+from transferlab.feature.extractor import Source
+from transferlab.feature.store import StoreFull, StoreUnusable
+from transferlab.strategy.parts import History
+from transferlab.training.build import Experiment
+from transferlab.training.frozen.prefix_policy import (
+    epochs_at_this_depth,
+    freezes_something,
+    never_opens,
+    why_not_kept,
+    why_not_worth_it,
+)
+from transferlab.training.lightning.target_watch import watched_splits
+from transferlab.training.terminal import say, tracked
+
+_COMPARED_IMAGES = 2
+
+
+def make_prefix(experiment: Experiment, note: Callable[[str], None]) -> FrozenPrefix | None:
+    """The frozen prefix of an experiment; None where nothing is frozen or kept, with a note why not."""
+    trainer = experiment.config.trainer
+    if experiment.features.cache == "off" or not freezes_something(experiment):
+        return None
+    if reason := why_not_kept(experiment):
+        note(reason)
+        return None
+    return FrozenPrefix(
+        experiment,
+        precision=str(trainer.precision),
+        max_epochs=trainer.max_epochs,
+        note=note,
+    )
+
+
+class FrozenPrefix:
+    """Lets the frozen stages of an experiment run once and feeds what they made to the rest.
+
+    Args:
+        experiment: its backbone is cut.
+        precision: the trainer's.
+        max_epochs: of the training; None or below 0: no end is known.
+        note: tells the user.
+
+    Attributes:
+        batches: of the epoch: the experiment's own, or with activations in the images' place. The same
+            object as long as they hold the same.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        *,
+        precision: str,
+        max_epochs: int | None,
+        note: Callable[[str], None],
+    ) -> None:
+        self.experiment = experiment
+        self.batches = experiment.batches
+        self.settings = experiment.features
+        self.precision = precision
+        self.max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else 1000
+        self.note = note
+        self._arranged: int | None = None
+
+    def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> None:
+        """Cut the backbone as the epoch needs it and put activations in the images' place, or neither.
+
+        Args:
+            epoch: from 0.
+            history: of the epochs before it.
+            device: where the backbone is.
+            share: in several processes, all call this at the same time.
+        """
+        frozen_stages = self._num_stages - self._depth(epoch, history)
+        if frozen_stages == self._arranged:
+            return
+        self.release()
+        self._arranged = frozen_stages
+        if frozen_stages == 0:
+            return
+        try:
+            boundary = find_boundary(self._backbone, frozen_stages)
+            if reason := self._why_not(boundary, epoch, history, device):
+                raise NoBoundary(reason)
+            source = self._source(device)
+            stored = {split: source.activations(boundary, split, share) for split in self._splits}
+        except (NoBoundary, StoreFull, StoreUnusable) as reason:
+            stages = f"its first {frozen_stages} stages" if self._depth(epoch, history) else "the backbone"
+            self.note(f"outputs of {stages} are not kept: {reason}")
+            return
+        self._backbone.starts_at = boundary
+        self.batches = self.experiment.batches.with_stored(stored)
+
+    def release(self) -> None:
+        """The whole network runs on images again."""
+        self._backbone.starts_at = None
+        self.batches = self.experiment.batches
+        self._arranged = None
+
+    @property
+    def _backbone(self) -> Backbone:
+        return self.experiment.network.backbone
+
+    @property
+    def _num_stages(self) -> int:
+        return len(self._backbone.stages)
+
+    def _depth(self, epoch: int, history: History) -> int:
+        return self.experiment.strategy.unfreezing.trainable_stages(epoch, history, self._num_stages)
+
+    @property
+    def _splits(self) -> list[str]:
+        """What each epoch goes through, and where nothing ever opens, what is evaluated in the end."""
+        batches, selection = self.experiment.batches, self.experiment.strategy.selection
+        names = [split.name for split in batches.trained_on]
+        names += ["val", *watched_splits(batches.splits, selection)]
+        if never_opens(self.experiment):
+            names += batches.splits.reported
+        return [name for name in dict.fromkeys(names) if len(batches.splits[name])]
+
+    def _why_not(self, boundary: Boundary, epoch: int, history: History, device: torch.device) -> str | None:
+        """Why this boundary is not used; None where it is. Features serve other runs, too: always kept."""
+        batches, num_stages = self.experiment.batches, self._num_stages
+        if boundary.frozen_stages < num_stages:
+            epochs = epochs_at_this_depth(
+                self.experiment.strategy.unfreezing,
+                epoch,
+                history,
+                num_stages=num_stages,
+                max_epochs=self.max_epochs,
+            )
+            images = sum(len(Views(batches, split)) for split in self._splits)
+            if reason := why_not_worth_it(
+                boundary, self.settings, epochs=epochs, images=images, device_type=device.type
+            ):
+                return reason
+        views = Views(batches, "train")
+        some = views.__getitems__(list(range(min(_COMPARED_IMAGES, len(views)))))
+        image = batches.preprocessing.normalised(some["image"].to(device))
+        return differs(self._backbone, boundary, image)
+
+    def _source(self, device: torch.device) -> Source:
+        return Source(
+            backbone=self._backbone,
+            batches=self.experiment.batches,
+            settings=self.settings,
+            trainer_precision=self.precision,
+            device=device,
+            tell=say,
+            track=tracked,
+        )

@@ -1,0 +1,82 @@
+"""Which jobs of a sweep train together: heads on one frozen backbone, as one batched problem.
+
+Pure functions on resolved configs: a launcher of any kind (processes here, an array of a cluster there) asks
+them what belongs into one process. Imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.config.facts import changes_nothing, fact, opens_nothing
+from transferlab.training.heads.needs_lightning import needs_no_lightning
+
+# What the jobs of a group may differ in, and `name`, which follows from the options chosen
+_MAY_DIFFER = ("name", "seed", "strategy.learning_rates.base", "strategy.learning_rates.weight_decay")
+
+
+def groups_of(configs: Sequence[DictConfig | Mapping[str, Any]]) -> list[list[int]]:
+    """The positions of the jobs that train together, each position once, in the order of the first of each.
+
+    Two jobs train together if both train heads alone, on features that are computed once, and their configs
+    are equal but for the learning rate, the weight decay, the seed and what follows from these. A job that
+    has no partner is a group of its own.
+
+    Args:
+        configs: checked and resolved, one a job.
+    """
+    found: dict[str, list[int]] = {}
+    for position, config in enumerate(configs):
+        plain: Any = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
+        key = _shared(plain) if trains_heads_on_features(plain) else f"alone {position}"
+        found.setdefault(key, []).append(position)
+    return list(found.values())
+
+
+def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
+    """Whether a job trains a head, by gradients, on features that no step of the training changes.
+
+    So the backbone is frozen throughout, training images come again unchanged, their features may be kept
+    (`features.cache`), and one device does it.
+    """
+    strategy, data = config["strategy"], config["data"]
+    features, objective = config.get("features") or {}, strategy.get("objective")
+    return (
+        config.get("kind") == "train"
+        and features.get("cache", "off") != "off"
+        and opens_nothing(strategy.get("unfreezing"))
+        and fact(strategy.get("head"), "solver", "gradient") == "gradient"
+        and not any(_sees_more(part) for part in (objective, *(strategy.get("penalty") or {}).values()))
+        and data.get("target") is None
+        and strategy.get("bottleneck_units") is None
+        and (features.get("views") is not None or changes_nothing(data.get("augmentation")))
+        and not any((data.get("mixing") or {}).get(name) for name in ("mixup_alpha", "cutmix_alpha"))
+        and not config["fit"].get("compile")
+        and needs_no_lightning(config)
+    )
+
+
+def _sees_more(part: Any) -> bool:
+    """Whether an objective or a penalty needs more than the features and labels of one domain."""
+    return fact(part, "needs_images") or fact(part, "uses_target")
+
+
+def _shared(config: Mapping[str, Any]) -> str:
+    """The part of a config that all jobs of a group have in common, as a text."""
+    shared = json.loads(json.dumps(config, default=str))
+    without = list(_MAY_DIFFER)
+    if config["backbone"].get("weights") == "random" or config["strategy"].get("start_from") == "random":
+        without.remove("seed")  # the seed makes the backbone: the features would differ
+    if config["data"].get("shots_per_class") is None and config["data"].get("fraction") is None:
+        without.append("data.shots_seed")  # chooses nothing
+    for path in without:
+        *parents, last = path.split(".")
+        node = shared
+        for parent in parents:
+            node = node.get(parent) or {}
+        node.pop(last, None)
+    return json.dumps(shared, sort_keys=True)

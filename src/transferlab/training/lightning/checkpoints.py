@@ -1,0 +1,121 @@
+"""Checkpoints from which a killed run goes on bit-identically.
+
+`last.ckpt` is written at each epoch's end and, by time or steps, within it; `best.ckpt` is the one that the
+selection keeps; with `fit.keep_checkpoints=every_epoch` each epoch's stays as well. Never on an epoch's last
+batch (Lightning would skip the validation after a resume) and never inside an accumulation of gradients (they
+are not in a checkpoint).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
+
+from transferlab.run import signals
+from transferlab.strategy.strategy import Selection
+from transferlab.training.fit_settings import FitSettings
+from transferlab.training.lightning.module import TransferModule
+from transferlab.training.stopping import selected_epoch
+
+
+class Checkpoints(Checkpoint):
+    """Writes `last.ckpt` and `best.ckpt` into a folder; a reader sees the old one or the new one."""
+
+    def __init__(self, folder: Path, settings: FitSettings, *, selection: Selection) -> None:
+        super().__init__()
+        self.folder, self.settings, self.selection = folder, settings, selection
+        self._saved_at = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Hear of a request to end before Lightning does, which would end without a checkpoint."""
+        signals.install()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save within an epoch, when it is time or this is to end, and the state is complete."""
+        done = batch_idx + 1
+        is_last = done >= trainer.num_training_batches
+        if is_last or done % trainer.accumulate_grad_batches != 0:
+            return
+        is_due, leaves = trainer.strategy.broadcast((self._is_due(done), signals.received() is not None))
+        if not (is_due or leaves):
+            return
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if loss is None or torch.isfinite(loss):  # the module complains soon; the last good one is kept
+            self._save(trainer, is_best=False)
+        if leaves:
+            signals.stop()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save after the validation, when the module has added the epoch to its history."""
+        assert isinstance(pl_module, TransferModule)
+        newest = len(pl_module.history) - 1
+        selected = self.selection != "last" and selected_epoch(pl_module.history, self.selection) == newest
+        self._save(trainer, is_best=selected, epoch=newest)
+        if trainer.strategy.broadcast(signals.received() is not None):
+            signals.stop()
+
+    def _is_due(self, done: int) -> bool:
+        every, minutes = self.settings.checkpoint_every_steps, self.settings.checkpoint_every_minutes
+        if every is not None and done % every == 0:
+            return True
+        return minutes is not None and time.monotonic() - self._saved_at >= 60 * minutes
+
+    def _save(self, trainer: pl.Trainer, *, is_best: bool, epoch: int | None = None) -> None:
+        """Save; `epoch` is the one that ends here."""
+        new = self.folder / "new.ckpt"
+        trainer.save_checkpoint(new)
+        if trainer.is_global_zero:
+            if is_best:
+                _link_or_copy(new, self.folder / "best.ckpt")
+            if epoch is not None and self.settings.keep_checkpoints == "every_epoch":
+                _link_or_copy(new, self.folder / f"epoch_{epoch:04d}.ckpt")
+            new.replace(self.folder / "last.ckpt")
+        trainer.strategy.barrier()
+        self._saved_at = time.monotonic()
+
+
+class SelectedInMemory(Callback):
+    """Keeps the weights of the selected epoch in memory: for a fit without a folder.
+
+    Attributes:
+        weights: the module's state dict, on the CPU; None while no epoch is selected.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self.weights: dict[str, torch.Tensor] | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights after the validation, when the module has added the epoch to its history."""
+        assert isinstance(pl_module, TransferModule)
+        if selected_epoch(pl_module.history, self.selection) != len(pl_module.history) - 1:
+            return
+        checkpoint: dict[str, Any] = {"state_dict": pl_module.state_dict()}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging):  # its average takes the place of the weights
+                callback.on_save_checkpoint(trainer, pl_module, checkpoint)
+        self.weights = {name: value.cpu().clone() for name, value in checkpoint["state_dict"].items()}
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """A checkpoint's content, on the CPU; nothing but tensors and plain values is unpickled."""
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _link_or_copy(file: Path, name: Path) -> None:
+    beside = name.with_suffix(".tmp")
+    beside.unlink(missing_ok=True)
+    try:
+        os.link(file, beside)
+    except OSError:
+        shutil.copyfile(file, beside)
+    beside.replace(name)

@@ -1,0 +1,115 @@
+"""What a run leaves behind besides its model: history.csv, split.csv, and what result.json says."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from transferlab.data.batches import Batches
+from transferlab.data.data_error import some
+from transferlab.data.splits import Splits
+from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
+from transferlab.evaluation.predictions import Predictions
+from transferlab.model.classifier import Classifier
+from transferlab.report.contact_sheet import contact_sheet
+from transferlab.run.cache import write_whole
+from transferlab.run.run_folder import Run, write_atomically
+from transferlab.strategy.parts import History
+from transferlab.strategy.strategy import Strategy
+from transferlab.strategy.unfreezing.validated import depth_curve
+from transferlab.training.stopping import selected_epoch
+
+
+def describe_data(batches: Batches, run: Run) -> None:
+    """Write split.csv and, where training images are augmented, a sheet of what that makes of them."""
+    write_atomically(run.path / "split.csv", batches.splits.table().to_csv(index=False))
+    if batches.settings.augmentation.is_random:
+        file = run.path / "plots" / "augmentation.png"
+        file.parent.mkdir(exist_ok=True)
+        images = batches.images("train"), batches.images("train", augmented=True)
+        Image.fromarray(contact_sheet(*images)).save(file)
+
+
+def split_differences(splits: Splits, run: Run) -> list[str]:
+    """How samples, labels, groups and splits differ from split.csv, a sentence per kind of difference."""
+    file = run.path / "split.csv"
+    if not file.is_file():
+        return []
+    keys, told = ["domain", "sample"], []
+    # through CSV, too, so that equal cells are equal
+    now = pd.read_csv(io.StringIO(splits.table().to_csv(index=False)), dtype=str, keep_default_na=False)
+    then = pd.read_csv(file, dtype=str, keep_default_na=False)
+    both = then.merge(now, on=keys, how="outer", suffixes=("_then", "_now"), indicator=True)
+    for side, what in (("left_only", "are gone"), ("right_only", "are new")):
+        names = both.loc[both["_merge"] == side, "sample"].tolist()
+        if names:
+            told.append(f"data: {len(names)} images {what}: {some(names)}.")
+    shared = both[both["_merge"] == "both"]
+    for column in ("label", "group", "split"):
+        names = shared.loc[shared[f"{column}_then"] != shared[f"{column}_now"], "sample"].tolist()
+        if names:
+            told.append(f"data: {len(names)} images have another {column}: {some(names)}.")
+    return told
+
+
+def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:
+    """Which epoch's weights were kept, by which rule, and how deep they were trained."""
+    rule = strategy.selection
+    kept = selected_epoch(history, rule)
+    kept = len(history) - 1 if kept is None else kept
+    record: dict[str, Any] = {"rule": rule}
+    if history:
+        record |= {
+            "epoch": int(history[kept]["epoch"]),
+            "trainable_stages": int(history[kept]["trainable_stages"]),
+            "val_loss": history[kept].get("val/loss"),
+        }
+    if getattr(strategy.unfreezing, "searches_depth", False):
+        record["depth_curve"] = {str(depth): loss for depth, loss in depth_curve(history).items()}
+    return record
+
+
+def cost_record(network: Classifier, history: History, fit_seconds: float) -> dict[str, Any]:
+    """What the run cost; `fit_seconds` is wall time from the first image read to the fitted model."""
+    deepest = max((int(entry["trainable_stages"]) for entry in history), default=0)
+    stages = network.backbone.stages[len(network.backbone.stages) - deepest :]
+    opened = [network.backbone.network.get_parameter(name) for stage in stages for name in stage.parameters]
+    trained = [*opened, *network.bottleneck.parameters(), *network.head.parameters()]
+    return {
+        "fit_seconds": round(fit_seconds, 3),
+        "epochs": len(history),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "trainable_parameters": sum(parameter.numel() for parameter in trained),
+    }
+
+
+def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
+    """The metrics of each split, and those of each class in the test split."""
+    record: dict[str, Any] = {}
+    for part, table in predictions.items():
+        known = table.labels_N >= 0
+        record[part] = {
+            **classification_metrics(table.probabilities_NC[known], table.labels_N[known]),
+            "samples": int(known.sum()),
+        }
+    if "test" in predictions:
+        test = predictions["test"]
+        known = test.labels_N >= 0
+        arguments = test.probabilities_NC[known], test.labels_N[known]
+        record["per_class"] = per_class_metrics(*arguments, test.classes)
+        record["confusion_matrix"] = {
+            "classes": list(test.classes),
+            "counts": confusion_matrix(*arguments).tolist(),
+        }
+    return record
+
+
+def save_memory(tensors: Mapping[str, torch.Tensor], run: Run) -> None:
+    """Write memory.safetensors: what the strategy's parts have concluded."""
+    write_whole(run.path / "memory.safetensors", save(dict(tensors)))

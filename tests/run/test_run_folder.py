@@ -1,0 +1,147 @@
+"""The run folder: written once, locked while in use, never half a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transferlab.run import run_folder as folder
+from transferlab.run.run_folder import Run, RunFolderError, write_atomically
+
+
+def test_a_folder_is_made_and_an_empty_one_is_taken():
+    Run("a/b/c").create()
+    assert Path("a/b/c").is_dir()
+    Run("a/b/c").create()
+
+
+def test_what_is_there_is_never_overwritten():
+    Path("a").mkdir()
+    Path("a/note.txt").write_text("mine")
+    with pytest.raises(RunFolderError) as caught:
+        Run("a").create()
+    assert str(caught.value) == (
+        "a exists and is not empty; a run never overwrites. Choose another folder with hydra.run.dir=DIR."
+    )
+    Path("a/config.yaml").write_text("")
+    with pytest.raises(RunFolderError, match=r"To go on with it: transferlab resume a\."):
+        Run("a").create()
+    Path("file").write_text("")
+    with pytest.raises(RunFolderError, match="file exists"):
+        Run("file").create()
+    with pytest.raises(RunFolderError, match="file/below can not be created"):
+        Run("file/below").create()
+    assert Path("a/note.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("which", "left"),
+    [
+        ("none", []),
+        ("last", ["last"]),
+        ("best", ["best"]),
+        ("last_and_best", ["best", "last"]),
+        ("every_epoch", ["best", "epoch_0000", "last"]),
+    ],
+)
+def test_checkpoints_that_stay(which, left):
+    run = Run("a")
+    for name in ("best", "epoch_0000", "last", "new"):
+        write_atomically(Path(f"a/checkpoints/{name}.ckpt"), name)
+    run.keep_checkpoints(which)
+    assert sorted(file.stem for file in Path("a/checkpoints").iterdir()) == left
+
+
+def test_the_last_checkpoint_is_the_best_where_none_was_selected():
+    write_atomically(Path("a/checkpoints/last.ckpt"), "last")
+    Run("a").keep_checkpoints("best")
+    assert Path("a/checkpoints/last.ckpt").is_file()
+    Run("without").keep_checkpoints("none")
+
+
+HOLDER = """
+import sys
+from transferlab.run.run_folder import Run
+with Run("a").locked():
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_two_processes_do_not_share_a_folder():
+    run = Run("a")
+    run.create()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(RunFolderError, match=r"^a is in use by another process; wait for it to end\.$"),
+            run.locked(),
+        ):
+            pass
+        holder.kill()  # however it ends, the system frees the folder
+    with run.locked():
+        pass
+    with run.locked():
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission():
+    Run("a").create()
+    Path("a").chmod(0o500)
+    with pytest.raises(RunFolderError, match="can not be written to"), Run("a").locked():
+        pass
+
+
+def test_a_folder_that_is_gone():
+    with (
+        pytest.raises(RunFolderError, match=r"^a can not be written to: No such file or directory\.$"),
+        Run("a").locked(),
+    ):
+        pass
+
+
+def test_files_are_whole_or_old(monkeypatch):
+    file = Path("a/result.json")
+    write_atomically(file, "old")
+    written = []
+
+    def cut_short(self, target):
+        written.append((self.read_text(), file.read_text()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(folder.Path, "replace", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(file, "new")
+    assert written == [("new", "old")]
+    assert file.read_text() == "old"
+
+
+def test_result_and_status():
+    run = Run("a")
+    assert (run.status, run.result) == ("missing", {})
+    run.create()
+    run.write_json("result.json", {"status": "failed", "where": Path("x")})
+    assert json.loads(Path("a/result.json").read_text()) == {"status": "failed", "where": "x"}
+    assert run.status == "failed"
+    assert repr(run) == "Run('a', failed)"
+    Path("a/result.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"^a/result\.json is not readable JSON"):
+        _ = run.result
+
+
+def test_tables():
+    run = Run("a")
+    run.create()
+    Path("a/history.csv").write_text("epoch,val/loss\n0,1.5\n1,0.5\n")
+    write_atomically(Path("a/predictions/test.csv"), "sample,label\nx,NA\n")
+    assert list(run.history["val/loss"]) == [1.5, 0.5]
+    assert list(run.predictions()["label"]) == ["NA"]  # a class may be called so
