@@ -35,7 +35,7 @@ def newcomers_folder(tmp_path):
     network = timm.create_model("test_resnet", num_classes=0)
     save_file(network.state_dict(), tmp_path / "weights" / "mine.safetensors")
     (tmp_path / "weights" / "mine.json").write_text('{"architecture": "test_resnet"}')
-    python = re.search(r"```python\n(from transferlab.*?)```", README, re.DOTALL)
+    python = re.search(r"```python\n(from .*?)```", README, re.DOTALL)
     assert python
     (tmp_path / "my_parts.py").write_text(python[1])
     for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):

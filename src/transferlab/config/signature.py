@@ -19,48 +19,30 @@ from typing import Any
 
 from transferlab.config.annotation import Lookup, evaluate, meant_by
 
-_WITHOUT_ARGUMENTS = frozenset(
-    {"object", "ABC", "Protocol", "Module", "Generic"}
-)  # bases not worth following
-
+_WITHOUT_ARGUMENTS = ("object", "ABC", "Protocol", "Module", "Generic")  # bases not worth following
 _TYPING = frozenset(dir(typing))
 _WITHOUT_CHOICES = "pytorch_lightning."  # names of its Trainer's annotations are classes: nothing to look up
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument.
-
-    Attributes:
-        name: as a config has it.
-        annotation: as a plain type.
-        text: the annotation as it is written.
-        required: whether it has no default.
-        default: its value; `...` where there is none, or one that is no literal.
-    """
+    """One argument: its annotation as a plain type and as it is written, and whether it must be given."""
 
     name: str
     annotation: Any
     text: str
     required: bool
-    default: Any = ...
+    default: Any = ...  # the same where there is none, or one that is no literal
 
 
 @dataclass(frozen=True)
 class Signature:
-    """What a class or function takes, and what a class states of itself.
-
-    Attributes:
-        target: its dotted path.
-        arguments: by name.
-        open: whether it may take others too (`**kwargs`).
-        facts: its class variables with literal values, inherited ones too.
-    """
+    """The arguments of a class or function by name; `open` when it may take others too (`**kwargs`)."""
 
     target: str
     arguments: Mapping[str, Argument]
     open: bool = False
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)  # class variables, inherited ones too
 
 
 def signature(target: str, folders: Sequence[str] = ()) -> Signature | None:
@@ -157,10 +139,8 @@ def _of_class(target: str, node: ast.ClassDef, module: str, path: tuple[str, ...
     """The arguments of `__init__`, of a dataclass's fields, or of what the bases take; all facts."""
     is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
     bases = [_of_base(target, base, module, path) for base in node.bases]
-    facts: dict[str, Any] = {}
-    for base in reversed(bases):
-        facts |= base.facts
-    facts |= _own_facts(node, is_dataclass=is_dataclass)
+    stated = [*(base.facts for base in reversed(bases)), _own_facts(node, is_dataclass=is_dataclass)]
+    facts = {name: value for each in stated for name, value in each.items()}
     facts = {name: value for name, value in facts.items() if value is not ...}
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
@@ -229,11 +209,11 @@ def _of_function(
 ) -> Signature:
     positional = [*node.args.posonlyargs, *node.args.args]
     defaults = [None] * (len(positional) - len(node.args.defaults)) + node.args.defaults
-    given = list(zip(positional, defaults, strict=True))[is_method:]
+    every = zip([*positional, *node.args.kwonlyargs], [*defaults, *node.args.kw_defaults], strict=True)
     look = _lookup(module, path)
     arguments = {
         item.arg: _argument(item.arg, item.annotation, look, default is None, default)
-        for item, default in [*given, *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
+        for item, default in list(every)[is_method:]
     }
     return Signature(target, arguments, open=node.args.kwarg is not None)
 
@@ -246,23 +226,14 @@ def _argument(
     return Argument(name, evaluate(annotation, look), ast.unparse(annotation), required, _literal(default))
 
 
-@cache
-def _alias(module: str, name: str, path: tuple[str, ...]) -> tuple[ast.expr, str] | None:
-    """The expression that a name stands for (`BatchNorm = Literal[...]`), and the module it stands in."""
-    if name in _TYPING or module.startswith(_WITHOUT_CHOICES):
-        return None
-    found = _definition(module, name, path)
-    value = None if found is None else getattr(found[0], "value", None)
-    return None if found is None or value is None else (value, found[1])
-
-
 def _lookup(module: str, path: tuple[str, ...]) -> Lookup:
-    """What names mean in annotations of a module."""
+    """What aliases of types (`BatchNorm = Literal[...]`) mean in the annotations of a module."""
 
     def meaning(name: str) -> Any:
-        found = _alias(module, name, path)
-        if found is None:
+        known = name in _TYPING or module.startswith(_WITHOUT_CHOICES)
+        node, origin = (None if known else _definition(module, name, path)) or (None, "")
+        if (value := getattr(node, "value", None)) is None:
             raise LookupError(name)
-        return meant_by(found[0], _lookup(found[1], path))
+        return meant_by(value, _lookup(origin, path))
 
     return meaning
