@@ -22,8 +22,7 @@ from transferlab.config import hydra_parts as launcher_check
 from transferlab.config import places
 from transferlab.config.compose import started
 from transferlab.config.hydra_parts import problems_of_launcher
-from transferlab.sweep.hydra.sweep_loader import SweepLoader
-from transferlab.sweep.hydra.sweep_task import Task
+from transferlab.sweep.hydra_sweep import SweepLoader, Task
 from transferlab.sweep.local import local_launcher as launching
 from transferlab.sweep.slurm import slurm_launcher as slurm_launch
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings

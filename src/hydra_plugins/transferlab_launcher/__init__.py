@@ -21,7 +21,7 @@ class LocalLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this once, before the first jobs."""
-        from transferlab.sweep.hydra.hydra_sweep import HydraSweep
+        from transferlab.sweep.hydra_sweep import HydraSweep
 
         self.sweep = HydraSweep(hydra_context, task_function, config)
 

@@ -9,12 +9,12 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from transferlab.sweep.search.search_settings import SearchSettings
+from transferlab.sweep.search_settings import SearchSettings
 
 
 @dataclass(kw_only=True)
 class OptunaSweeper(SearchSettings, Sweeper):
-    """Takes how to search, and hands it to `transferlab.sweep.search.optuna_search`."""
+    """Takes how to search, and hands it to `transferlab.sweep.optuna_search`."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Hydra calls this once, before the search."""
@@ -25,7 +25,7 @@ class OptunaSweeper(SearchSettings, Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search among what these overrides stand for."""
-        from transferlab.sweep.search.optuna_search import search
+        from transferlab.sweep.optuna_search import search
 
         settings = SearchSettings(**{each.name: getattr(self, each.name) for each in fields(SearchSettings)})
         assert self.launcher is not None, "Hydra calls setup first"

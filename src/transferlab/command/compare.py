@@ -39,7 +39,7 @@ def run(arguments: Sequence[str]) -> int:
     of_sweep = len(folders) == 1 and not is_run(folders[0])
     out = out or (folders[0] if of_sweep else dated("comparisons"))
 
-    from transferlab.report.comparison import compare_runs
+    from transferlab.report.comparison_tables import compare_runs
     from transferlab.sweep.sweep_record import left_behind_lines
 
     file = compare_runs(runs, out)

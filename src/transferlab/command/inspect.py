@@ -34,8 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     composed = compose_checked(overrides)
 
     from transferlab.data.inspection import inspect_data
-    from transferlab.report.inspection_page import as_html
-    from transferlab.report.inspection_text import as_text
+    from transferlab.report.inspection_page import as_html, as_text
     from transferlab.training.build import make_data
 
     inspection = inspect_data(make_data(composed.config))

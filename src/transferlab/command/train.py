@@ -125,7 +125,7 @@ def _sweep(given: _Arguments) -> int:
     sweep = check_sweep(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
     for text in sweep.warnings:
         sys.stdout.write(f"note: {text}\n")
-    from transferlab.sweep.hydra.sweep_task import Task
+    from transferlab.sweep.hydra_sweep import Task
 
     task = Task(_as_typed(given))
     further = [] if given.config_dir is None else [f"--config-dir={given.config_dir}"]
@@ -142,7 +142,7 @@ def _sweep(given: _Arguments) -> int:
 
 def conclude(folder: Path, runs: Sequence[Run]) -> int:
     """Compare what is in a sweep's folder; the exit code is 0 if these runs of it have finished."""
-    from transferlab.report.comparison import compare_runs
+    from transferlab.report.comparison_tables import compare_runs
     from transferlab.sweep.gather import gather
     from transferlab.sweep.sweep_record import left_behind_lines
 

@@ -8,8 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from transferlab.evaluation.gap.domain_gap import divided_at_random, domain_gap
-from transferlab.evaluation.gap.features import sampled_rows
+from transferlab.evaluation.gap.domain_gap import divided_at_random, domain_gap, sampled_rows
 from transferlab.evaluation.gap.moments import frechet_distance
 
 

@@ -22,8 +22,8 @@ from tests.training.test_resume import (
 from transferlab.config.compose import compose_checked
 from transferlab.data.splits import arrange
 from transferlab.evaluation.predictions import Predictions
-from transferlab.evaluation.selection.confidence import mutual_information
 from transferlab.evaluation.selection.criteria import CRITERIA
+from transferlab.evaluation.selection.scores import mutual_information
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.training.build import build, make_data

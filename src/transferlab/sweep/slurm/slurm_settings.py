@@ -14,27 +14,7 @@ from transferlab.config.bounds import PositiveFloat, PositiveInt
 
 @dataclass(kw_only=True)
 class SlurmSettings:
-    """The `hydra.launcher` section of a config with `hydra/launcher=slurm`.
-
-    Attributes:
-        partition: where the jobs queue; None: Slurm's default.
-        account: who pays.
-        qos: quality of service.
-        constraint: features that a node must have.
-        timeout_min: minutes after which Slurm ends a job; it goes on in another turn if `requeue`.
-        nodes: for each job.
-        tasks_per_node: processes that Slurm starts on each node, for one job; `trainer.devices` must say so.
-        cpus_per_task: cores of each process.
-        gpus_per_node: None: without.
-        mem_gb: memory on each node; None: Slurm's default.
-        jobs_at_once: how many run at a time; auto: as many as Slurm lets.
-        requeue: start a job again that was preempted or has reached its time limit; it goes on where it was.
-        signal_delay_s: seconds before the time limit at which a job is told to save and end.
-        shell_before: lines of shell before the job, such as `module load cuda`.
-        further: any other options of sbatch in their long form, such as `--exclude=node7`.
-        poll_s: seconds between two looks at the queue.
-        cancel_on_interrupt: whether Ctrl-C ends the jobs; else they go on.
-    """
+    """The `hydra.launcher` section of a config with `hydra/launcher=slurm`, whose YAML describes it."""
 
     partition: str | None = None
     account: str | None = None

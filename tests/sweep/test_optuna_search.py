@@ -22,8 +22,8 @@ from transferlab.config.compose import ConfigError
 from transferlab.config.multirun import check_sweep
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
-from transferlab.sweep.search.optuna_search import search, space_of
-from transferlab.sweep.search.search_settings import SearchSettings, figure_of
+from transferlab.sweep.optuna_search import search, space_of
+from transferlab.sweep.search_settings import SearchSettings, figure_of
 
 CONFIG = OmegaConf.create({"hydra": {"sweep": {"dir": "."}}})
 RATE = "++strategy.learning_rates.base=tag(log,interval(1e-4,1e-1))"

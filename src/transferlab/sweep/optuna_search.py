@@ -30,7 +30,7 @@ from optuna.distributions import (
 
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import write_atomically
-from transferlab.sweep.search.search_settings import SearchSettings
+from transferlab.sweep.search_settings import SearchSettings
 
 FILE = "trials.csv"
 
