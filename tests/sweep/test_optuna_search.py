@@ -23,7 +23,7 @@ from transferlab.config.multirun import check_sweep
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.optuna_search import search, space_of
-from transferlab.sweep.search_settings import SearchSettings, figure_of
+from transferlab.sweep.search_settings import SearchSettings, metric_of
 
 CONFIG = OmegaConf.create({"hydra": {"sweep": {"dir": "."}}})
 RATE = "++strategy.learning_rates.base=tag(log,interval(1e-4,1e-1))"
@@ -115,10 +115,10 @@ def test_trials_that_fail_are_left_out_unless_all_do():
 def test_the_figure_is_that_of_a_finished_run(tmp_path):
     run = Run(tmp_path)
     run.write_json("result.json", {"status": "finished", "val": {"accuracy": 0.5, "auroc": None}})
-    assert figure_of(run, "val/accuracy") == 0.5
-    assert figure_of(run, "val/auroc") is None
+    assert metric_of(run, "val/accuracy") == 0.5
+    assert metric_of(run, "val/auroc") is None
     run.write_json("result.json", {"status": "failed", "val": {"accuracy": 0.5}})
-    assert figure_of(run, "val/accuracy") is None
+    assert metric_of(run, "val/accuracy") is None
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def _compare(recorded: Run, again: Run) -> str:
     for part in predictions:
         others = f", {part.num_others} in one of them only" if part.num_others else ""
         sys.stdout.write(
-            f"predictions of {part.part}: largest difference of a probability {part.largest:.3g}, "
+            f"predictions of {part.split}: largest difference of a probability {part.largest:.3g}, "
             f"{part.num_changed} of {part.num_samples} images predicted otherwise{others}\n"
         )
     sys.stdout.write(f"{verdict}\n")

@@ -49,7 +49,7 @@ def run_group(jobs: Sequence[Job]) -> None:
             locks.enter_context(job.run.locked())
         for job in jobs:
             start_anew(job.run, stays=IN_USE | {FILE, "config.yaml", "environment.json"})
-        # whatever happens from here on, each member tells the others, and what it was
+        # from here on each member's folder names the others
         for job in jobs:
             job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})
         for job in jobs:
@@ -72,7 +72,9 @@ def start_anew(run: Run, *, stays: Set[str]) -> None:
 def _describe(job: Job) -> None:
     """Write what a restart of the group needs of a member, before any of them has begun."""
     job.run.write_config(job.config)
-    if not job.run.environment:  # else it knows already, and with how many threads the group began
+    if (
+        not job.run.environment
+    ):  # else it is there already, with the number of threads of the group's beginning
         folder = {"folder": str(Path.cwd()), "choices": dict(job.choices)}
         job.run.write_json("environment.json", folder)
 

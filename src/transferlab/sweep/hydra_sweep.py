@@ -19,14 +19,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.plan import Plan
-from transferlab.sweep.search_settings import figure_of
+from transferlab.sweep.search_settings import metric_of
 
 
 class HydraSweep:
     """A sweep as Hydra sees it; made when Hydra sets a launcher up."""
 
     def __init__(self, context: HydraContext, task: TaskFunction, config: DictConfig) -> None:
-        assert isinstance(task, Task), "this launcher runs the sweeps of transferlab alone"
+        assert isinstance(task, Task), "this launcher runs only sweeps of transferlab"
         context.config_loader = SweepLoader(context.config_loader)  # for the sweeper too
         self.context, self.task, self.config = context, task, config
 
@@ -70,7 +70,7 @@ class HydraSweep:
     def _figure(self, run: Run) -> float | None:
         """What a sweeper that searches optimises."""
         name = self.config.hydra.sweeper.get("optimize")
-        return None if name is None else figure_of(run, str(name))
+        return None if name is None else metric_of(run, str(name))
 
     def _sweeper_wants_no_values(self) -> bool:
         return str(self.config.hydra.sweeper._target_).startswith("hydra._internal.core_plugins.")
@@ -80,7 +80,7 @@ class SweepLoader(ConfigLoaderImpl):
     """Hydra's loader, about ten times faster for jobs that choose the same options and differ in values.
 
     Values never decide which files are read: Hydra sets them in the composed config, and so does this, in a
-    copy. They are told from options by `++`, which `transferlab train -m` puts before every `key=value`.
+    copy. `++`, which `transferlab train -m` puts before every `key=value`, distinguishes them from options.
     """
 
     def __init__(self, loader: ConfigLoader) -> None:

@@ -1,7 +1,7 @@
 """A search over hyperparameters: Optuna proposes trials, the launcher runs them as jobs of one sweep.
 
-Optuna's study is not kept: with the same seed and the same results it proposes the same again, and jobs that
-have finished are not run again. So the same command goes on with a search that was cut short, or extends it.
+Optuna's study is not stored: with the same seed and results it proposes the same again, and finished jobs are
+not run again. So the same command goes on with a search that was cut short, or extends it.
 (Hydra's own plugin needs Optuna below 3, which does not fit NumPy 2.)
 """
 
@@ -86,12 +86,12 @@ def search(
 ) -> None:
     """Run trials until there are as many as asked for; write trials.csv and say which is best.
 
-    A trial that fails is told to Optuna as such, and the others go on.
+    A trial that fails is reported to Optuna as failed, and the others go on.
 
     Args:
         arguments: Hydra's overrides.
         settings: of the search.
-        launcher: tells the figure to optimise of each job as its return value.
+        launcher: returns each job's metric to optimise as its value.
         config: of the sweep, with Hydra's part.
 
     Raises:
@@ -106,7 +106,7 @@ def search(
         overrides = [[*space.fixed, *(f"{key}={value}" for key, value in t.params.items())] for t in trials]
         returns = launcher.launch(overrides, initial_job_idx=done)
         for trial, returned in zip(trials, returns, strict=True):
-            _tell(study, trial, returned)
+            _report(study, trial, returned)
         _write(study, settings, folder)
         if not _finished(study):
             raise UserError(
@@ -132,7 +132,7 @@ def _sampler(settings: SearchSettings) -> optuna.samplers.BaseSampler:
         )
 
 
-def _tell(study: optuna.Study, trial: optuna.Trial, returned: JobReturn) -> None:
+def _report(study: optuna.Study, trial: optuna.Trial, returned: JobReturn) -> None:
     value = returned.return_value if returned.status == JobStatus.COMPLETED else None
     trial.set_user_attr("folder", Path(str(returned.working_dir)).name)
     if value is None:

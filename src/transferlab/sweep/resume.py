@@ -85,7 +85,7 @@ def _require_launcher(record: SweepRecord) -> None:
     target = str(record.about["launcher"].get("_target_"))
     if target not in (_LOCAL, _SLURM):
         raise UserError(
-            f"{record.folder}: its jobs were started by {target}, which can not be told to go on. Repeat the "
+            f"{record.folder}: its jobs were started by {target}, which cannot continue it. Fix: repeat the "
             f"command with hydra.sweep.dir={record.folder}: {record.about['command']}"
         )
     if problems := problems_of_launcher(OmegaConf.create(record.about["launcher"])):

@@ -1,4 +1,4 @@
-"""How a search proposes its trials, and what it optimises."""
+"""Settings of a search: how trials are proposed, and the validation metric that they optimise."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class SearchSettings:
-    """The `hydra.sweeper` section of a config with `hydra/sweeper=optuna`.
+    """The `hydra.sweeper` section of a config with `hydra/sweeper=optuna`, whose YAML describes it.
 
-    Attributes:
-        optimize: a figure of the validation; one of the test part would choose by what is to be measured.
-        num_trials: jobs in all.
-        trials_at_once: proposed together.
-        startup_trials: at random, before the model of what is good takes over.
-        sampler: `tpe`: Bergstra et al. (2011), Algorithms for Hyper-Parameter Optimization.
-        sampler_seed: of the proposals alone, not of the jobs.
+    `tpe`: Bergstra et al. (2011), Algorithms for Hyper-Parameter Optimization.
     """
 
     optimize: Literal["val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/auroc", "val/loss"] = (
@@ -39,10 +33,10 @@ class SearchSettings:
         return "minimize" if self.optimize == "val/loss" else "maximize"
 
 
-def figure_of(run: Run, name: str) -> float | None:
-    """The figure `part/metric` of a finished run; None where it has none, or one that is not finite."""
-    part, _, metric = name.partition("/")
-    value = (run.result.get(part) or {}).get(metric)
+def metric_of(run: Run, name: str) -> float | None:
+    """The metric `split/name` of a finished run; None where it has none, or one that is not finite."""
+    split, _, metric = name.partition("/")
+    value = (run.result.get(split) or {}).get(metric)
     if run.status != "finished" or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)

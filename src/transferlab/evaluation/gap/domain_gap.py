@@ -21,7 +21,7 @@ class DomainGap:
 
     `mmd`, `mmd_p_value`, `frechet_relative` and `a_distance` do not change when all features are multiplied
     by a number, so they may be compared between networks, or before and after adaptation. `frechet`, `kid`
-    and `coral` depend on the features' scale and are comparable for one network alone.
+    and `coral` depend on the features' scale and are comparable for one network only.
 
     Attributes:
         num_source: samples of the source.
@@ -67,12 +67,12 @@ def domain_gap(
     max_samples: int = 2000,
     num_subsets: int = 100,
 ) -> DomainGap:
-    """Every figure of the gap between two domains.
+    """Every measure of the gap between two domains.
 
     Args:
         source_ND: features of N samples, float32 or float64.
         target_MD: features of M samples from the same network.
-        seed: of all samples, subsets, folds and relabellings; the same seed gives the same figures.
+        seed: of all samples, subsets, folds and relabellings; the same seed gives the same values.
         num_permutations: random relabellings for the p-value of the MMD.
         max_samples: cap for each domain in the MMD and the A-distance; the others use every sample.
         num_subsets: of the KID, each of 500 samples of each domain, or half the smaller domain.
@@ -144,7 +144,7 @@ def check_two_domains(source_ND: np.ndarray, target_MD: np.ndarray) -> None:
 
 def sampled_rows(num_rows: int, max_samples: int, *, seed: int, what: str) -> np.ndarray:
     """Sorted row numbers: all of them where they are at most `max_samples`, else a sample without
-    replacement that depends on `(seed, what, num_rows)` alone.
+    replacement that depends only on `(seed, what, num_rows)`.
 
     >>> sampled_rows(3, 5, seed=0, what="source").tolist()
     [0, 1, 2]

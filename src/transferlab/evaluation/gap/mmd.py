@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy with Gaussian kernels, and how likely chance alone would make it.
+"""Maximum mean discrepancy with Gaussian kernels, and its permutation test.
 
 Gretton et al. (2012), A Kernel Two-Sample Test, JMLR 13. Several bandwidths about the median, as in Long et
 al. (2015), Learning Transferable Features with Deep Adaptation Networks.

@@ -72,13 +72,13 @@ def start(
         forked.start()
         assert forked.pid is not None
         return Child(forked.pid, lambda: forked.exitcode)
-    with tempfile.TemporaryFile("w+") as told, contextlib.ExitStack() as closing:
-        json.dump({"jobs": [job.as_json() for job in jobs]}, told)
-        told.seek(0)
+    with tempfile.TemporaryFile("w+") as described, contextlib.ExitStack() as closing:
+        json.dump({"jobs": [job.as_json() for job in jobs]}, described)
+        described.seek(0)
         output = closing.enter_context(log.open("a")) if log else None
         fresh = subprocess.Popen(
             [sys.executable, "-m", "transferlab", VERB],
-            stdin=told,
+            stdin=described,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             env={**os.environ, **variables},

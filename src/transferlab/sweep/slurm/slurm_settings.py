@@ -1,4 +1,4 @@
-"""What each job of a sweep asks Slurm for."""
+"""Settings of a sweep on Slurm: what each job requests."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class SlurmSettings:
         trainer, processes = config.trainer, self.nodes * self.tasks_per_node
         given = f"trainer.num_nodes={trainer.num_nodes} trainer.devices={trainer.devices}"
         if trainer.num_nodes != self.nodes:
-            mend = f"set trainer.num_nodes={self.nodes}"
+            fix = f"set trainer.num_nodes={self.nodes}"
         elif processes > 1 and trainer.devices != self.tasks_per_node:
-            mend = f"set trainer.devices={self.tasks_per_node}"
+            fix = f"set trainer.devices={self.tasks_per_node}"
         else:
             return None
         started = f"hydra.launcher.nodes={self.nodes} hydra.launcher.tasks_per_node={self.tasks_per_node}"
-        return f"{given}: Slurm would start {processes} processes of each job ({started}); {mend}."
+        return f"{given}: Slurm would start {processes} processes of each job ({started}); {fix}."
