@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.strategy.tiny import tiny_classifier
-from tests.training.processes import in_child, kill_at_call, was_killed
+from tests.training.processes import command, in_child, kill_at_call, was_killed
 from tests.training.ranks import on_ranks, train_on_ranks
 from tests.training.test_resume import STEPS_AN_EPOCH, TINY, assert_same
 from tests.training.witnesses import EVENTS, OWN, WitnessObjective, WitnessPenalty, write_configs
@@ -155,6 +155,16 @@ def test_heads_alone_conclude_as_lightning_does(views):
     assert in_child(lambda: runs.resume("killed", allow=ALLOW)) == 0
     assert_same("killed", "kept")
     assert Path("killed/memory.safetensors").read_bytes() == Path("kept/memory.safetensors").read_bytes()
+
+
+def test_heads_of_a_sweep_conclude_each_for_itself():
+    rates = "strategy.learning_rates.base=0.01,0.02"
+    code, shown, said = command(["train", "-m", *arguments(*PROBE), rates, "hydra.sweep.dir=sweep"])
+    assert code == 0, said
+    assert "2 heads train together" in shown
+    train("alone", *PROBE, "strategy.learning_rates.base=0.02")
+    first, second = sorted(Path("sweep").glob("*/memory.safetensors"))
+    assert second.read_bytes() == Path("alone/memory.safetensors").read_bytes() != first.read_bytes()
 
 
 def test_killed_behind_a_fit_by_lightning_on_stored_features():
