@@ -7,16 +7,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-long test-slurm bench check format lock wheel clean
+.PHONY: demo test test-slow test-long test-slurm guard bench check format lock wheel clean
 
 demo: $(READY)  ## the main job on embedded data: pretrain, sweep, adapt, compare (minutes, no network)
 	$(BIN)/python scripts/demo.py
 
 test: $(READY)  ## the fast tests
-	$(PYTEST) -n 2 -m "not slow and not long and not gpu and not slurm and not browser and not data"
+	$(PYTEST) -n 2 -m "not slow and not long and not gpu and not slurm and not browser and not data and not guard"
 
 test-slow: $(READY)  ## everything else that this machine can run; data needs ../shared/data
-	$(PYTEST) -n 2 -m "(slow or data) and not long and not gpu and not slurm and not browser"
+	$(PYTEST) -n 2 -m "(slow or data) and not long and not gpu and not slurm and not browser and not guard"
 
 test-long: $(READY)  ## minutes each: a sweep of 24 jobs, killed three times
 	$(PYTEST) -m long
@@ -24,6 +24,9 @@ test-long: $(READY)  ## minutes each: a sweep of 24 jobs, killed three times
 test-slurm: $(READY)  ## sweeps on a Slurm of one node, which is installed (Debian), started and ended here; needs root
 	bash scripts/slurm_up.sh
 	$(PYTEST) -m slurm; code=$$?; bash scripts/slurm_up.sh down; exit $$code
+
+guard: $(READY)  ## the numbers of this checkout against another one's on this machine: make guard REFERENCE=../other-checkout
+	REFERENCE=$(REFERENCE) $(PYTEST) -m guard
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
 	for bench in data_loading features heads training_step adaptation_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
