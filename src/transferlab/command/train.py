@@ -81,7 +81,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if given.multirun:
         return _sweep(given)
-    from transferlab.training.lightning.distributed import is_worker
+    from transferlab.run.processes import is_worker
     from transferlab.training.runs import train
 
     finished = train(given.overrides, config_name=given.config_name, config_dir=given.config_dir)

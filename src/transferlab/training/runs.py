@@ -17,8 +17,8 @@ from transferlab.config.compose import compose_checked
 from transferlab.config.kinds import kind_of
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.run_folder import Run
-from transferlab.training.lightning.distributed import is_worker, started_together, wait_for_leader
 
 
 @dataclass(frozen=True)
