@@ -15,8 +15,8 @@ from transferlab.config import bounds
 from transferlab.config.annotation import broken_rule
 from transferlab.config.bounds import Above, AtLeast, AtMost, Below, NotEmpty
 from transferlab.config.check import check
+from transferlab.config.classes import find
 from transferlab.config.compose import compose_checked
-from transferlab.config.facts import find
 
 # The options chosen, then the wrong value of each key and what it must be
 WRONG: dict[tuple[str, ...], dict[str, str]] = {

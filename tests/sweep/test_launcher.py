@@ -18,16 +18,16 @@ from omegaconf import OmegaConf
 
 from hydra_plugins.transferlab_launcher import LocalLauncher
 from hydra_plugins.transferlab_slurm import SlurmLauncher
-from transferlab.config import hydra_parts as launcher_check
-from transferlab.config import places
+from transferlab.config import config_files
+from transferlab.config import multirun as launcher_check
 from transferlab.config.compose import started
-from transferlab.config.hydra_parts import problems_of_launcher
+from transferlab.config.multirun import problems_of_launcher
 from transferlab.sweep.hydra_sweep import SweepLoader, Task
 from transferlab.sweep.local import local_launcher as launching
 from transferlab.sweep.slurm import slurm_launcher as slurm_launch
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
-SHIPPED = places.shipped() / "hydra" / "launcher"
+SHIPPED = config_files.shipped() / "hydra" / "launcher"
 
 
 @pytest.fixture(autouse=True)

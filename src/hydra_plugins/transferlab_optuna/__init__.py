@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
@@ -27,7 +27,6 @@ class OptunaSweeper(SearchSettings, Sweeper):
         """Search among what these overrides stand for."""
         from transferlab.sweep.optuna_search import search
 
-        settings = SearchSettings(**{each.name: getattr(self, each.name) for each in fields(SearchSettings)})
         assert self.launcher is not None, "Hydra calls setup first"
         assert self.config is not None, "Hydra calls setup first"
-        search(arguments, settings, self.launcher, self.config)
+        search(arguments, self, self.launcher, self.config)

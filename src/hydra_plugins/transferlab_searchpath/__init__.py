@@ -3,7 +3,7 @@
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from transferlab.config import places
+from transferlab.config import config_files
 
 
 class OwnConfigs(SearchPathPlugin):
@@ -11,6 +11,6 @@ class OwnConfigs(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Hydra calls this once when it starts."""
-        own = places.users()
+        own = config_files.users()
         if own is not None:
             search_path.append(provider="own-configs", path=f"file://{own}")

@@ -41,9 +41,6 @@ _PLACES = ("data=", "data/", "data.root", "data.source", "data.target")
 
 def run(arguments: Sequence[str]) -> int:
     """Evaluate a model."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     out, given = out_and_rest(arguments, verb="evaluate")
     folders, overrides = folders_and_overrides(given)
     trained = Run(only_folder(folders, verb="evaluate"))

@@ -40,9 +40,6 @@ _ROWS = (  # what to show: label, attribute, what it is without a gap
 
 def run(arguments: Sequence[str]) -> int:
     """Measure and draw the gap."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     folder, rest = out_and_rest(arguments, verb="gap")
     places, overrides = _places_and_overrides(rest)
     trained = Run(places[0]) if len(places) == 1 else None

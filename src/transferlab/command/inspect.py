@@ -25,9 +25,6 @@ Exit code: 0 nothing wrong, 1 leaks, empty classes or too little to train on, 2 
 
 def run(arguments: Sequence[str]) -> int:
     """Inspect the data of a config; 1 where it must not be trained on as it is."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     out, overrides = out_and_rest(arguments, verb="inspect")
     if not any(argument.startswith(("data=", "experiment=")) for argument in overrides):
         overrides.insert(0, "data=folder")

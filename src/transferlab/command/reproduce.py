@@ -30,9 +30,6 @@ _ALWAYS = (*(f"{split}." for split in REPORTED), "selection.", "cost.")
 
 def run(arguments: Sequence[str]) -> int:
     """Reproduce a run."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     out, given = out_and_rest(arguments, verb="reproduce")
     allow, paths = allowed_and_rest(given)
     recorded = Run(only_folder(paths, verb="reproduce"))

@@ -18,8 +18,8 @@ from torch import nn
 
 from transferlab.backbone.tensor_names import Part, of_part
 from transferlab.backbone.weights import WeightsFile, read_model
-from transferlab.config.allowed import is_allowed
 from transferlab.config.check import check_part
+from transferlab.config.classes import is_allowed
 from transferlab.config.instantiation import find_own_modules, make
 from transferlab.model.classifier import make_bottleneck
 from transferlab.run.errors import UserError

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
 
 if TYPE_CHECKING:
@@ -171,7 +171,4 @@ class Run:
 
 def write_atomically(file: Path, text: str) -> None:
     """Write a text file so that a kill leaves the old one or the new one, never a part."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
+    write_whole(file, text.encode("utf-8"))

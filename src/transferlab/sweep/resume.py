@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from transferlab.config.check import ConfigError
-from transferlab.config.hydra_parts import problems_of_launcher
+from transferlab.config.multirun import problems_of_launcher
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.group import members_of, run_group

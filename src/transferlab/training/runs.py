@@ -14,11 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
-from transferlab.config.kinds import kind_of
 from transferlab.config.rules.contradictions import warnings_about
+from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.run_folder import Run
-from transferlab.training.lightning.distributed import is_worker, started_together, wait_for_leader
 
 
 @dataclass(frozen=True)
