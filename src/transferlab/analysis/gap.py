@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from transferlab.backbone.network import Backbone
 from transferlab.evaluation.gap.domain_gap import DomainGap, domain_gap
-from transferlab.feature.extractor import Source
+from transferlab.feature.extractor import Extractor
 from transferlab.model.model import Model
 from transferlab.report.gap_plot import Panel, draw_gap
 from transferlab.run.errors import UserError
@@ -72,19 +72,19 @@ class _Sees:
     def __init__(self, experiment: Experiment, backbone: Backbone) -> None:
         self._seed, self._splits = experiment.seed, experiment.batches.splits
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._source = Source(
+        self._extractor = Extractor(
             backbone=backbone.to(device),
             batches=experiment.batches,
             settings=experiment.features,
             trainer_precision="32-true",
             device=device,
-            tell=say,
+            note=say,
             track=tracked,
         )
 
     def gap(self, title: str) -> Measured:
         source_ND, target_MD = (
-            self._source.features(split.name).all().numpy() for split in self._splits.trained_on
+            self._extractor.features(split.name).all().numpy() for split in self._splits.trained_on
         )
         gap = domain_gap(source_ND, target_MD, seed=self._seed)
         labels_N = self._splits["train"].catalog.codes

@@ -11,8 +11,8 @@ from timm.data import resolve_data_config
 from timm.models import register_model
 from torch import nn
 
+from transferlab.backbone.boundary import Boundary, run_rest
 from transferlab.backbone.checkpointing import checkpoint_gradients
-from transferlab.backbone.cut import Boundary, run_rest
 from transferlab.backbone.hub import why_unreachable
 from transferlab.backbone.small_convnet import mnist_convnet
 from transferlab.backbone.stages import Stage, ordered_stages
@@ -66,7 +66,7 @@ class Backbone(nn.Module):
         self.name, self.kwargs = _architecture(name, dict(kwargs or {}), file, weights)
         self.weights = weights
         self.gradient_checkpointing = gradient_checkpointing
-        self.starts_at: Boundary | None = None  # where `forward` begins; None: with images
+        self.boundary: Boundary | None = None  # where `forward` begins; None: with images
         self.memory_format: Literal["channels_last"] | None = None  # of the convolutions; None: torch's own
         image_size = image_size or (file.image_size if file else None)
         self.network = _create(
@@ -91,10 +91,10 @@ class Backbone(nn.Module):
     def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
         """Pooled features `(N, num_features)` of normalised images `(N, 3, H, W)`.
 
-        With `starts_at` it takes activations `(N, *starts_at.shape)` at that boundary instead of images.
+        With `boundary` it takes activations `(N, *boundary.shape)` there instead of images.
         """
-        if self.starts_at is not None:
-            return run_rest(self.network, self.starts_at, images_NCHW)
+        if self.boundary is not None:
+            return run_rest(self.network, self.boundary, images_NCHW)
         return self.network(images_NCHW)
 
     def use_channels_last(self) -> None:

@@ -96,7 +96,7 @@ _KEYS: dict[str, Callable[[Any], bool]] = {
 
 
 def checked(file: WeightsFile) -> Mapping[str, Any]:
-    """What the model.json says, all of it there and each as it can be.
+    """The content of model.json, complete and with valid values.
 
     Raises:
         ModelError: something is missing or wrong.

@@ -84,7 +84,7 @@ def _beside(path: Path) -> Path:
 
 
 @contextmanager
-def alone(path: Path, *, waiting: str) -> Iterator[None]:
+def exclusive(path: Path, *, waiting: str) -> Iterator[None]:
     """One at a time works on the entry, of all processes and threads; freed however a process ends.
 
     What a killed process left half made for the entry is deleted first. On a file system without locks each
