@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -57,11 +56,6 @@ def folders_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str
     """
     overrides = [text for text in arguments if "=" in text and not Path(text).is_dir()]
     return [text for text in arguments if text not in overrides], overrides
-
-
-def dated(folder: Path | str) -> Path:
-    """A folder of its own for now, within one."""
-    return Path(folder) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
 def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.command.arguments import dated, out_and_rest
+from transferlab.command.arguments import out_and_rest
+from transferlab.run.run_folder import dated
 
 HELP = """\
 transferlab compare SWEEP

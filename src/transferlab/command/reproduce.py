@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import allowed_and_rest, dated, only_folder, out_and_rest
+from transferlab.command.arguments import allowed_and_rest, only_folder, out_and_rest
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import REPORTED, Run
+from transferlab.run.run_folder import REPORTED, Run, dated
 
 if TYPE_CHECKING:
     from transferlab.analysis.reproduction import Value

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from transferlab.command.arguments import dated, options_and_rest
+from transferlab.command.arguments import options_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
+from transferlab.run.run_folder import dated
 
 HELP = """\
 transferlab tune learning_rate [group=option ...] [key=value ...]

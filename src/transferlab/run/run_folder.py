@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,3 +173,8 @@ class Run:
 def write_atomically(file: Path, text: str) -> None:
     """Write a text file so that a kill leaves the old one or the new one, never a part."""
     write_whole(file, text.encode("utf-8"))
+
+
+def dated(folder: Path | str) -> Path:
+    """A folder within one, named by date and time."""
+    return Path(folder) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
