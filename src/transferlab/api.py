@@ -1,7 +1,7 @@
 """The verbs as Python functions: what the command line does, in a notebook.
 
-`overrides` are as on the command line: `group=option` and `key=value`. Mistakes are `UserError`s with the text
-that the command prints.
+`overrides` are as on the command line: `group=option` and `key=value`. Mistakes are `UserError`s with the
+text that the command prints.
 """
 
 from __future__ import annotations
