@@ -40,13 +40,20 @@ _ROWS = (  # what to show: label, attribute, what it is without a gap
 
 def run(arguments: Sequence[str]) -> int:
     """Measure and draw the gap."""
-    folder, rest = out_and_rest(arguments, verb="gap")
-    places, overrides = _places_and_overrides(rest)
-    trained = Run(places[0]) if len(places) == 1 else None
+    out, rest = out_and_rest(arguments, verb="gap")
+    folders, overrides = folders_and_overrides(rest)
+    for text in folders:
+        if not Path(text).is_dir():
+            raise UserError(f"{text}: there is no such folder.")
+    if len(folders) > 2:
+        raise UserError(f"transferlab gap compares two folders, not {len(folders)}.")
+    if len(folders) == 1 and overrides:
+        raise UserError(f"{overrides[0]}: a run has its own config. Leave it out.")
+    trained = Run(folders[0]) if len(folders) == 1 else None
     if trained is not None and not trained.model_file.is_file():
         raise UserError(f"{trained.path}: this is not a finished run. Give one, or two folders of images.")
-    if len(places) == 2:
-        roots = [f"data.source.root='{places[0]}'", f"data.target.root='{places[1]}'"]
+    if len(folders) == 2:
+        roots = [f"data.source.root='{folders[0]}'", f"data.target.root='{folders[1]}'"]
         overrides = ["data=domains", *roots, *overrides]
     if trained is None:
         config = compose_checked(overrides).config
@@ -59,22 +66,9 @@ def run(arguments: Sequence[str]) -> int:
 
     measured, classes = measure_gap(config, run=trained)
     _show(measured)
-    picture = write_gap(measured, classes, folder or dated("gaps"), seed=int(config.seed))
+    picture = write_gap(measured, classes, out or dated("gaps"), seed=int(config.seed))
     sys.stdout.write(f"{picture}\n")
     return 0
-
-
-def _places_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The folders to look at, and what is said of the config."""
-    places, overrides = folders_and_overrides(arguments)
-    for place in places:
-        if not Path(place).is_dir():
-            raise UserError(f"{place}: there is no such folder.")
-    if len(places) > 2:
-        raise UserError(f"transferlab gap compares two folders, not {len(places)}.")
-    if len(places) == 1 and overrides:
-        raise UserError(f"{overrides[0]}: a run has its own config. Leave it out.")
-    return places, overrides
 
 
 def _show(measured: Sequence[Measured]) -> None:
