@@ -219,7 +219,7 @@ def test_a_wrong_value_that_another_key_refers_to_is_told_once(problems):
 def test_an_unknown_key_that_cannot_be_resolved(problems):
     assert problems("+foo=${nope}") == [
         "foo: there is no such key. Keys of the config: "
-        "name, seed, backbone, data, strategy, fit, features, trainer, logger, allow."
+        "kind, name, seed, backbone, data, strategy, fit, features, trainer, logger, allow."
     ]
 
 

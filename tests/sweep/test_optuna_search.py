@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hydra_plugins.transferlab_optuna import OptunaSweeper
+from hydra_plugins.transferlab_plugins import OptunaSweeper
 from tests.training.processes import command
 from tests.training.test_resume import TINY
 from transferlab.config import config_files

@@ -60,19 +60,12 @@ def _compare(recorded: Run, again: Run) -> str:
     values = reproduction.values_apart(recorded, again)
     predictions = reproduction.predictions_apart(recorded, again)
     verdict = reproduction.verdict_of(values, predictions)
-    rows = [
-        {
-            "value": value.name,
-            "recorded": value.recorded,
-            "again": value.again,
-            "difference": value.difference,
-            "low": value.interval.low if value.interval else None,
-            "high": value.interval.high if value.interval else None,
-            "verdict": value.verdict,
-        }
-        for value in values
-    ]
-    write_atomically(again.path / "reproduction.csv", pd.DataFrame(rows).to_csv(index=False))
+    columns = ("value", "recorded", "again", "difference", "low", "high", "verdict")
+    rows = []
+    for value in values:
+        ends = (value.interval.low, value.interval.high) if value.interval else (None, None)
+        rows.append((value.name, value.recorded, value.again, value.difference, *ends, value.verdict))
+    write_atomically(again.path / "reproduction.csv", pd.DataFrame(rows, columns=columns).to_csv(index=False))
     sys.stdout.write(f"\n{recorded.path.name}\n")
     apart = reproduction.environment_apart(recorded, again)
     for name, (then, now) in apart.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -29,23 +29,14 @@ from transferlab.config.rules.contradictions import warnings_about
 
 @dataclass(frozen=True)
 class Composed:
-    """A checked config and what belongs to it.
+    """A checked config and what belongs to it."""
 
-    Attributes:
-        config: with every interpolation resolved.
-        written: the same with its interpolations, as the files have it.
-        hydra: Hydra's own part.
-        choices: the chosen option of each config group.
-        run_dir: where a single run goes.
-        warnings: what the user should know: settings without effect, files that are not read.
-    """
-
-    config: DictConfig
-    written: DictConfig
-    hydra: DictConfig
-    choices: dict[str, str | None]
-    run_dir: Path
-    warnings: list[str] = field(default_factory=list)
+    config: DictConfig  # with every interpolation resolved
+    written: DictConfig  # the same with its interpolations, as the files have it
+    hydra: DictConfig  # Hydra's own part
+    choices: dict[str, str | None]  # the chosen option of each config group
+    run_dir: Path  # where a single run goes
+    warnings: list[str]  # settings without effect, files that are not read
 
 
 def compose_checked(

@@ -16,24 +16,18 @@ from transferlab.config.compose import Composed, ConfigError, started
 from transferlab.config.overrides import Given
 from transferlab.config.signature import signature
 
-_OURS = "hydra_plugins.transferlab_"
-_SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
-_OPTUNA = "hydra_plugins.transferlab_optuna.OptunaSweeper"
+_OURS = "hydra_plugins.transferlab_plugins."
+_SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
+_OPTUNA = "hydra_plugins.transferlab_plugins.OptunaSweeper"
 _BASIC = "hydra._internal.core_plugins."
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep.
+    """A checked sweep."""
 
-    Attributes:
-        overrides: as Hydra is to be told them.
-        folder: the one folder of all its jobs.
-        warnings: what the user should know.
-    """
-
-    overrides: list[str]
-    folder: Path
+    overrides: list[str]  # as Hydra takes them
+    folder: Path  # of all its jobs
     warnings: list[str]
 
 

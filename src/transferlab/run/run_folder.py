@@ -34,31 +34,14 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.model_file = self.path / "model.safetensors"  # model.json beside it says what it is
+        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
+        self.epoch_predictions = self.path / "predictions" / "epochs"  # of unlabelled target samples
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status})"
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def model_file(self) -> Path:
-        """The trained network; model.json beside it says what it is."""
-        return self.path / "model.safetensors"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.ckpt"
-
-    @property
-    def epoch_predictions(self) -> Path:
-        """What each epoch predicted for unlabelled target samples."""
-        return self.path / "predictions" / "epochs"
 
     @property
     def result(self) -> dict[str, Any]:

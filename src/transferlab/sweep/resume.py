@@ -21,8 +21,8 @@ from transferlab.sweep.run_jobs import keep_threads
 from transferlab.sweep.sweep_record import SweepRecord
 from transferlab.training import runs
 
-_LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
-_SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
+_LOCAL = "hydra_plugins.transferlab_plugins.LocalLauncher"
+_SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
 
 
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
