@@ -152,13 +152,15 @@ def _read(file: Path) -> Any:
 def _described(path: Path, about: Any) -> WeightsFile:
     beside = path.with_suffix(".json")
     if not isinstance(about, dict) or not isinstance(about.get("architecture"), str):
-        raise WeightsError(f"{beside}: it must name the `architecture`, as timm does, e.g. resnet18.")
+        raise WeightsError(
+            f"{beside}: no network. Fix: it must name the `architecture`, as timm does: resnet18."
+        )
     kwargs = about.get("model_kwargs") or {}
     found = {key: about[key] for key in _PREPROCESSING if about.get(key) is not None}
     wrong = [key for key, value in found.items() if not _PREPROCESSING[key](value)]
     if wrong or not isinstance(kwargs, dict):
         key = wrong[0] if wrong else "model_kwargs"
-        raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}.")
+        raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}. Fix: correct it, or copy it again.")
     return WeightsFile(path, about["architecture"], kwargs, found, about)
 
 
