@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 from torch.utils.data import DataLoader
 
 from transferlab.data.catalog.catalog import Catalog
@@ -55,16 +53,13 @@ def with_classes(catalog: Catalog, classes: tuple[str, ...]) -> Catalog:
     Raises:
         DataError: samples of classes that are not among these.
     """
-    names = catalog.table["label"].map(dict(enumerate(catalog.classes)), na_action="ignore")
-    unknown = sorted(set(names.dropna()) - set(classes))
+    unknown = sorted(set(catalog.label_names.dropna()) - set(classes))
     if unknown:
         raise DataError(
             f"The model does not know {some(unknown)}. It knows {some(classes, 20)}. Rename the classes of "
             "the data as the model has them, or leave these out."
         )
-    codes = names.map({name: code for code, name in enumerate(classes)}, na_action="ignore")
-    table = catalog.table.assign(label=pd.array(codes.to_list(), dtype="Int64"))
-    return replace(catalog, table=table, classes=classes)
+    return catalog.with_classes(classes)
 
 
 def evaluation_loader(

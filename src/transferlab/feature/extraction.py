@@ -39,8 +39,8 @@ def extracted(
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield positions and the activations (N, *boundary.shape) of their images, on the CPU, batch by batch.
 
-    The backbone is on `device`. Matrix products and convolutions are computed in `compute`; what is yielded is
-    of the type `storage`.
+    The backbone is on `device`. Matrix products and convolutions are computed in `compute`; what is
+    yielded is of the type `storage`.
     """
     size = batch_size(device)
     modes = {module: module.training for module in backbone.modules()}

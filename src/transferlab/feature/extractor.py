@@ -19,7 +19,7 @@ from transferlab.feature.extraction import LEAST_COSINE, batch_size, compute_dty
 from transferlab.feature.feature_settings import FeatureSettings
 from transferlab.feature.rows import Rows
 from transferlab.feature.sharing import Computed, shared_rows
-from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
+from transferlab.feature.store import FeatureSpace, StoreFull, StoreUnusable
 from transferlab.run.environment import versions
 
 _VERSION = 1  # change it when stored activations are not to be used any more
@@ -58,7 +58,7 @@ class Extractor:
             StoreFull, StoreUnusable: the store cannot take them.
         """
         views = Views(self.batches, split)
-        space = FeatureStore(most_gib=self.settings.cache_gib).space(self._about(boundary, views))
+        space = FeatureSpace(self._about(boundary, views), most_gib=self.settings.cache_gib)
         rows = shared_rows(
             space,
             views.keys,

@@ -78,9 +78,8 @@ def existing_folder(root: str | None) -> Path:
 
 
 def _beside(path: Path) -> str:
-    if not path.parent.is_dir():
-        return ""
-    close = get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    others = path.parent.iterdir() if path.parent.is_dir() else ()
+    close = get_close_matches(path.name, [other.name for other in others], n=1)
     return f" Did you mean {path.parent / close[0]}?" if close else ""
 
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class ArrayReader:
 class EncodedReader(ABC):
     """Images that are stored encoded; one that cannot be decoded is an error that names it."""
 
-    in_memory: ClassVar[bool] = False
+    in_memory = False
 
     max_pixels: int
 
