@@ -12,7 +12,7 @@ from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.splits import arrange
-from transferlab.data.views import Views
+from transferlab.feature.extraction import Views
 from transferlab.feature.store import FeatureSpace
 
 

@@ -11,7 +11,7 @@ from torch import distributed
 
 from tests.training.processes import in_child
 from transferlab.data.loading.sampler import Share
-from transferlab.feature.sharing import shared_rows
+from transferlab.feature.extractor import shared_rows
 from transferlab.feature.store import FeatureSpace, StoreFull, StoreUnusable
 
 KEYS = [f"image {number}" for number in range(11)]

@@ -1,12 +1,14 @@
-"""Activations of a split: from the store, or computed now and stored there."""
+"""Activations of a split: from the store, or computed now by all processes of a training and stored."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import distributed
 
 from transferlab.backbone.boundary import Boundary
 from transferlab.backbone.boundary_search import find_boundary
@@ -14,11 +16,17 @@ from transferlab.backbone.network import Backbone
 from transferlab.data.batches import Batches
 from transferlab.data.loading.dataset import InMemory
 from transferlab.data.loading.sampler import ALONE, Share
-from transferlab.data.views import Views
-from transferlab.feature.extraction import LEAST_COSINE, batch_size, compute_dtype, extracted, least_cosine
+from transferlab.feature.extraction import (
+    LEAST_COSINE,
+    Computed,
+    Views,
+    batch_size,
+    compute_dtype,
+    extracted,
+    least_cosine,
+)
 from transferlab.feature.feature_settings import FeatureSettings
 from transferlab.feature.rows import Rows
-from transferlab.feature.sharing import Computed, shared_rows
 from transferlab.feature.store import FeatureSpace, StoreFull, StoreUnusable
 from transferlab.run.environment import versions
 
@@ -155,3 +163,87 @@ def weights_fingerprint(backbone: Backbone, frozen_stages: int) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(dtype=torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def shared_rows(
+    space: FeatureSpace,
+    keys: Sequence[str],
+    compute: Callable[[Sequence[int]], Computed],
+    *,
+    share: Share,
+    batch_size: int,
+) -> Rows:
+    """`space.rows(keys, compute)`, called in all processes of a training at the same time.
+
+    The first process looks into the store; all compute what is not there, every `world_size`-th image each.
+    (Lightning's own way, `Trainer.predict`, cannot be used within a fit, where a boundary moves.)
+
+    Args:
+        space: where the features are stored.
+        keys: one per image.
+        compute: yields `batch_size` of these positions at a time, at last fewer, with their features.
+        share: of this process.
+        batch_size: see `compute`.
+
+    Raises:
+        StoreFull, StoreUnusable: the store's error in the first process; the others raise StoreUnusable.
+    """
+    if share.world_size == 1:
+        return space.rows(keys, compute)
+    if share.rank > 0:
+        positions, refusal = _from_first(None)
+        if positions:
+            _send_share(compute, positions, share, batch_size)
+            _, refusal = _from_first(None)
+        if refusal is not None:
+            raise StoreUnusable(refusal)
+        return space.rows(keys, compute)
+
+    def computed(positions: list[int]) -> Computed:
+        _from_first((positions, None))
+        return _gathered(compute, positions, share, batch_size)
+
+    refusal = None
+    try:
+        return space.rows(keys, computed)
+    except BaseException as error:
+        refusal = str(error)
+        raise
+    finally:
+        _from_first(([], refusal))
+
+
+def _from_first(message: tuple[list[int], str | None] | None) -> tuple[list[int], str | None]:
+    """The first process's message, in all of them: positions to compute, a refusal; the others give None."""
+    messages: list[Any] = [message]
+    distributed.broadcast_object_list(messages, src=0)
+    return messages[0]
+
+
+def _send_share(
+    compute: Callable[[Sequence[int]], Computed], positions: list[int], share: Share, batch_size: int
+) -> None:
+    batches = compute(positions[share.rank :: share.world_size])
+    for _ in range(_num_steps(positions, share, batch_size)):
+        distributed.gather_object(next(batches, None), dst=0)
+
+
+def _gathered(
+    compute: Callable[[Sequence[int]], Computed], positions: list[int], share: Share, batch_size: int
+) -> Computed:
+    """In the first process: everyone's batches; if they are not wanted any more, the others still finish."""
+    batches = compute(positions[:: share.world_size])
+    steps = iter(range(_num_steps(positions, share, batch_size)))
+    everyones: list[Any] = [None] * share.world_size
+    try:
+        for _ in steps:
+            distributed.gather_object(next(batches, None), everyones, dst=0)
+            yield from [batch for batch in everyones if batch is not None]
+    finally:
+        for _ in steps:
+            distributed.gather_object(None, everyones, dst=0)
+
+
+def _num_steps(positions: list[int], share: Share, batch_size: int) -> int:
+    largest_share = -(-len(positions) // share.world_size)
+    return -(-largest_share // batch_size)

@@ -14,19 +14,17 @@ from PIL import Image
 
 from transferlab.config.bounds import AtLeast, PositiveInt
 from transferlab.data.catalog.catalog import Catalog
-from transferlab.data.catalog.digits import CLASSES
 from transferlab.data.catalog.mnist import (
     SIDE_PX,
     LabelledDigits,
-    mnist_samples,
-    mnist_table,
+    mnist_catalog,
     read_mnist,
-    size_notices,
+    sample_names,
 )
 from transferlab.data.catalog.walking import is_image, walk_files
 from transferlab.data.data_error import DataError
 from transferlab.data.image.decoding import BadImage, decode_file
-from transferlab.data.image.reader import ArrayReader, content_hash
+from transferlab.data.image.reader import content_hash
 from transferlab.data.loading.workers import usable_cores
 from transferlab.run.randomness import derived_seed
 
@@ -52,19 +50,13 @@ class MNISTM:
     def load(self) -> Catalog:
         splits = read_mnist(self.root)
         files = find_photos(self.photos, most=self.num_photos, seed=self.patch_seed)
-        samples = mnist_samples(splits)
         digits = (image for split in splits.values() for image in split.images)
         made_of = self._made_of(files)
         contents = [
             content_hash(f"{made_of} {sample} ".encode() + digit.tobytes())
-            for sample, digit in zip(samples, digits, strict=True)
+            for sample, digit in zip(sample_names(splits), digits, strict=True)
         ]
-        return Catalog(
-            table=mnist_table(splits, samples, contents, domain="mnist_m"),
-            classes=CLASSES,
-            reader=ArrayReader(samples, lambda: self._blend(splits, files)),
-            notices=size_notices(splits, self.root),
-        )
+        return mnist_catalog(self.root, splits, contents, "mnist_m", lambda: self._blend(splits, files))
 
     def _made_of(self, files: list[Path]) -> str:
         """All that an image depends on besides its digit and its name, wherever the photos lie."""
