@@ -27,11 +27,8 @@ Domain = Literal["source", "target"]
 class Split:
     """Samples that are used alike.
 
-    Attributes:
-        name: in file names and as a key of result.json.
-        catalog: its samples; the `index` of its batches refers to them.
-        domain: where they come from.
-        trained_on: whether training sees them, augmented.
+    Its name stands in file names and is a key of result.json. The `index` of its batches refers to its
+    catalog. Training sees those that are `trained_on`, augmented.
     """
 
     name: str

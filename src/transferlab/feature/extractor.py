@@ -39,12 +39,9 @@ class Extractor:
     """Computes activations of splits; its attributes are all that they depend on but the images.
 
     Attributes:
-        backbone: on `device`.
-        batches: with the backbone's preprocessing.
-        settings: precision, storage, size of the store.
+        backbone: on `device`; `batches` have its preprocessing.
         trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
-        device: where to compute.
-        note: takes what the user should read.
+        note: shows a text to the user.
         track: shows the progress of a pass: (what it is, number of images, its batches) -> its batches.
     """
 
@@ -178,12 +175,7 @@ def shared_rows(
     The first process looks into the store; all compute what is not there, every `world_size`-th image each.
     (Lightning's own way, `Trainer.predict`, cannot be used within a fit, where a boundary moves.)
 
-    Args:
-        space: where the features are stored.
-        keys: one per image.
-        compute: yields `batch_size` of these positions at a time, at last fewer, with their features.
-        share: of this process.
-        batch_size: see `compute`.
+    `compute` yields `batch_size` of the given positions at a time, at last fewer, with their features.
 
     Raises:
         StoreFull, StoreUnusable: the store's error in the first process; the others raise StoreUnusable.

@@ -95,12 +95,9 @@ def patch_places(num: int, split: str, seed: int) -> np.ndarray:
 
 
 def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) -> np.ndarray:
-    """|patch - digit| with a patch of the photo for each digit, uint8 (N, H, W, 3).
+    """|patch - digit| with a patch of the photo (uint8) for each digit (uint8): uint8 (N, H, W, 3).
 
-    Args:
-        digits_NHW: uint8.
-        photo_HWC: uint8, at least as large as a digit.
-        places_N2: how far down and right a patch begins, in [0, 1), where 1 is past the last place that fits.
+    `places_N2` is how far down and right a patch begins, in [0, 1), where 1 is past the last place that fits.
     """
     windows = sliding_window_view(photo_HWC, digits_NHW.shape[1:], axis=(0, 1))
     top_N, left_N = (places_N2 * windows.shape[:2]).astype(np.int64).T
@@ -110,12 +107,9 @@ def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) 
 
 
 def find_photos(folder: str | None, *, most: int | None, seed: int) -> list[Path]:
-    """The image files at any depth of a folder, in the order of their paths.
+    """The image files at any depth of a folder, in the order of their paths; hidden ones are passed over.
 
-    Args:
-        folder: hidden files, and files that are no images by their names, are passed over.
-        most: how many; if there are more, a choice that depends on (seed, path within the folder) alone.
-        seed: another seed, another choice.
+    Where there are more than `most`, a choice that depends on (seed, path within the folder) alone.
 
     Raises:
         DataError: there is no such folder, or no image in it.
