@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from transferlab.feature.sharing import Computed
+from transferlab.feature.extraction import Computed
 from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import REPORTED
 from transferlab.training.build import Experiment

@@ -10,7 +10,7 @@ from transferlab.backbone.boundary import Boundary
 from transferlab.backbone.boundary_search import NoBoundary, differs, find_boundary
 from transferlab.backbone.network import Backbone
 from transferlab.data.loading.sampler import ALONE, Share
-from transferlab.data.views import Views
+from transferlab.feature.extraction import Views
 from transferlab.feature.extractor import Extractor
 from transferlab.feature.store import StoreFull, StoreUnusable
 from transferlab.strategy.parts import History
