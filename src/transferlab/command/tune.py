@@ -78,7 +78,7 @@ def _numbers_and_rest(what: str, arguments: Sequence[str]) -> tuple[dict[str, fl
 
 
 def _require_one_device(config: DictConfig) -> None:
-    from transferlab.training.heads.needs_lightning import on_one_device
+    from transferlab.training.fit_settings import on_one_device
 
     if not on_one_device(config.trainer):
         raise UserError(

@@ -19,14 +19,14 @@ from transferlab.data.splits import arrange
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.evaluation.predictions import Predictions
 from transferlab.model.model import Model
+from transferlab.report.run_tables import show_metrics
 from transferlab.run import environment
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.training.build import make_data
 from transferlab.training.lightning.outputs import Outputs
-from transferlab.training.run_inputs import recorded_inputs
-from transferlab.training.run_record import evaluation_record
-from transferlab.training.terminal import quiet_libraries, say, show_figures
+from transferlab.training.run_record import evaluation_record, recorded_inputs
+from transferlab.training.terminal import quiet_libraries, say
 
 # One device is enough, whatever the training had; and every sample counts
 _FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_test_batches": None, "fast_dev_run": False}
@@ -74,7 +74,7 @@ def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
     for text in notices:
         say(f"note: {text}")
     if labelled:
-        show_figures(result)
+        show_metrics(result)
     return result
 
 

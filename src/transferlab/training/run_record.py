@@ -1,9 +1,13 @@
-"""What a run leaves behind besides its model: history.csv, split.csv, and what result.json says."""
+"""The record of a run besides its model: inputs.json, split.csv, memory.safetensors, result.json."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,11 +23,14 @@ from transferlab.evaluation.predictions import Predictions
 from transferlab.model.classifier import Classifier
 from transferlab.report.contact_sheet import contact_sheet
 from transferlab.run.cache import write_whole
+from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.validated import depth_curve
 from transferlab.training.stopping import selected_epoch
+
+_INPUTS = "inputs.json"  # hashes of what a run is made from besides its config
 
 
 def describe_data(batches: Batches, run: Run) -> None:
@@ -56,6 +63,85 @@ def split_differences(splits: Splits, run: Run) -> list[str]:
         if names:
             told.append(f"data: {len(names)} images have another {column}: {some(names)}.")
     return told
+
+
+def current_inputs(backbone: Mapping[str, Any], splits: Splits) -> dict[str, str]:
+    """`data`: a hash of samples, labels, contents and split; `backbone.weights`: see `weights_hash`.
+
+    Args:
+        backbone: the config's section.
+        splits: of the data.
+    """
+    return {"data": splits.fingerprint(), "backbone.weights": weights_hash(backbone)}
+
+
+def recorded_inputs(run: Run) -> dict[str, str]:
+    """What inputs.json says; empty before the run has read anything."""
+    file = run.path / _INPUTS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def record_inputs(inputs: Mapping[str, str], run: Run) -> list[str]:
+    """Write inputs.json; return what the user should know of a run that starts over.
+
+    Raises:
+        UserError: the run goes on from a checkpoint that was made with others.
+    """
+    before = recorded_inputs(run)
+    changed = sorted(name for name in before if before[name] != inputs.get(name))
+    if changed and run.last_checkpoint.is_file():
+        raise UserError(
+            f"{run.path}: {' and '.join(changed)}: not the same files as when this run began, so it can not "
+            "go on from its checkpoint. Bring them back, or train anew in another folder."
+        )
+    run.write_json(_INPUTS, inputs)
+    told = f"{' and '.join(changed)}: not the same files as when this run began; it starts over with these."
+    return [told] if changed else []
+
+
+def weights_hash(backbone: Mapping[str, Any]) -> str:
+    """A text that differs where pretrained weights do, for a config's section `backbone`.
+
+    For a file, or an earlier run, a hash of the weights and of the JSON beside them. For the hub the place
+    there, which timm's version decides. `random`, which the seed decides, stands for itself.
+
+    Raises:
+        WeightsError: no such file.
+    """
+    from transferlab.backbone.weights import find_weights
+
+    weights = str(backbone["weights"])
+    file = find_weights(weights)
+    if file is not None:
+        return _hash_of(file.path, *(_stamp(path) for path in (file.path, file.path.with_suffix(".json"))))
+    return f"hub {_place_on_hub(str(backbone['name']))}" if weights == "hub" else weights
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=64)
+def _hash_of(file: Path, *stamps: tuple[int, int]) -> str:
+    """A hash of a weights file and its JSON; computed once as long as the stamps stay."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (file.with_suffix(".json"), file):
+        with part.open("rb") as content:
+            while block := content.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _place_on_hub(name: str) -> str:
+    import timm
+
+    known = (
+        timm.get_pretrained_cfg(name, allow_unregistered=False) if timm.is_model(name.split(".")[0]) else None
+    )
+    if known is None:
+        return name
+    return str(known.hf_hub_id or known.url or f"{known.architecture}.{known.tag}")
 
 
 def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:

@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
+from transferlab.report.run_tables import show_result, summary
 from transferlab.training import run_record as record
 from transferlab.training.build import Experiment, Fitted, build, build_like, model_of
 from transferlab.training.fit import fit
 from transferlab.training.heads.head_fit import fit_heads_of
 from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.recorder import Recorder
-from transferlab.training.run_inputs import current_inputs, record_inputs
-from transferlab.training.terminal import say, show_result, summary_of
+from transferlab.training.run_record import current_inputs, record_inputs
+from transferlab.training.terminal import say
 
 
 def train(config: DictConfig, recorder: Recorder, *, resume: bool) -> None:
@@ -36,7 +37,7 @@ def train(config: DictConfig, recorder: Recorder, *, resume: bool) -> None:
 
 
 def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder]) -> None:
-    """Train heads on one frozen backbone together; see `sweep.groups` for the configs that can.
+    """Train heads on one frozen backbone together; see `heads.sharing` for the configs that can.
 
     One that fails is recorded as failed, and the others go on.
 
@@ -60,13 +61,13 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
 
 
 def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]) -> None:
-    """Say what is about to be trained on what, and record it."""
+    """Print and record what is about to be trained on what."""
     assert recorder.run is not None
     recorder.note(*experiment.batches.splits.notices, *experiment.notices)
     for part in experiment.strategy.parts.values():
         recorder.note(*part.notices)
     if not recorder.quiet:
-        say(summary_of(experiment))
+        say(summary(experiment.network.backbone, experiment.batches.splits))
     if not is_worker():
         recorder.note(*record_inputs(inputs, recorder.run))
         record.describe_data(experiment.batches, recorder.run)

@@ -21,7 +21,7 @@ from transferlab.training.frozen.prefix_policy import (
     why_not_kept,
     why_not_worth_it,
 )
-from transferlab.training.lightning.target_watch import watched_splits
+from transferlab.training.lightning.target_epochs import watched_splits
 from transferlab.training.terminal import say, tracked
 
 _COMPARED_IMAGES = 2

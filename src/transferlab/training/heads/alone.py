@@ -11,10 +11,8 @@ from torch import nn
 
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.parts import call_hook, overrides
-from transferlab.training.heads.head_job import HeadJob, LabelledFeatures, Order
-from transferlab.training.heads.learner import StepFigures
+from transferlab.training.heads.head_job import HeadJob, LabelledFeatures, Order, StepValues, Timetable
 from transferlab.training.heads.softmax_loss import SoftmaxLoss
-from transferlab.training.heads.timetable import Timetable
 from transferlab.training.losses import losses_of
 
 _FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD)  # one kernel a step, equal to 1e-7
@@ -39,7 +37,7 @@ class AloneLearner:
         self.optimizer = _optimizer(own, num_features)
         self.draws = _may_draw(own)
 
-    def train_epoch(self, epoch: int) -> StepFigures:
+    def train_epoch(self, epoch: int) -> StepValues:
         """See `Learner`."""
         rows_KB = self.order(self.job.seed, epoch).to(self.train.features_ND.device)
         labels_KB = self.train.labels_N[rows_KB]
@@ -55,7 +53,7 @@ class AloneLearner:
             every_terms.append(terms)
             every_observed.append(observed)
         zero = torch.zeros_like(losses[0])
-        return StepFigures(
+        return StepValues(
             torch.stack(losses)[:, None], _columns(every_terms, zero), _columns(every_observed, zero)
         )
 

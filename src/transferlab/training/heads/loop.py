@@ -12,13 +12,11 @@ from typing import Literal
 import torch
 
 from transferlab.evaluation.metrics import classification_metrics
-from transferlab.training.errors import NotFiniteError, loss_not_finite, predictions_not_finite
 from transferlab.training.fit_settings import FitSettings
 from transferlab.training.heads.alone import AloneLearner
-from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures, Order
-from transferlab.training.heads.learner import Learner, StepFigures
-from transferlab.training.heads.lockstep import groups_of
-from transferlab.training.heads.stacked import StackedLearner
+from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures, Learner, Order, StepValues
+from transferlab.training.heads.stacked import StackedLearner, lockstep_groups
+from transferlab.training.losses import NotFiniteError, loss_not_finite, predictions_not_finite
 from transferlab.training.stopping import epochs_without_better
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]  # the job's position, the epoch's entry
@@ -79,7 +77,7 @@ def fit_heads(
     rules = _Rules(max_epochs=max_epochs, min_epochs=min_epochs or 0, fit=fit, selection=selection)
     fits: dict[int, HeadFit] = {}
     batch_size = order(jobs[0].seed, 0).shape[1] if jobs else 0
-    for positions in groups_of(jobs, train.features_ND, batch_size):
+    for positions in lockstep_groups(jobs, train.features_ND, batch_size):
         learner: Learner
         if len(positions) == 1:
             learner = AloneLearner(jobs[positions[0]], train, order, max_epochs)
@@ -157,7 +155,7 @@ def _fit_group(
             active = [active[place] for place in staying]
 
 
-def _training_figures(steps: StepFigures, epoch: int) -> list[dict[str, float] | NotFiniteError]:
+def _training_figures(steps: StepValues, epoch: int) -> list[dict[str, float] | NotFiniteError]:
     """Each head's means over the steps, or what went wrong in the first step that did."""
     means = {
         f"train/{name}": figure.mean(0).tolist()

@@ -24,8 +24,12 @@ from transferlab.training.lightning.checkpoints import SelectedInMemory, load_ch
 from transferlab.training.lightning.distributed import is_worker, launched_by_file
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
-from transferlab.training.lightning.target_record import epoch_table, selected_by_each
-from transferlab.training.lightning.target_watch import TargetWatch, watched_splits
+from transferlab.training.lightning.target_epochs import (
+    TargetWatch,
+    epoch_table,
+    selected_by_each,
+    watched_splits,
+)
 from transferlab.training.lightning.trainer import fit_callbacks, make_trainer
 from transferlab.training.recorder import Recorder
 from transferlab.training.stopping import is_over
