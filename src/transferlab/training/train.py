@@ -15,7 +15,6 @@ from transferlab.training.fit import fit
 from transferlab.training.heads.head_fit import fit_heads_of
 from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.recorder import Recorder
-from transferlab.training.run_record import current_inputs, record_inputs
 from transferlab.training.terminal import say
 
 
@@ -29,7 +28,7 @@ def train(config: DictConfig, recorder: Recorder, *, resume: bool) -> None:
     assert run is not None
     checkpoint = run.last_checkpoint if resume and run.last_checkpoint.is_file() else None
     experiment = build(config, load_weights=checkpoint is None)
-    inputs = current_inputs(config.backbone, experiment.batches.splits)
+    inputs = record.current_inputs(config.backbone, experiment.batches.splits)
     _begin(experiment, recorder, inputs)
     reported = experiment.batches.splits.reported
     fitted = fit(experiment, recorder, checkpoint=checkpoint, predict=reported, started=started)
@@ -47,7 +46,7 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
     started = time.perf_counter()
     first = build(configs[0])
     experiments = [first, *(build_like(first, config) for config in configs[1:])]
-    inputs = current_inputs(configs[0].backbone, first.batches.splits)
+    inputs = record.current_inputs(configs[0].backbone, first.batches.splits)
     for experiment, recorder in zip(experiments, recorders, strict=True):
         _begin(experiment, recorder, inputs)
     say(f"{len(configs)} heads train together")
@@ -69,7 +68,7 @@ def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]
     if not recorder.quiet:
         say(summary(experiment.network.backbone, experiment.batches.splits))
     if not is_worker():
-        recorder.note(*record_inputs(inputs, recorder.run))
+        recorder.note(*record.record_inputs(inputs, recorder.run))
         record.describe_data(experiment.batches, recorder.run)
     recorder.open_loggers(experiment.config)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from torch.nn import functional
 
 from transferlab.data.batches import Batches
@@ -183,7 +184,9 @@ def _order(batches: Batches, seed: int, epoch: int) -> torch.Tensor:
     return torch.from_numpy(visits[..., 0] + views * len(batches.splits["train"]))
 
 
-def _report(recorder: Recorder, trainer: Any, entry: Mapping[str, float], steps_per_epoch: int) -> None:
+def _report(
+    recorder: Recorder, trainer: DictConfig, entry: Mapping[str, float], steps_per_epoch: int
+) -> None:
     """Print an epoch and hand it to the loggers."""
     if trainer.enable_progress_bar and not recorder.quiet:
         say(epoch_line(entry, trainer.max_epochs, None))

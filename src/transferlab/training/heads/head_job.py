@@ -70,9 +70,9 @@ class HeadJob:
         return rates.make_optimizer(groups)
 
 
-@dataclass(frozen=True)
+@dataclass
 class HeadFit:
-    """A fitted head.
+    """A fitted head, filled while it is fitted.
 
     Attributes:
         history: an entry for each finished epoch, with the keys of a fit by Lightning.
@@ -82,9 +82,9 @@ class HeadFit:
         error: why the fit ended early; history and states are then of the epochs before.
     """
 
-    history: list[dict[str, float]]
-    state: dict[str, torch.Tensor] | None
-    epoch: int | None
+    history: list[dict[str, float]] = field(default_factory=list)
+    state: dict[str, torch.Tensor] | None = None
+    epoch: int | None = None
     parts: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     error: NotFiniteError | None = None
 
