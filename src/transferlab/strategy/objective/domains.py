@@ -68,7 +68,7 @@ class Domains(nn.Module):
     """Passes over source and target as a kind of batch norm wants them.
 
     Args:
-        network: whose norms; only `domain_specific` looks at it, and keeps the source's statistics for it.
+        network: whose norms; used by `domain_specific` alone, which stores the source's statistics for it.
         bn: see the table above.
     """
 

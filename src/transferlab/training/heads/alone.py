@@ -104,23 +104,23 @@ class AloneLearner:
         """See `Learner`: the loop ends when no head is left."""
 
 
-def _detached(figures: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: figure.detach() for name, figure in figures.items()}
+def _detached(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach() for name, value in values.items()}
 
 
 def _columns(steps: list[dict[str, torch.Tensor]], zero: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The figures of every step, by name, `(steps, 1)`; 0 where a step does not have it."""
+    """The values of every step, by name, `(steps, 1)`; 0 where a step does not have it."""
     names = dict.fromkeys(name for step in steps for name in step)
     return {name: torch.stack([step.get(name, zero).float() for step in steps])[:, None] for name in names}
 
 
 def _optimizer(job: HeadJob, num_features: int) -> torch.optim.Optimizer:
-    """The job's optimizer, fused where torch has that and the user asks for no other form."""
+    """The job's optimizer, fused where torch has that and the config sets no other form."""
     optimizer = job.optimizer(num_features)
-    asked = job.learning_rates.optimizer_kwargs
-    if type(optimizer) not in _FUSED or asked.keys() & {"fused", "foreach", "differentiable"}:
+    further = job.learning_rates.optimizer_kwargs
+    if type(optimizer) not in _FUSED or further.keys() & {"fused", "foreach", "differentiable"}:
         return optimizer
-    fused = dataclasses.replace(job.learning_rates, optimizer_kwargs={**asked, "fused": True})
+    fused = dataclasses.replace(job.learning_rates, optimizer_kwargs={**further, "fused": True})
     return dataclasses.replace(job, learning_rates=fused).optimizer(num_features)
 
 

@@ -153,7 +153,7 @@ class Timetable:
     max_epochs: int
 
     def progress(self, step: int) -> float:
-        """The part of the training that is over before `step`; 0 throughout where no end is known."""
+        """The share of the training that is over before `step`; 0 throughout where no end is known."""
         total = self.steps * self.max_epochs if self.max_epochs >= 0 else math.inf
         return min(step / total, 1.0)
 

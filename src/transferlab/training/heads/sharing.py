@@ -61,7 +61,7 @@ def groups_of(configs: Sequence[DictConfig | Mapping[str, Any]]) -> list[list[in
 def shares_a_fit(config: Mapping[str, Any]) -> bool:
     """Whether a job trains a head, by gradients, on features that no step of the training changes.
 
-    So the backbone is frozen throughout, training images come again unchanged, their features may be kept
+    So the backbone is frozen throughout, training images come again unchanged, their features may be stored
     (`features.cache`), and one device does it.
     """
     strategy, data = config["strategy"], config["data"]
@@ -93,7 +93,7 @@ def _sees_more(part: Any) -> bool:
 
 
 def _shared(config: Mapping[str, Any]) -> str:
-    """The part of a config that all jobs of a group have in common, as a text."""
+    """What all configs of a group have in common, as a text."""
     shared = json.loads(json.dumps(config, default=str))
     without = list(_MAY_DIFFER)
     if config["backbone"].get("weights") == "random" or config["strategy"].get("start_from") == "random":

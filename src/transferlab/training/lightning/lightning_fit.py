@@ -79,7 +79,7 @@ def fit_by_lightning(
 
 
 def _on_target(module: TransferModule, experiment: Experiment, run: Run | None) -> dict[str, Any]:
-    """What each way to select an epoch gives on the target's test split; labels are joined here."""
+    """Metrics of the target's test split by each way to select an epoch; labels are joined here."""
     if run is None or module.watch is None or "test" not in module.watch.splits or is_worker():
         return {}
     table = epoch_table(run.epoch_predictions, experiment.batches.splits, module.history)
@@ -107,7 +107,7 @@ def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoi
     module.on_load_checkpoint(content)
     earlier = sum(entry["seconds"] for entry in module.history) + content["transferlab"]["seconds"]
     if _nothing_left(trainer, module):
-        module.load_state_dict(content["state_dict"])  # the average, where one is kept
+        module.load_state_dict(content["state_dict"])  # the average, where there is one
     else:
         trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
     return earlier
@@ -128,15 +128,15 @@ def _load_selected_weights(module: TransferModule, run: Run | None, callbacks: S
     """Put the weights of the selected epoch into the module; the last ones are there already."""
     if module.strategy.selection == "last":
         return
-    kept = [callback.weights for callback in callbacks if isinstance(callback, SelectedInMemory)]
-    if kept and kept[0] is not None:
-        module.load_state_dict(kept[0])
+    stored = next((each.weights for each in callbacks if isinstance(each, SelectedInMemory)), None)
+    if stored is not None:
+        module.load_state_dict(stored)
     elif run is not None and run.best_checkpoint.is_file():
         module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
 
 
 def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, name: str) -> Predictions:
-    """What the module says of every sample of a split, in the order of the samples; each exactly once."""
+    """Predictions for every sample of a split, in the order of the samples; each exactly once."""
     loaders.tested = name
     splits = loaders.batches.splits
     on_source = module.objective.domains.on_source(module.network)

@@ -146,7 +146,7 @@ class TransferModule(pl.LightningModule):
             )
 
     def _progress(self) -> float:
-        """The part of the training that is over; 0 throughout where no end is known."""
+        """The share of the training that is over; 0 throughout where no end is known."""
         return min(self.global_step / self._total_steps, 1.0)
 
     def _steps_per_epoch(self) -> float:

@@ -17,7 +17,7 @@ class Outputs:
     """Class probabilities, labels and sample indices, batch by batch.
 
     Args:
-        with_features: keep the features, too.
+        with_features: collect the features, too.
     """
 
     def __init__(self, *, with_features: bool = False) -> None:
@@ -25,7 +25,7 @@ class Outputs:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop what was collected."""
         self._rows: list[tuple[torch.Tensor, ...]] = []
 
     def add(
@@ -106,19 +106,16 @@ def gradients_are_due(counts: Mapping[str, int]) -> bool:
 
 
 def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """L2 norms of the gradients by part; parts without gradients, as a frozen backbone, are left out.
+    """L2 norms of the gradients: backbone, bottleneck, head, objective; without those that have none.
 
     The optimizer's groups are those of `parameter_groups`. A loss that is scaled (16-mixed) has been
     unscaled; a step that overflowed has an infinite norm.
     """
     gradients: dict[str, list[torch.Tensor]] = {}
     for group in optimizer.param_groups:
-        part = "backbone" if group["stage"] > 0 else group["name"].removesuffix("/no_decay")
-        gradients.setdefault(part, []).extend(
+        owner = "backbone" if group["stage"] > 0 else group["name"].removesuffix("/no_decay")
+        gradients.setdefault(owner, []).extend(
             parameter.grad for parameter in group["params"] if parameter.grad is not None
         )
-    return {
-        f"gradient_norm/{part}": torch.nn.utils.get_total_norm(of_part)
-        for part, of_part in gradients.items()
-        if of_part
-    }
+    norm = torch.nn.utils.get_total_norm
+    return {f"gradient_norm/{owner}": norm(own) for owner, own in gradients.items() if own}

@@ -15,7 +15,7 @@ from transferlab.training.fit_settings import FitSettings
 from transferlab.training.lightning.checkpoints import Checkpoints, SelectedInMemory
 from transferlab.training.lightning.module import TransferModule
 from transferlab.training.recorder import Recorder
-from transferlab.training.terminal import epoch_line
+from transferlab.training.terminal import epoch_line, say
 
 
 def make_trainer(
@@ -47,10 +47,8 @@ def make_trainer(
 def fit_callbacks(
     flags: DictConfig, fit: FitSettings, selection: Selection, recorder: Recorder
 ) -> list[Callback]:
-    """Progress, the record, the moving average where asked for, and last what keeps the selected weights."""
-    averaging: list[Callback] = []
-    if fit.ema_decay is not None:
-        averaging = [EMAWeightAveraging(decay=fit.ema_decay)]
+    """Progress, the record, the moving average where set, and last what stores the selected weights."""
+    averaging = [] if fit.ema_decay is None else [EMAWeightAveraging(decay=fit.ema_decay)]
     if recorder.run is None:
         return [*averaging, *([] if selection == "last" else [SelectedInMemory(selection)])]
     return [
@@ -81,32 +79,25 @@ class _Bar(RichProgressBar):
 
 
 class EpochLines(Callback):
-    """One line an epoch: losses, accuracy, trainable stages, seconds."""
+    """One line per epoch: losses, accuracy, trainable stages, seconds."""
+
+    _printed: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Skip the epochs that were printed before a run was resumed."""
+        assert isinstance(pl_module, TransferModule)
+        self._printed = len(pl_module.history)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch before this one, whose record is complete now."""
-        self._print_new(trainer, pl_module)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the last epoch."""
-        self._print_new(trainer, pl_module)
-
-    def __init__(self) -> None:
-        self._printed: int | None = None
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Epochs of an earlier part of a resumed run are not printed again."""
         assert isinstance(pl_module, TransferModule)
-        self._printed = len(pl_module.history)
-
-    def _print_new(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, TransferModule)
-        if not trainer.is_global_zero or self._printed is None:
+        if self._printed is None:
             return
         for entry in pl_module.history[self._printed :]:
-            sys.stdout.write(epoch_line(entry, trainer.max_epochs, pl_module.num_stages) + "\n")
-        sys.stdout.flush()
+            say(epoch_line(entry, trainer.max_epochs, pl_module.num_stages))
         self._printed = len(pl_module.history)
+
+    on_train_end = on_train_epoch_start
 
 
 class HistoryFile(Callback):
