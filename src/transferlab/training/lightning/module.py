@@ -118,7 +118,6 @@ class TransferModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._freeze()
-        self._started = time.perf_counter()
 
     def _freeze(self) -> None:
         self._open_stages = self.trainable_stages
