@@ -138,4 +138,5 @@ class Source:
             "pixels": views.depends_on,
             "computed_with": versions(*_COMPUTED_WITH),
             "version": _VERSION,
+            **({} if self.backbone.source is None else {"source": self.backbone.source}),
         }

@@ -62,10 +62,15 @@ def weights_hash(backbone: Mapping[str, Any]) -> str:
     from transferlab.backbone.weights import find_weights
 
     weights = str(backbone["weights"])
-    file = find_weights(weights)
+    file = find_weights(weights, needs_json="network" not in backbone)
     if file is not None:
-        return _hash_of(file.path, *(_stamp(path) for path in (file.path, file.path.with_suffix(".json"))))
+        return _hash_of(file.path, *map(_stamp, _pair(file.path)))
     return f"hub {_place_on_hub(str(backbone['name']))}" if weights == "hub" else weights
+
+
+def _pair(file: Path) -> list[Path]:
+    """A weights file, after the JSON beside it, where there is one."""
+    return [path for path in (file.with_suffix(".json"), file) if path.is_file()]
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -77,7 +82,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 def _hash_of(file: Path, *stamps: tuple[int, int]) -> str:
     """A hash of a weights file and its JSON; computed once as long as the stamps stay."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in (file.with_suffix(".json"), file):
+    for part in _pair(file):
         with part.open("rb") as content:
             while block := content.read(2**20):
                 digest.update(block)

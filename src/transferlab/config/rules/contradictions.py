@@ -47,7 +47,18 @@ def _kind_is_known(config: dict[str, Any]) -> Iterator[str]:
 
 def _backbone_is_named(config: dict[str, Any]) -> Iterator[str]:
     backbone = config["backbone"]
-    if backbone.get("name") is None and backbone.get("weights") in ("hub", "random"):
+    if "network" in backbone:
+        if "_target_" not in backbone["network"]:
+            yield (
+                f"backbone.network={backbone['network']}: no class or function is named. "
+                "Fix: 'backbone.network={_target_: my_nets.build}' 'allow=[my_nets]'."
+            )
+        if backbone.get("weights") in ("hub", "shipped"):
+            yield (
+                f"backbone.weights={backbone['weights']}: there are none of a network of your own. "
+                "Fix: backbone.weights=random, a .safetensors file or a run folder."
+            )
+    elif backbone.get("name") is None and backbone.get("weights") in ("hub", "random"):
         yield (
             "backbone.name has no value, and backbone.weights names no file that would tell it. "
             "Set it: backbone.name=resnet18 (any timm name), or choose a preset: backbone=resnet18."
@@ -179,7 +190,8 @@ def _patience_can_act(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _random_weights_are_meant(config: dict[str, Any]) -> Iterator[str]:
-    if config["strategy"].get("start_from") == "weights" and config["backbone"].get("weights") == "random":
+    is_random = config["backbone"].get("weights") == "random" and "network" not in config["backbone"]
+    if config["strategy"].get("start_from") == "weights" and is_random:
         yield (
             "backbone.weights=random: nothing is transferred, though the strategy expects pretrained "
             "weights. Is strategy=from_scratch meant?"
