@@ -22,11 +22,10 @@ import torch
 from comparison import Row, in_turns, one_thread, rounds_asked, write
 from torch import Tensor
 
-from transferlab.backbone.boundary import find_boundary
+from transferlab.backbone.boundary_search import find_boundary
 from transferlab.config.compose import compose_checked
 from transferlab.data.views import Views
-from transferlab.feature.extraction import extracted
-from transferlab.feature.precision import has_bfloat16, least_cosine
+from transferlab.feature.extraction import extracted, has_bfloat16, least_cosine
 from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import build

@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Sampler, TensorDataset
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassAUROC, MulticlassF1Score
 
-from transferlab.data.loading.order import one_pass
+from transferlab.data.loading.sampler import one_pass
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.training.fit_settings import FitSettings

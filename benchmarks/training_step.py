@@ -86,7 +86,7 @@ def fitted(config: DictConfig, experiment: Experiment, folder: Path, *callbacks:
     trainer.fit(module, datamodule=Loaders(experiment.batches, prefix))
     write_history(module.history, run)
     if prefix is not None:
-        assert experiment.network.backbone.starts_at is not None, "the activations were not kept"
+        assert experiment.network.backbone.boundary is not None, "the activations were not kept"
     return module
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from transferlab.backbone.boundary import Boundary, activations, find_boundary
+from transferlab.backbone.boundary import Boundary, activations
+from transferlab.backbone.boundary_search import find_boundary
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.stages import ordered_stages
 from transferlab.backbone.timm_network import timm_backbone
@@ -23,7 +24,9 @@ def images_for(backbone: Backbone, count: int = 4, seed: int = 1) -> Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-def cut_at(backbone: Backbone, frozen_stages: int, count: int = 4, seed: int = 1) -> tuple[Boundary, Tensor]:
+def boundary_of(
+    backbone: Backbone, frozen_stages: int, count: int = 4, seed: int = 1
+) -> tuple[Boundary, Tensor]:
     """A boundary and activations there, of the images of the same seed."""
     boundary = find_boundary(backbone, frozen_stages)
     backbone.eval()

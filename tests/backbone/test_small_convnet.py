@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from transferlab.backbone.boundary import differs, find_boundary
+from transferlab.backbone.boundary_search import differs, find_boundary
 from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.timm_network import timm_backbone

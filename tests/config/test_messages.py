@@ -22,7 +22,7 @@ TOGETHER = {
     "stratgy=dann": ("stratgy: there is no such key. Did you mean strategy?"),
     "+foo=3": (
         "foo: there is no such key. Keys of the config: "
-        "name, seed, backbone, data, strategy, fit, features, trainer, logger, allow."
+        "kind, name, seed, backbone, data, strategy, fit, features, trainer, logger, allow."
     ),
     "strategy.unfreezing.every=3": (
         "strategy.unfreezing.every: there is no such key. strategy.unfreezing takes none."

@@ -8,8 +8,8 @@ from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.data_error import DataError
+from transferlab.data.loading.dataset import InMemory
 from transferlab.data.loading.sampler import Position, Share
-from transferlab.data.loading.stored import InMemory
 
 
 def test_construction_reads_nothing(make_batches):

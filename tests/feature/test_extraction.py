@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from transferlab.backbone.boundary import find_boundary
+from transferlab.backbone.boundary_search import find_boundary
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.timm_network import timm_backbone
 from transferlab.data.augmentation.pipeline import Augmentation
@@ -19,10 +19,16 @@ from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.splits import arrange
 from transferlab.data.views import Views
-from transferlab.feature.extraction import batch_size, extracted
-from transferlab.feature.extractor import Source
+from transferlab.feature.extraction import (
+    LEAST_COSINE,
+    batch_size,
+    compute_dtype,
+    extracted,
+    has_bfloat16,
+    least_cosine,
+)
+from transferlab.feature.extractor import Extractor
 from transferlab.feature.feature_settings import FeatureSettings
-from transferlab.feature.precision import LEAST_COSINE, compute_dtype, has_bfloat16, least_cosine
 
 CPU = torch.device("cpu")
 
@@ -67,28 +73,28 @@ def test_equal_to_the_network_and_in_any_company():
         assert torch.equal(one, among)
 
 
-def chosen(backbone: Backbone, data: Batches, told: list[str]) -> torch.dtype:
+def chosen(backbone: Backbone, data: Batches, notes: list[str]) -> torch.dtype:
     """What `features.precision=auto` computes in."""
-    source = Source(
+    extractor = Extractor(
         backbone=backbone,
         batches=data,
         settings=FeatureSettings(precision="auto"),
         trainer_precision="32-true",
         device=CPU,
-        tell=told.append,
+        note=notes.append,
         track=lambda text, number, batches: batches,
     )
-    return source._type(find_boundary(backbone, len(backbone.stages)))
+    return extractor._type(find_boundary(backbone, len(backbone.stages)))
 
 
 @pytest.mark.skipif(not has_bfloat16(CPU), reason="no bfloat16 here")
 def test_auto_takes_bfloat16_where_it_changes_next_to_nothing():
-    told: list[str] = []
+    notes: list[str] = []
     torch.manual_seed(0)
     backbone = timm_backbone(name="test_resnet", weights="random", image_size=32)
     data = batches_of(Digits(), backbone)
-    assert chosen(backbone, data, told) == torch.bfloat16
-    assert not told
+    assert chosen(backbone, data, notes) == torch.bfloat16
+    assert not notes
     exact, fast = (
         torch.stack(list(features(backbone, data, range(64), dtype)))
         for dtype in (torch.float32, torch.bfloat16)
@@ -102,12 +108,12 @@ def test_auto_takes_bfloat16_where_it_changes_next_to_nothing():
 @pytest.mark.skipif(not has_bfloat16(CPU), reason="no bfloat16 here")
 def test_auto_leaves_bfloat16_where_it_does_not(shared_data):
     """These weights were quantised to eight bits: in bfloat16 their features turn by up to ten degrees."""
-    told: list[str] = []
+    notes: list[str] = []
     weights = f"{shared_data}/weights/mobilenetv2_100.coral_tf2ptq_in1k.safetensors"
     backbone = timm_backbone(name=None, weights=weights, image_size=128)
     data = batches_of(Folder(f"{shared_data}/flowers"), backbone)
-    assert chosen(backbone, data, told) == torch.float32
-    assert "cosine 0.9" in told[0]
+    assert chosen(backbone, data, notes) == torch.float32
+    assert "cosine 0.9" in notes[0]
 
 
 def test_least_cosine():

@@ -16,10 +16,10 @@ import pytest
 
 from transferlab.run import cache
 from transferlab.run.cache import (
-    alone,
     cache_folder,
     entry,
     evict,
+    exclusive,
     mark_used,
     remove,
     whole_folder,
@@ -29,8 +29,8 @@ from transferlab.run.cache import (
 HOLDER = """\
 import sys
 from pathlib import Path
-from transferlab.run.cache import alone
-with alone(Path("cache/entry"), waiting="waiting"):
+from transferlab.run.cache import exclusive
+with exclusive(Path("cache/entry"), waiting="waiting"):
     Path("cache/.entry.half.making").write_text("half")
     Path("cache/entry").mkdir(exist_ok=True)
     Path("cache/entry/.part.half.making").write_text("half")
@@ -104,7 +104,7 @@ def test_one_process_at_a_time_and_its_death_frees(monkeypatch, capsys):
     entered = threading.Event()
 
     def enter():
-        with alone(ENTRY, waiting="waiting for it"):
+        with exclusive(ENTRY, waiting="waiting for it"):
             entered.set()
 
     with holder() as other:
@@ -122,14 +122,14 @@ def test_one_process_at_a_time_and_its_death_frees(monkeypatch, capsys):
 
 def test_a_forked_child_does_not_hold_it():
     """Data loader workers outlive a killed run by seconds."""
-    with alone(ENTRY, waiting=""):
+    with exclusive(ENTRY, waiting=""):
         child = os.fork()
         if child == 0:
             time.sleep(60)
             os._exit(0)
     try:
         began = time.monotonic()
-        with alone(ENTRY, waiting=""):
+        with exclusive(ENTRY, waiting=""):
             assert time.monotonic() - began < 30
     finally:
         os.kill(child, signal.SIGKILL)
@@ -142,7 +142,7 @@ def test_one_thread_at_a_time():
     def work():
         nonlocal inside, most
         for _ in range(5):
-            with alone(ENTRY, waiting=""):
+            with exclusive(ENTRY, waiting=""):
                 inside += 1
                 most = max(most, inside)
                 time.sleep(0.001)
@@ -158,7 +158,7 @@ def test_one_thread_at_a_time():
 
 
 def test_entries_do_not_wait_for_each_other():
-    with alone(ENTRY, waiting=""), alone(Path("cache/another"), waiting=""):
+    with exclusive(ENTRY, waiting=""), exclusive(Path("cache/another"), waiting=""):
         assert names("cache") == ["another.lock", "entry.lock"]
 
 
@@ -167,14 +167,14 @@ def test_a_file_system_without_locks(monkeypatch):
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "lockf", without)
-    with alone(ENTRY, waiting=""):
+    with exclusive(ENTRY, waiting=""):
         pass
 
 
 def test_the_lock_is_freed_by_an_error():
-    with pytest.raises(ZeroDivisionError), alone(ENTRY, waiting=""):
+    with pytest.raises(ZeroDivisionError), exclusive(ENTRY, waiting=""):
         raise ZeroDivisionError
-    with alone(ENTRY, waiting=""):
+    with exclusive(ENTRY, waiting=""):
         pass
 
 

@@ -14,10 +14,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hydra_plugins.transferlab_optuna import OptunaSweeper
+from hydra_plugins.transferlab_plugins import OptunaSweeper
 from tests.training.processes import command
 from tests.training.test_resume import TINY
-from transferlab.config import places
+from transferlab.config import config_files
 from transferlab.config.compose import ConfigError
 from transferlab.config.multirun import check_sweep
 from transferlab.run.errors import UserError
@@ -30,7 +30,7 @@ RATE = "++strategy.learning_rates.base=tag(log,interval(1e-4,1e-1))"
 
 
 def test_yaml_lists_what_it_takes_with_the_same_defaults():
-    content = yaml.safe_load((places.shipped() / "hydra" / "sweeper" / "optuna.yaml").read_text())
+    content = yaml.safe_load((config_files.shipped() / "hydra" / "sweeper" / "optuna.yaml").read_text())
     assert content.pop("_target_") == f"{OptunaSweeper.__module__}.{OptunaSweeper.__name__}"
     assert list(content) == list(inspect.signature(OptunaSweeper).parameters)
     assert content == asdict(SearchSettings())

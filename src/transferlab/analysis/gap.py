@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from omegaconf import DictConfig
 
 from transferlab.backbone.network import Backbone
 from transferlab.evaluation.gap.domain_gap import DomainGap, domain_gap
-from transferlab.feature.extractor import Source
+from transferlab.feature.extractor import Extractor
 from transferlab.model.model import Model
 from transferlab.report.gap_plot import Panel, draw_gap
 from transferlab.run.errors import UserError
@@ -32,15 +31,27 @@ class Measured:
     panel: Panel
 
 
-def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Measured], tuple[str, ...]]:
+@dataclass(frozen=True)
+class MeasuredGap:
+    """The gap by one network, or before and after its training.
+
+    Attributes:
+        measured: the measures, each with what to draw.
+        classes: names of the classes.
+        seed: of the picture.
+    """
+
+    measured: tuple[Measured, ...]
+    classes: tuple[str, ...]
+    seed: int
+
+
+def measure_gap(config: DictConfig, *, run: Run | None = None) -> MeasuredGap:
     """The gap between source and target training images by the features of the config's backbone.
 
     Args:
         config: checked and resolved, with two domains.
         run: a finished run of this config: also by its backbone, after the training.
-
-    Returns:
-        What was measured, and the names of the classes.
 
     Raises:
         UserError: no second domain, or too few images.
@@ -63,7 +74,7 @@ def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Mea
     if run is not None:
         trained = Model.load(run.path, config.get("allow") or ())
         measured.append(_Sees(experiment, trained.network.backbone).gap("after it"))
-    return measured, splits.classes
+    return MeasuredGap(tuple(measured), splits.classes, experiment.seed)
 
 
 class _Sees:
@@ -72,30 +83,30 @@ class _Sees:
     def __init__(self, experiment: Experiment, backbone: Backbone) -> None:
         self._seed, self._splits = experiment.seed, experiment.batches.splits
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._source = Source(
+        self._extractor = Extractor(
             backbone=backbone.to(device),
             batches=experiment.batches,
             settings=experiment.features,
             trainer_precision="32-true",
             device=device,
-            tell=say,
+            note=say,
             track=tracked,
         )
 
     def gap(self, title: str) -> Measured:
         source_ND, target_MD = (
-            self._source.features(split.name).all().numpy() for split in self._splits.trained_on
+            self._extractor.features(split.name).all().numpy() for split in self._splits.trained_on
         )
         gap = domain_gap(source_ND, target_MD, seed=self._seed)
         labels_N = self._splits["train"].catalog.codes
         return Measured(title, gap, Panel(title, source_ND, target_MD, source_labels_N=labels_N, gap=gap))
 
 
-def write_gap(measured: Sequence[Measured], classes: tuple[str, ...], folder: Path, *, seed: int) -> Path:
+def write_gap(gap: MeasuredGap, folder: Path) -> Path:
     """Write gap.json and gap.png into a folder; return the picture's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {entry.title: asdict(entry.gap) for entry in measured}
+    content = {entry.title: asdict(entry.gap) for entry in gap.measured}
     (folder / "gap.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     picture = folder / "gap.png"
-    draw_gap(picture, [entry.panel for entry in measured], classes=classes, seed=seed)
+    draw_gap(picture, [entry.panel for entry in gap.measured], classes=gap.classes, seed=gap.seed)
     return picture

@@ -1,4 +1,4 @@
-"""What a training starts from: timm's networks, their weights, their stages.
+"""Backbones: timm's networks, their weights, their stages.
 
 timm imports Weights & Biases if it is installed, for a summary that is not used here; that takes longer than
 timm itself. So timm is imported here, first, as if W&B were not there; a logger imports it when asked for.

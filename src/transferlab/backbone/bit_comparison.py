@@ -1,4 +1,4 @@
-"""What a network gives, learns and leaves behind, run in one way or in another: compared bit for bit."""
+"""Bit-for-bit comparison of two ways to run a network: features, gradients, statistics, random numbers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def outcome(network: nn.Module, run: Callable[[], Tensor]) -> Outcome:
 def first_difference(
     network: nn.Module, whole: Callable[[], Tensor], rest: Callable[[], Tensor]
 ) -> str | None:
-    """What is not the same after two ways to run a network; None: nothing.
+    """The first thing that is not the same after two ways to run a network; None: nothing.
 
     Where a device computes something else each time, as close as one way comes to itself is close enough.
     """
@@ -69,7 +69,7 @@ def _distance(one: Tensor | None, other: Tensor | None) -> float:
 
 @contextmanager
 def unchanged(network: nn.Module) -> Iterator[None]:
-    """Modes, who learns, running statistics and random numbers: afterwards as before."""
+    """Leave modes, `requires_grad`, running statistics and random numbers as they were."""
     modes = {module: module.training for module in network.modules()}
     learning = {parameter: parameter.requires_grad for parameter in network.parameters()}
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
@@ -78,7 +78,7 @@ def unchanged(network: nn.Module) -> Iterator[None]:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
-        network.train()  # some networks forget here what they keep from an evaluation
+        network.train()  # some networks drop here what they cached in an evaluation
         for module, training in modes.items():
             module.train(training)  # of a module within it, the mode comes later
         for parameter, learns in learning.items():

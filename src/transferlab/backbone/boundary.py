@@ -1,140 +1,161 @@
-"""Where a network's frozen stages end: the last place behind which activations can stand for images.
+"""The boundary behind a network's frozen first stages, and running the network up to it or from there on.
 
-`find_boundary` finds it; `differs` compares, on images, what the network gives and learns from there.
+The network is not taken apart. While it runs from a boundary, each module before it answers with a
+placeholder of the right shape, without computing anything, and the module at the boundary answers with the
+activations. So whatever stands between modules (position embeddings, flattening) works in every architecture.
+Placeholders are not-a-number: where something behind the boundary depends on one, its result cannot be
+mistaken for features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
-from transferlab.backbone.bit_comparison import first_difference, unchanged
-from transferlab.backbone.calls import Call, prefixes, recorded
-from transferlab.backbone.cut import Boundary, activations, axes_in_memory, output_at, run_rest
-from transferlab.backbone.freezing import freeze_all_but_last, set_modes
-from transferlab.backbone.network import Backbone
-
-__all__ = ["Boundary", "NoBoundary", "activations", "differs", "find_boundary"]
-
-_MOST_TRIES = 8
+if TYPE_CHECKING:
+    from transferlab.backbone.network import Backbone
 
 
-class NoBoundary(Exception):
-    """A network that can not be cut there; the text says why."""
+@dataclass(frozen=True)
+class Placeholder:
+    """Stands for a tensor that is not computed: its shape for one image, and its type."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+    def made(self, count: int, device: torch.device) -> Tensor:
+        """A tensor (count, *shape) that takes no memory."""
+        fill = float("nan") if self.dtype.is_floating_point else 0
+        return torch.full((), fill, dtype=self.dtype, device=device).expand(count, *self.shape)
 
 
-def find_boundary(backbone: Backbone, frozen_stages: int) -> Boundary:
-    """The last place before any use of the later stages where one tensor is all that passes.
+@dataclass(frozen=True)
+class Boundary:
+    """A place behind a network's first stages.
 
-    Called under the trainer's autocast, it finds the type that activations have there.
-
-    Args:
-        backbone: any.
-        frozen_stages: how many come before the boundary, from 1; all of them: the features.
-
-    Raises:
-        NoBoundary: there is no such place.
+    Attributes:
+        frozen_stages: how many stages come before it; all of them: the activation is the pooled features.
+        module: the module whose output is the activation; empty: the network itself.
+        shape: of one image's activation.
+        dtype: of the activation, under the autocast in which the boundary was found.
+        axes: of a batch of activations, from the slowest in memory to the fastest.
+        is_overwritten: whether what comes next computes in the activation's own memory.
+        image_size: side of the images in pixels.
+        skipped: the calls of modules before it, in their order: a name, and a nest of what the module gives,
+            in which placeholders stand for tensors.
+        prefix_flops: floating-point operations for one image that it spares in a forward pass.
+        total_flops: those of the whole network.
     """
-    network, stages, side = backbone.network, backbone.stages, backbone.preprocessing["image_size"]
-    assert 0 < frozen_stages <= len(stages), frozen_stages
-    noise_23SS = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    images = noise_23SS.to(next(network.parameters()).device)
-    with unchanged(backbone):
-        network.requires_grad_(False)
-        set_modes(backbone, len(stages) - frozen_stages, freeze_bn=False)
-        with FlopCounterMode(display=False) as flops:
-            calls, features_2D = recorded(network, images)
-        features = Boundary(
-            frozen_stages=frozen_stages,
-            module="",
-            shape=tuple(features_2D.shape[1:]),
-            dtype=features_2D.dtype,
-            axes=(0, 1),
-            is_overwritten=False,
-            image_size=side,
-            skipped=(),
-            prefix_flops=flops.get_total_flops() // 2,
-            total_flops=flops.get_total_flops() // 2,
-        )
-        if frozen_stages == len(stages):
-            return features
-        if network._compiled_call_impl is not None:
-            raise NoBoundary("a compiled network runs only as a whole")
-        if backbone.gradient_checkpointing:
-            raise NoBoundary("backbone.gradient_checkpointing=true runs stages again in the backward pass")
-        later = [name for stage in stages[frozen_stages:] for name in stage.parameters]
-        for prefix in prefixes(calls, later)[:_MOST_TRIES]:
-            boundary = _cut_behind(prefix, features, backbone, images)
-            if boundary is not None:
-                return boundary
-    raise NoBoundary("no single tensor leads from its first stages to the later ones")
+
+    frozen_stages: int
+    module: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    axes: tuple[int, ...]
+    is_overwritten: bool
+    image_size: int
+    skipped: tuple[tuple[str, Any], ...]
+    prefix_flops: int
+    total_flops: int
+
+    def laid_out(self, activations: Tensor) -> Tensor:
+        """Activations (N, *shape) in the type and the order in memory in which the network makes them.
+
+        Kernels, and so last bits and the numbers that dropout draws, depend on the order.
+        """
+        assert activations.shape[1:] == self.shape, (activations.shape, self.shape)
+        back = sorted(range(len(self.axes)), key=self.axes.__getitem__)
+        return activations.to(self.dtype).permute(self.axes).contiguous().permute(back)
 
 
-def _cut_behind(
-    prefix: Sequence[Call], features: Boundary, backbone: Backbone, images_NCHW: Tensor
-) -> Boundary | None:
-    """The boundary behind the last of these calls; None where more than its output passes.
+def axes_in_memory(tensor: Tensor) -> tuple[int, ...]:
+    """The axes from the slowest to the fastest; those of one element, which have no order, as they stand.
 
-    `features` is the one behind the whole network.
+    >>> axes_in_memory(torch.zeros(2, 3, 4, 4).to(memory_format=torch.channels_last))
+    (0, 2, 3, 1)
     """
-    *skipped, last = prefix
-    network = backbone.network
-    network.eval()
-    held = output_at(network, last.module, images_NCHW)
-    boundary = replace(
-        features,
-        module=last.module,
-        shape=tuple(held.shape[1:]),
-        dtype=held.dtype,
-        axes=axes_in_memory(held),
-        skipped=tuple((call.module, call.output) for call in skipped),
-    )
-    version, flops = held._version, FlopCounterMode(display=False)
-
-    def rest() -> Tensor:
-        with flops:
-            return run_rest(network, boundary, held)
-
-    set_modes(backbone, len(backbone.stages) - features.frozen_stages, freeze_bn=False)
-    try:
-        if first_difference(network, partial(network, images_NCHW), rest) is not None:
-            return None
-    except Exception:  # whatever a network's own code says to placeholders
-        return None
-    spared = features.total_flops - flops.get_total_flops() // len(images_NCHW)
-    return replace(boundary, is_overwritten=held._version != version, prefix_flops=spared)
+    real = [axis for axis in range(tensor.ndim) if tensor.shape[axis] > 1]
+    ordered = iter(sorted(real, key=tensor.stride, reverse=True))
+    return tuple(next(ordered) if tensor.shape[axis] > 1 else axis for axis in range(tensor.ndim))
 
 
-def differs(backbone: Backbone, boundary: Boundary, images_NCHW: Tensor) -> str | None:
-    """What is not bit for bit the same with the network cut, on these images; None: nothing.
+def activations(backbone: Backbone, boundary: Boundary, images_NCHW: Tensor) -> Tensor:
+    """The activations (N, *boundary.shape) of images, without gradients; what comes after is not run.
 
-    Compared are the features in evaluation, and in training the features, the gradient of every parameter of
-    the later stages, running statistics, and whether as many random numbers are drawn.
+    Modules run in the modes that they are in: frozen ones belong in evaluation mode.
     """
+    with torch.no_grad():
+        if not boundary.module:
+            return backbone.network(images_NCHW)
+        return output_at(backbone.network, boundary.module, images_NCHW)
+
+
+def run_rest(network: nn.Module, boundary: Boundary, activations: Tensor) -> Tensor:
+    """The features (N, D) of the images whose activations (N, *boundary.shape) at the boundary these are."""
     if not boundary.module:
-        return None
-    network, num_open = backbone.network, len(backbone.stages) - boundary.frozen_stages
-    if len(images_NCHW) == 1:
-        images_NCHW = images_NCHW.repeat(2, 1, 1, 1)  # from one value a batch norm can not learn
-    with unchanged(backbone):
-        freeze_all_but_last(backbone, num_open)
-        network.eval()
-        held = activations(backbone, boundary, images_NCHW)
-        stored = held.clone(memory_format=torch.contiguous_format)
-        whole, rest = partial(network, images_NCHW), partial(run_rest, network, boundary, stored)
-        try:
-            for mode, learns in (("evaluation", False), ("training", True)):
-                if learns:
-                    set_modes(backbone, num_open, freeze_bn=False)
-                with torch.set_grad_enabled(learns):
-                    what = first_difference(network, whole, rest)
-                if what is not None:
-                    return f"behind {boundary.module} {what} would differ in {mode}"
-        except Exception as error:  # whatever a network's own code says to placeholders
-            return f"behind {boundary.module} the network does not run ({type(error).__name__}: {error})"
-    return None
+        return activations
+    held = boundary.laid_out(activations)
+    if boundary.is_overwritten:
+        held = held.clone()
+    answers: dict[str, deque[Any]] = defaultdict(deque)
+    for name, nest in boundary.skipped:
+        answers[name].append(
+            tree_map_only(Placeholder, lambda placeholder: placeholder.made(len(held), held.device), nest)
+        )
+    answers[boundary.module].append(held)
+    images = Placeholder((3, boundary.image_size, boundary.image_size), torch.get_default_dtype())
+    with _answering(network, answers):
+        return network(images.made(len(held), held.device))
+
+
+def output_at(network: nn.Module, module: str, images_NCHW: Tensor) -> Tensor:
+    """The output of a module, without running what comes after it."""
+
+    def stop(_: nn.Module, inputs: Any, output: Tensor) -> None:
+        raise _Reached(output)
+
+    hook = network.get_submodule(module).register_forward_hook(stop)
+    try:
+        network(images_NCHW)
+    except _Reached as reached:
+        return reached.output
+    finally:
+        hook.remove()
+    raise AssertionError(f"{module} was not reached")
+
+
+class _Reached(Exception):
+    """The boundary, in the middle of a forward pass."""
+
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
+
+
+@contextmanager
+def _answering(network: nn.Module, answers: Mapping[str, deque[Any]]) -> Iterator[None]:
+    """Modules give these answers, one in each call, instead of computing; after the last one they compute."""
+    modules = {name: network.get_submodule(name) for name in answers}
+    own = {name: vars(module)["forward"] for name, module in modules.items() if "forward" in vars(module)}
+    for name, module in modules.items():
+        module.forward = partial(_next_answer, answers[name], module.forward)
+    try:
+        yield
+    finally:
+        for name, module in modules.items():
+            if name in own:
+                module.forward = own[name]
+            else:
+                del module.forward
+
+
+def _next_answer(answers: deque[Any], forward: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
+    return answers.popleft() if answers else forward(*inputs, **named)

@@ -1,4 +1,4 @@
-"""Gradient checkpointing: recompute activations in the backward pass instead of keeping them.
+"""Gradient checkpointing: recompute activations in the backward pass instead of storing them.
 
 Chen et al., Training deep nets with sublinear memory cost, 2016. timm does it; this keeps batch norms from
 counting a recomputed batch twice, so that the switch changes nothing but memory and time.

@@ -1,4 +1,4 @@
-"""Which stages train: `requires_grad`, and the mode of their norms.
+"""Freezing of stages: `requires_grad`, and the mode of their norms.
 
 Called after DDP has wrapped the network: a layer that is frozen before gets unsynchronised gradients once
 opened, silently.

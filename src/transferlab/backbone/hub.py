@@ -1,4 +1,4 @@
-"""Whether the model hub can give a network's weights: asked once, before timm tries for minutes."""
+"""A single request to the model hub for a network's weights, before timm tries for minutes."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def own_backbone(
     file = find_weights(weights, needs_json=False)
     size = image_size or (file.image_size if file else None)
     if size is None:
-        raise WeightsError("backbone.image_size has no value. Fix: backbone.image_size=64 (pixels).")
+        raise WeightsError("backbone.image_size has no value. Fix: backbone.image_size=64 (pixels)")
     given = {"mean": mean, "std": std, "interpolation": interpolation, "crop_pct": crop_pct}
     found = _DEFAULTS | (file.preprocessing if file else {})
     found |= {key: value for key, value in given.items() if value is not None}
@@ -69,21 +69,18 @@ def own_backbone(
             weights=weights,
             preprocessing=preprocessing,
             gradient_checkpointing=gradient_checkpointing,
-            source=_source_hash(name, built),
+            code=_code_hash(name, built),
         )
     except UserError:
         raise
-    except Exception as error:  # of its `group_matcher`
-        raise WeightsError(
-            f"backbone.network: {name} has no stages ({described(error, name)}). Fix: correct its "
-            "group_matcher, or leave it out."
-        ) from error
+    except Exception as error:  # in its `group_matcher`
+        raise WeightsError(f"backbone.network: stages of {name}: {described(error, name)}.") from error
     if file is not None and load_weights:
         load_into(built, file)
     return backbone
 
 
-def _source_hash(target: str, network: nn.Module) -> str:
+def _code_hash(target: str, network: nn.Module) -> str:
     """A hash of the files that define the builder and the network's modules, libraries left out."""
     names = {get_object(target).__module__, *(type(module).__module__ for module in network.modules())}
     digest = hashlib.blake2b(digest_size=16)

@@ -36,7 +36,7 @@ class SmallConvNet(nn.Module):
         num_classes: int = 0,
     ) -> None:
         super().__init__()
-        assert num_classes == 0, "the classifier is the head's affair"
+        assert num_classes == 0, "the classifier is the head"
         self.num_classes = num_classes
         widths = [in_chans, *channels]
         self.stages = nn.Sequential(
@@ -56,7 +56,7 @@ class SmallConvNet(nn.Module):
         return maps_NCHW.flatten(1)
 
     def group_matcher(self, coarse: bool = False) -> dict[str, str]:
-        """What timm knows the depth by."""
+        """The depth of each parameter, for timm."""
         return {"blocks": r"^stages\.(\d+)"}
 
 

@@ -14,6 +14,7 @@ from transferlab.backbone.network import Backbone
 from transferlab.backbone.small_convnet import mnist_convnet
 from transferlab.backbone.weights import WeightsError, WeightsFile, find_weights, load_into
 from transferlab.config.bounds import Above, AtMost, PositiveInt
+from transferlab.config.instantiation import described
 
 # Arguments of timm.create_model that are about weights, or that this program gives itself
 _NOT_ARCHITECTURE = {
@@ -55,7 +56,7 @@ def timm_backbone(
         load_into(network, file)
     found = resolve_data_config(pretrained_cfg=network.pretrained_cfg)
     found |= file.preprocessing if file else {}
-    preprocessing = {
+    preprocessing: dict[str, Any] = {
         "image_size": int(image_size or found["input_size"][-1]),
         "mean": tuple(found["mean"]),
         "std": tuple(found["std"]),
@@ -116,13 +117,13 @@ def _create(name: str, kwargs: dict[str, Any], image_size: int | None, *, pretra
         return timm.create_model(name, pretrained=pretrained, num_classes=0, **{**kwargs, **fixed})
     except TypeError as error:
         given = f"backbone.kwargs={kwargs}" if kwargs else f"data.image_size={image_size}"
-        raise WeightsError(f"{given}: timm's {name} does not take this ({_reason(error)}).") from error
+        raise WeightsError(f"{given}: timm's {name} does not take this ({described(error)}).") from error
     except Exception as error:  # whatever timm, the hub's client and the file's reader raise
         if not pretrained:
             raise WeightsError(
-                f"backbone.name={name}: timm could not build it ({_reason(error)})."
+                f"backbone.name={name}: timm could not build it ({described(error)})."
             ) from error
-        raise WeightsError(_not_loaded(name, _reason(error))) from error
+        raise WeightsError(_not_loaded(name, described(error))) from error
 
 
 def _not_loaded(name: str, reason: str) -> str:
@@ -144,8 +145,3 @@ def _refuse_unknown(name: str) -> None:
         close = get_close_matches(name, tagged, n=4, cutoff=0.0)
         mend = f"It has {', '.join(close)}." if close else "It has none."
         raise WeightsError(f"backbone.name={name}: timm {timm.__version__} has no such weights. {mend}")
-
-
-def _reason(error: BaseException) -> str:
-    """What went wrong, on one line."""
-    return (" ".join(str(error).split()) or type(error).__name__)[:200]

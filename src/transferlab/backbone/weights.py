@@ -170,12 +170,14 @@ def _described(path: Path, about: Any) -> WeightsFile:
     elif isinstance(about, dict) and isinstance(about.get("architecture"), str):
         architecture, kwargs = about["architecture"], about.get("model_kwargs") or {}
     else:
-        raise WeightsError(f"{beside}: it must name the `architecture`, as timm does, e.g. resnet18.")
+        raise WeightsError(
+            f"{beside}: no network. Fix: it must name the `architecture`, as timm does: resnet18."
+        )
     found = {key: about[key] for key in _PREPROCESSING if about.get(key) is not None}
     wrong = [key for key, value in found.items() if not _PREPROCESSING[key](value)]
     if wrong or not isinstance(kwargs, dict):
         key = wrong[0] if wrong else "model_kwargs"
-        raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}.")
+        raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}. Fix: correct it, or copy it again.")
     return WeightsFile(path, architecture, kwargs, found, about)
 
 

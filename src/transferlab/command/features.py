@@ -27,8 +27,6 @@ def run(arguments: Sequence[str]) -> int:
     """List the stored features or delete some."""
     store = cache_folder("features")
     match [*arguments]:
-        case [*_, "-h" | "--help"]:
-            sys.stdout.write(HELP)
         case ["list"]:
             _list(store)
         case ["clear", *prefixes]:

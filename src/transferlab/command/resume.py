@@ -26,9 +26,6 @@ Where images or weights have changed since, jobs are run anew beside the earlier
 
 def run(arguments: Sequence[str]) -> int:
     """Resume one run or one sweep; the exit code is 0 when all has finished."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     path, allow = _path_and_allow(arguments)
     if (path / "sweep.json").is_file():
         return _resume_sweep(path, allow)

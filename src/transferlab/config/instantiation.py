@@ -62,31 +62,22 @@ def described(error: BaseException, target: str = "") -> str:
 
 
 def require(part: Any, path: str, kind: type) -> None:
-    """Refuse a part of the user's own that lacks what the rest of the program calls.
-
-    Args:
-        part: an object made from a config.
-        path: where it stands there.
-        kind: a protocol, whose methods it must have, or the class that it must extend.
+    """Refuse an object from a config that lacks a method of a protocol, or does not extend a class.
 
     Raises:
-        UserError: a method is missing, or it is of another kind.
+        UserError: it is not of this `kind`; `path` is where it stands in the config.
     """
-    name, wanted = (
-        f"{path}: {type(part).__module__}.{type(part).__qualname__}",
-        f"{kind.__module__}.{kind.__name__}",
-    )
-    if not getattr(kind, "_is_protocol", False):
-        if not isinstance(part, kind):
-            raise UserError(
-                f"{name} does not extend {wanted}. Fix: class {type(part).__name__}({kind.__name__})."
-            )
-        if "training" not in vars(part):  # which nn.Module sets
-            raise UserError(f"{name} is not initialised. Fix: call super().__init__() in its __init__.")
-        return
-    for method in (key for key, value in vars(kind).items() if callable(value) and not key.startswith("_")):
-        if not callable(getattr(part, method, None)):
-            raise UserError(f"{name} has no method {method}. Fix: add it; {wanted} describes it.")
+    what = f"{path}: {type(part).__module__}.{type(part).__qualname__}"
+    wanted = f"{kind.__module__}.{kind.__name__}"
+    if getattr(kind, "_is_protocol", False):
+        methods = [name for name, value in vars(kind).items() if callable(value) and name[0] != "_"]
+        for name in methods:
+            if not callable(getattr(part, name, None)):
+                raise UserError(f"{what} has no method {name}. Fix: add it; {wanted} describes it.")
+    elif not isinstance(part, kind):
+        raise UserError(f"{what} does not extend {wanted}. Fix: class {type(part).__name__}({kind.__name__})")
+    elif "training" not in vars(part):  # which nn.Module sets
+        raise UserError(f"{what} is not initialised. Fix: call super().__init__() in its __init__.")
 
 
 def find_own_modules(allow: Sequence[str] | None) -> None:

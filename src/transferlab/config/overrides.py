@@ -19,23 +19,14 @@ Options = Callable[
 
 @dataclass(frozen=True)
 class Given:
-    """One override, understood.
+    """One override, understood."""
 
-    Attributes:
-        text: as it was typed.
-        key: the dotted key or the group, without sign and package.
-        left: what stands left of the equals sign when Hydra is told.
-        values: what it is set to, as texts; more than one in a sweep, none where something is deleted.
-        is_group: whether an option of a group is chosen.
-        sweeps: whether it stands for several values.
-    """
-
-    text: str
-    key: str
-    left: str
-    values: tuple[str, ...]
-    is_group: bool
-    sweeps: bool
+    text: str  # as it was typed
+    key: str  # the dotted key or the group, without sign and package
+    left: str  # what stands left of the equals sign for Hydra
+    values: tuple[str, ...]  # what it is set to; several in a sweep, none where something is deleted
+    is_group: bool  # whether an option of a group is chosen
+    sweeps: bool  # whether it stands for several values
 
     def only(self, which: int) -> Given:
         """The override with one of its values."""

@@ -195,7 +195,8 @@ def _fields(node: ast.ClassDef, module: str, path: tuple[str, ...]) -> dict[str,
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             default = "" if item.value is None else ast.unparse(item.value)
-            if "ClassVar" not in ast.unparse(item.annotation) and "init=False" not in default:
+            is_field = item.target.id != "_" and "ClassVar" not in ast.unparse(item.annotation)  # _: KW_ONLY
+            if is_field and "init=False" not in default:
                 no_default = not default or (default.startswith("field(") and "default" not in default)
                 look = _lookup(module, path)
                 found[item.target.id] = _argument(

@@ -12,10 +12,17 @@ from torch.utils.data import DataLoader
 
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.preprocessing import Preprocessing
-from transferlab.data.loading.dataset import Column, EvaluationSet, Images, TrainingSet, batch_loader
+from transferlab.data.loading.dataset import (
+    Column,
+    EvaluationSet,
+    Images,
+    Stored,
+    StoredColumn,
+    TrainingSet,
+    batch_loader,
+)
 from transferlab.data.loading.decoded_cache import with_decoded
 from transferlab.data.loading.sampler import ALONE, EvaluationBatches, Share, TrainingBatches
-from transferlab.data.loading.stored import Stored, StoredColumn
 from transferlab.data.loading.workers import choose_workers
 from transferlab.data.splits import Split, Splits
 

@@ -8,7 +8,7 @@ from transferlab.run.errors import UserError
 
 
 class DataError(UserError):
-    """The data cannot be used as given; the text names the files, the rule and the mend."""
+    """The data cannot be used as given; the text names the files, the rule and what to do."""
 
     def __init__(self, text: str) -> None:
         # a DataLoader raises a worker's error anew, with the worker's traceback as its text

@@ -28,12 +28,8 @@ _HeldOut = Annotated[float, Above(0), Below(1)]
 class DataSettings:
     """Samples, their splits and their batches; `arrange` reads them, `Batches` serves them.
 
-    Args (the others are described in `conf/data/loading/default.yaml`):
-        root: a place for `${data.root}` in configs; not read here.
-        source: where labelled samples come from.
-        target: where a second domain comes from, or None. Its training labels are dropped at once.
-        augmentation: of training images.
-        mixing: of a training batch's images with each other.
+    `conf/data/loading/default.yaml` describes the arguments. `root` is a place for `${data.root}` in configs,
+    not read here. Training labels of `target` are dropped at once.
     """
 
     root: str | None

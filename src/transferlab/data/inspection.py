@@ -18,17 +18,11 @@ from transferlab.data.image.decoding import Examined
 from transferlab.data.image.image_check import examine_files
 from transferlab.data.image.reader import EncodedReader, Reader
 from transferlab.data.loading.workers import usable_cores
-from transferlab.data.similarity import (
-    look_alike_by_nature,
-    perceptual_hash,
-    similar_pairs,
-    thumbnail,
-)
+from transferlab.data.similarity import look_alike_by_nature, perceptual_hash, similar_pairs, thumbnail
 from transferlab.data.splits import arrange_target, refuse_shared_images
 from transferlab.data.splitting.split_rule import find_leaks, with_splits
 
-IMBALANCED = 5.0
-"""From this ratio of the largest to the smallest class on, classes are called imbalanced."""
+IMBALANCED = 5.0  # ratio of the largest to the smallest class from which on a warning is given
 
 
 @dataclass
@@ -98,7 +92,7 @@ def _inspect(catalog: Catalog, report: DomainReport, settings: DataSettings) -> 
     report.problems += catalog.problems
     report.warnings += catalog.notices
     report.num_images = len(catalog)
-    report.classes = dict(zip(catalog.classes, catalog.class_counts.tolist(), strict=True))
+    report.classes = _class_counts(catalog)
     present = [count for count in report.classes.values() if count]
     if present:
         report.imbalance_ratio = round(max(present) / min(present), 2)
@@ -146,8 +140,7 @@ def _describe_files(catalog: Catalog, report: DomainReport) -> None:
     if report.broken:
         report.warnings.append(
             f"{len(report.broken)} images cannot be read: {some(report.broken, 20)}. Training refuses them, "
-            "or leaves "
-            "them out with data.on_bad_image=skip."
+            "or leaves them out with data.on_bad_image=skip."
         )
 
 
@@ -201,13 +194,9 @@ def _look_alikes(reader: Reader, samples: list[str], report: DomainReport) -> li
 def _counts_by_split(catalog: Catalog) -> dict[str, dict[str, int]]:
     split = catalog.table["split"]
     return {
-        name: dict(
-            zip(
-                catalog.classes,
-                catalog.select((split == name).fillna(False)).class_counts.tolist(),
-                strict=True,
-            )
-        )
-        for name in SPLIT_NAMES
-        if (split == name).any()
+        name: _class_counts(catalog.select(split == name)) for name in SPLIT_NAMES if (split == name).any()
     }
+
+
+def _class_counts(catalog: Catalog) -> dict[str, int]:
+    return dict(zip(catalog.classes, catalog.class_counts.tolist(), strict=True))

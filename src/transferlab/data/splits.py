@@ -14,7 +14,7 @@ from transferlab.data.catalog.catalog import COLUMNS, Catalog
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.image_check import usable
 from transferlab.data.splitting.split_rule import SplitRule, with_splits
-from transferlab.data.splitting.subset import nested_subset
+from transferlab.data.splitting.stratification import nested_subset
 from transferlab.run.run_folder import REPORTED
 
 if TYPE_CHECKING:  # settings name torch's transforms

@@ -21,8 +21,8 @@ class Views(Dataset[Batch]):
     as evaluation sees it.
 
     Attributes:
-        keys: what tells each of them apart from every other image, here and in other runs.
-        depends_on: what its pixels depend on besides, as JSON has it.
+        keys: unique to each of them among all images, here and in other runs.
+        depends_on: what its pixels depend on besides, as JSON.
         preprocessing: normalises them.
     """
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-from transferlab.backbone.boundary import Boundary, find_boundary
-from transferlab.backbone.fingerprint import weights_fingerprint
+from transferlab.backbone.boundary import Boundary
+from transferlab.backbone.boundary_search import find_boundary
 from transferlab.backbone.network import Backbone
 from transferlab.data.batches import Batches
+from transferlab.data.loading.dataset import InMemory
 from transferlab.data.loading.sampler import ALONE, Share
-from transferlab.data.loading.stored import InMemory
 from transferlab.data.views import Views
-from transferlab.feature.extraction import batch_size, extracted
+from transferlab.feature.extraction import LEAST_COSINE, batch_size, compute_dtype, extracted, least_cosine
 from transferlab.feature.feature_settings import FeatureSettings
-from transferlab.feature.precision import LEAST_COSINE, compute_dtype, least_cosine
 from transferlab.feature.rows import Rows
 from transferlab.feature.sharing import Computed, shared_rows
 from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
 from transferlab.run.environment import versions
 
-_VERSION = 1  # of what is kept; another number, and what was kept earlier is not used any more
+_VERSION = 1  # change it when stored activations are not to be used any more
 _COMPUTED_WITH = ("torch", "torchvision", "timm", "pillow", "opencv-python-headless")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
-    """Everything that activations of a split depend on but the images.
+class Extractor:
+    """Computes activations of splits; its attributes are all that they depend on but the images.
 
     Attributes:
         backbone: on `device`.
@@ -36,7 +36,7 @@ class Source:
         settings: precision, storage, size of the store.
         trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
         device: where to compute.
-        tell: is told what was mended.
+        note: takes what the user should read.
         track: shows the progress of a pass: (what it is, number of images, its batches) -> its batches.
     """
 
@@ -45,7 +45,7 @@ class Source:
     settings: FeatureSettings
     trainer_precision: str
     device: torch.device
-    tell: Callable[[str], None]
+    note: Callable[[str], None]
     track: Callable[[str, int, Computed], Computed]
     _types: dict[int, torch.dtype] = field(default_factory=dict, init=False)
 
@@ -67,7 +67,7 @@ class Source:
             batch_size=batch_size(self.device),
         )
         for text in rows.notices:
-            self.tell(text)
+            self.note(text)
         return rows
 
     def features(self, split: str) -> Rows | InMemory:
@@ -77,7 +77,7 @@ class Source:
             try:
                 return self.activations(boundary, split)
             except (StoreFull, StoreUnusable) as error:
-                self.tell(f"{error} They are kept for this run alone.")
+                self.note(f"{error} They are stored for this run alone.")
         views = Views(self.batches, split)
         batches = list(self._computed(boundary, views, split, range(len(views))))
         return InMemory(torch.cat([made for _, made in batches]))
@@ -120,7 +120,7 @@ class Source:
         cosine = least_cosine(exact, rounded)
         if cosine >= LEAST_COSINE:
             return chosen
-        self.tell(
+        self.note(
             f"features.precision=auto: float32, for bfloat16 would change these outputs (cosine {cosine:.4f})"
         )
         return torch.float32
@@ -138,5 +138,21 @@ class Source:
             "pixels": views.depends_on,
             "computed_with": versions(*_COMPUTED_WITH),
             "version": _VERSION,
-            **({} if self.backbone.source is None else {"source": self.backbone.source}),
+            **({} if self.backbone.code is None else {"code": self.backbone.code}),
         }
+
+
+def weights_fingerprint(backbone: Backbone, frozen_stages: int) -> str:
+    """32 hex digits of the first stages' parameters and of all buffers that do not belong to later stages.
+
+    Equal weights have equal hashes, wherever they came from.
+    """
+    later = {name for stage in backbone.stages[frozen_stages:] for name in stage.parameters}
+    trained = {name.rpartition(".")[0] for name in later}
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(backbone.network.state_dict().items()):
+        if name in later or name.rpartition(".")[0] in trained:
+            continue
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(dtype=torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""What is kept of frozen layers, and how."""
+"""Settings of the feature store and of what is computed for it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,7 @@ from transferlab.config.bounds import PositiveFloat, PositiveInt
 class FeatureSettings:
     """The `features` section of a config: the outputs of frozen layers, computed once for all runs.
 
-    Attributes:
-        cache: `auto` keeps them where layers are frozen and training images come again unchanged; `off` runs
-            every layer each time.
-        views: augmented versions of each training image, the same in every run and shown in turn; None: ever
-            new ones, so that nothing can be kept where images are augmented.
-        precision: of the frozen layers' arithmetic; `auto`: bfloat16 where the processor has it
-            and one batch of images shows that it changes next to nothing (cosine of at least 0.9999).
-        storage: how outputs are kept; `float16` halves their size and rounds them.
-        cache_gib: GiB that all kept outputs together may take.
+    `conf/train.yaml` describes the arguments.
     """
 
     cache: Literal["auto", "off"] = "auto"

@@ -1,10 +1,10 @@
-"""How the feature store lies on disk, without reading any features (and without torch).
+"""Files of the feature store on disk, without reading any features (and without torch).
 
     <key>/about.json                     what the features of a space are of
     <key>/<rows>-<crc32>.safetensors     a shard: so many rows, and the checksum of the whole file
     <key>.lock                           while a run computes
 
-A shard says of itself all there is to know, so no index can be lost or contradict it.
+A shard holds all there is to know of itself, so no index can be lost or contradict it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def space_key(about: Mapping[str, Any]) -> str:
 
 
 def write_about(space: Path, about: Mapping[str, Any]) -> None:
-    """Say in the space's folder what it is, unless that stands there."""
+    """Describe the space in its folder, unless that was done."""
     if _read_about(space) is None:
         write_whole(space / "about.json", f"{json.dumps(about, indent=2)}\n".encode())
 
@@ -84,7 +84,7 @@ class Listed:
 
     Attributes:
         key: 32 hex digits.
-        about: what the features are of; empty where that can not be read.
+        about: what the features are of; empty where that cannot be read.
         num_rows: images, one a row.
         num_bytes: of the shards.
         used_s: seconds since the epoch.

@@ -1,4 +1,4 @@
-"""Features of images in the order they were asked for, read from memory-mapped shards."""
+"""Features of images in the order of their keys, read from memory-mapped shards."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Rows:
     They stay readable when the store deletes its files. Do not write into what `all` returns.
 
     Attributes:
-        notices: what was wrong with the store and has been mended.
+        notices: what was wrong with the store and was put right.
     """
 
     def __init__(self, keys: Sequence[str], places: Places, notices: Sequence[str] = ()) -> None:
@@ -83,10 +83,10 @@ class Rows:
 
     def _joined_runs(self) -> Tensor:
         """Runs of rows that follow each other are copied as such: several times as fast as one by one."""
-        cuts = ((self._row_N.diff() != 1) | (self._part_N.diff() != 0)).nonzero().squeeze(1) + 1
-        if len(cuts) > 4 * len(self._parts):
+        ends = ((self._row_N.diff() != 1) | (self._part_N.diff() != 0)).nonzero().squeeze(1) + 1
+        if len(ends) > 4 * len(self._parts):
             return self._gathered(torch.arange(len(self)))
-        starts = [0, *cuts.tolist()]
+        starts = [0, *ends.tolist()]
         runs = [
             self._parts[self._part_N[start]].narrow(0, int(self._row_N[start]), end - start)
             for start, end in zip(starts, [*starts[1:], len(self)], strict=True)
@@ -94,7 +94,7 @@ class Rows:
         return torch.cat(runs) if len(runs) > 1 else runs[0]
 
     def _gathered(self, positions: Tensor) -> Tensor:
-        """One gather a shard."""
+        """One gather per shard."""
         taken = torch.empty((len(positions), *self.shape[1:]), dtype=self.dtype)
         part, row = self._part_N[positions], self._row_N[positions]
         for number in part.unique().tolist():

@@ -95,7 +95,7 @@ def write_shard(
         space: the folder, made if need be.
         keys: N of them.
         features: (N, ...), contiguous, on the CPU.
-        make_room: told the number of bytes, before they are written.
+        make_room: called with the number of bytes before they are written.
 
     Raises:
         OSError: they could not be written or not be read back as they were.
@@ -126,7 +126,7 @@ class ShardWriter:
     Args:
         space: the folder.
         num_rows: how many rows will come.
-        make_room: told the number of bytes of each shard, before it is written.
+        make_room: called with the number of bytes of each shard before it is written.
     """
 
     def __init__(self, space: Path, num_rows: int, make_room: Callable[[int], None]) -> None:

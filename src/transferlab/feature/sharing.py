@@ -1,4 +1,4 @@
-"""Several processes compute the features that one of them keeps: each runs its share of the images."""
+"""Features computed by several processes and stored by the first: each runs its share of the images."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def shared_rows(
 ) -> Rows:
     """`space.rows(keys, compute)`, called in all processes of a training at the same time.
 
-    The first process asks the store; what is not there all compute, every `world_size`-th image each.
-    (Lightning's own way, `Trainer.predict`, can not be used within a fit, where a boundary moves.)
+    The first process looks into the store; all compute what is not there, every `world_size`-th image each.
+    (Lightning's own way, `Trainer.predict`, cannot be used within a fit, where a boundary moves.)
 
     Args:
-        space: where the features are kept.
-        keys: one an image.
-        compute: yields some of these positions at a time with their features, all but the last `batch_size`.
+        space: where the features are stored.
+        keys: one per image.
+        compute: yields `batch_size` of these positions at a time, at last fewer, with their features.
         share: of this process.
-        batch_size: positions in a batch.
+        batch_size: see `compute`.
 
     Raises:
-        StoreFull, StoreUnusable: in the first process what the store says; in the others that it did.
+        StoreFull, StoreUnusable: the store's error in the first process; the others raise StoreUnusable.
     """
     if share.world_size == 1:
         return space.rows(keys, compute)
@@ -63,10 +63,10 @@ def shared_rows(
 
 
 def _from_first(message: tuple[list[int], str | None] | None) -> tuple[list[int], str | None]:
-    """What the first process says, in all of them: positions to compute, a refusal; the others give None."""
-    told: list[Any] = [message]
-    distributed.broadcast_object_list(told, src=0)
-    return told[0]
+    """The first process's message, in all of them: positions to compute, a refusal; the others give None."""
+    messages: list[Any] = [message]
+    distributed.broadcast_object_list(messages, src=0)
+    return messages[0]
 
 
 def _send_share(

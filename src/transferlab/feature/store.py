@@ -1,4 +1,4 @@
-"""The feature store: what a frozen part of a network makes of each image, computed once for all runs."""
+"""The feature store: the outputs of a network's frozen layers, computed once for all runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from transferlab.feature.layout import shard_files, space_key, spaces, write_about
 from transferlab.feature.rows import Places, Rows
 from transferlab.feature.shard import CorruptShard, Shard, ShardWriter
-from transferlab.run.cache import GIB, alone, cache_folder, evict, mark_used
+from transferlab.run.cache import GIB, cache_folder, evict, exclusive, mark_used
 from transferlab.run.errors import UserError
 
 WAITING = "waiting for another run that computes these features"
@@ -34,7 +34,7 @@ class StoreFull(UserError):
 
 
 class StoreUnusable(UserError):
-    """The store's folder cannot be read or written; the text says why. One can go on without it."""
+    """The store's folder cannot be read or written; the text says why. A run can go on without it."""
 
 
 class FeatureStore:
@@ -85,7 +85,7 @@ class FeatureSpace:
         self._notices: list[str] = []
 
     def missing(self, keys: Sequence[str]) -> int:
-        """How many rows `rows` would compute, as far as can be told without reading them."""
+        """The number of rows that `rows` would compute, judged without reading them."""
         absent = set(keys)
         with self._usable():
             for shard in self._shards():
@@ -93,14 +93,13 @@ class FeatureSpace:
         return len(absent)
 
     def rows(self, keys: Sequence[str], compute: Compute) -> Rows:
-        """The features of images, in the order of their keys; what is not there is computed and kept.
+        """The features of images, in the order of their keys; what is not there is computed and stored.
 
         Args:
-            keys: one an image, at least one; told apart from all other images and views of them. A key may
-                come twice.
+            keys: one per image, at least one, unique to it and its view. A key may come twice.
             compute: given positions in `keys`, ascending, it yields some of them at a time with their
                 features (n, ...) until it has yielded each one once. Called at most once, and by one process
-                at a time. What it has yielded is kept if it raises.
+                at a time. What it has yielded is stored if it raises.
 
         Raises:
             StoreFull: they take more than the store may; raised at the first features.
@@ -115,14 +114,14 @@ class FeatureSpace:
         if len(places.row) < len(wanted):
             with ExitStack() as stack:
                 with self._usable():
-                    stack.enter_context(alone(self.folder, waiting=WAITING))
+                    stack.enter_context(exclusive(self.folder, waiting=WAITING))
                     places = self._find(wanted)
                 self._complete(keys, places, compute)
                 with suppress(OSError):  # these rows are there already
                     self._join_small()
         kinds = {(shard.features.shape[1:], shard.features.dtype) for shard in places.shards}
         if len(kinds) > 1:
-            raise ValueError(f"features of one space differ: {kinds}; `about` does not tell them apart")
+            raise ValueError(f"features of one space differ: {kinds}; `about` must distinguish them")
         notices, self._notices = self._notices, []
         return Rows(keys, places, notices)
 

@@ -69,9 +69,12 @@ class Model:
         beside.write_bytes(content)
         first = next(network.bottleneck.children(), None)
         images = self.preprocessing
+        origin: dict[str, Any] = {"architecture": backbone.name, "model_kwargs": backbone.kwargs}
+        if backbone.code is not None:
+            origin = {"network": {"_target_": backbone.name, **backbone.kwargs}}
         about = {
             "format": MODEL_FORMAT,
-            **backbone.origin,
+            **origin,
             "memory_format": backbone.memory_format,
             "num_features": backbone.num_features,
             "bottleneck_units": first.out_features if isinstance(first, nn.Linear) else None,

@@ -18,8 +18,8 @@ from torch import nn
 
 from transferlab.backbone.tensor_names import Part, of_part
 from transferlab.backbone.weights import WeightsFile, is_node, read_model
-from transferlab.config.allowed import is_allowed
 from transferlab.config.check import check_part
+from transferlab.config.classes import is_allowed
 from transferlab.config.instantiation import find_own_modules, make
 from transferlab.model.classifier import make_bottleneck
 from transferlab.run.errors import UserError
@@ -91,7 +91,7 @@ _KEYS: dict[str, Callable[[Any], bool]] = {
 
 
 def checked(file: WeightsFile) -> Mapping[str, Any]:
-    """What the model.json says, all of it there and each as it can be.
+    """The content of model.json, complete and with valid values.
 
     Raises:
         ModelError: something is missing or wrong.

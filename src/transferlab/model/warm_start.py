@@ -1,4 +1,4 @@
-"""A training that goes on with the head of a trained model; its classes are matched by name.
+"""Warm start: a training goes on with the head of a trained model; classes are matched by name.
 
 Which axes of a head's tensors count classes is found by building it for several numbers of classes.
 """
@@ -23,7 +23,7 @@ _BACKBONE_ALONE = "strategy.start_from=weights goes on with its backbone alone."
 def warm_start(
     network: Classifier, trained: TrainedHead, classes: Sequence[str], build: Callable[[int], nn.Module]
 ) -> tuple[str, ...]:
-    """Let a network with a fresh head go on from a trained one; return what the user should know.
+    """Let a network with a fresh head go on from a trained one; return notes for the user.
 
     Args:
         network: its bottleneck is as large as the trained one, where there is one.

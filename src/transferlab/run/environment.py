@@ -65,17 +65,14 @@ def _processor() -> str:
 def _git_commit(folder: Path) -> str | None:
     """The commit of the user's own repository, with `+changes` where its tracked files differ from it."""
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout
+        commit = _git(folder, "rev-parse", "HEAD").strip()
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+changes" if changes else "")
+
+
+def _git(folder: Path, *command: str) -> str:
+    return subprocess.run(
+        ["git", *command], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+    ).stdout

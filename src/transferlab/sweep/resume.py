@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from transferlab.config.check import ConfigError
-from transferlab.config.hydra_parts import problems_of_launcher
+from transferlab.config.multirun import problems_of_launcher
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.group import members_of, run_group
@@ -21,8 +21,8 @@ from transferlab.sweep.run_jobs import keep_threads
 from transferlab.sweep.sweep_record import SweepRecord
 from transferlab.training import runs
 
-_LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
-_SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
+_LOCAL = "hydra_plugins.transferlab_plugins.LocalLauncher"
+_SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
 
 
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:

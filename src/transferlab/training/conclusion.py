@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from transferlab.backbone.boundary import find_boundary
+from transferlab.backbone.boundary_search import find_boundary
 from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.parts import Batch, History, overrides
@@ -63,14 +63,14 @@ def conclude(
     backbone = network.backbone
     deepest = max((int(entry["trainable_stages"]) for entry in history), default=0)
     freeze_all_but_last(backbone, deepest)
-    backbone.starts_at = None if features is None else find_boundary(backbone, len(backbone.stages))
+    backbone.boundary = None if features is None else find_boundary(backbone, len(backbone.stages))
     with strategy.objective.domains.on_source(network):
         for name, part in concluding.items():
             network.zero_grad()
             torch.manual_seed(derived_seed("conclude", experiment.seed))
             found = part.conclude(network, TrainingPasses(experiment, features))
             tensors |= {f"{name}.{key}": _copy(value) for key, value in found.items()}
-    backbone.starts_at = None
+    backbone.boundary = None
     return tensors
 
 

@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 
 from transferlab.run import environment
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.run.signals import interrupt_restored
 from transferlab.strategy.parts import History
-from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.terminal import say
 
 if TYPE_CHECKING:

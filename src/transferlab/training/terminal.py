@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transferlab.feature.sharing import Computed
+from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import REPORTED
 from transferlab.training.build import Experiment
-from transferlab.training.lightning.distributed import is_worker
 
 if TYPE_CHECKING:
     from rich.console import Console

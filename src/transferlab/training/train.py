@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
+from transferlab.run.processes import is_worker
 from transferlab.training import run_record as record
 from transferlab.training.build import Experiment, Fitted, build, build_like, model_of
 from transferlab.training.fit import fit
 from transferlab.training.heads.head_fit import fit_heads_of
-from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.recorder import Recorder
 from transferlab.training.run_inputs import current_inputs, record_inputs
 from transferlab.training.terminal import say, show_result, summary_of

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from transferlab.data.catalog import rendering
-from transferlab.data.catalog.letters import Letters
-from transferlab.data.catalog.rendering import render_letters
+from transferlab.data.catalog import letters
+from transferlab.data.catalog.letters import Letters, render_letters
 
 
 def test_letters():
@@ -28,7 +27,7 @@ def test_without_colour_all_channels_are_nearly_equal():
 
 
 def test_a_font_that_this_matplotlib_lacks_has_a_stand_in(monkeypatch):
-    monkeypatch.setitem(rendering.STAND_INS, "gone", "cmr10")
-    stand_in = rendering._glyph("gone", "a", 0)
-    np.testing.assert_array_equal(np.asarray(stand_in), np.asarray(rendering._glyph("cmr10", "a", 0)))
-    assert set(rendering.STAND_INS) - {"gone"} <= set(rendering.FONTS)
+    monkeypatch.setitem(letters.STAND_INS, "gone", "cmr10")
+    stand_in = letters._glyph("gone", "a", 0)
+    np.testing.assert_array_equal(np.asarray(stand_in), np.asarray(letters._glyph("cmr10", "a", 0)))
+    assert set(letters.STAND_INS) - {"gone"} <= set(letters.FONTS)

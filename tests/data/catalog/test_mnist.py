@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
-from tests.data.catalog.mnist_like import digit_arrays, write_npz
+from tests.data.catalog.mnist_like import digit_arrays, idx_bytes, write_idx, write_npz
 
 from transferlab.data.catalog.digits import Digits
-from transferlab.data.catalog.mnist import MNIST
+from transferlab.data.catalog.mnist import MNIST, read_idx, read_mnist
+from transferlab.data.data_error import DataError
 from transferlab.data.image.reader import content_hash
 
 
@@ -58,3 +61,135 @@ def test_no_image_is_in_both_parts(shared_data):
     assert catalog.notices == ()
     assert catalog.class_counts.tolist() == [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]
     assert catalog.table["content"].is_unique
+
+
+def assert_read(root):
+    arrays, parts = digit_arrays(), read_mnist(str(root))
+    assert list(parts) == ["train", "test"]
+    for name, part in parts.items():
+        np.testing.assert_array_equal(part.images, arrays[f"x_{name}"])
+        np.testing.assert_array_equal(part.labels, arrays[f"y_{name}"])
+        assert part.images.dtype == np.uint8
+        assert part.labels.dtype == np.int64
+
+
+def test_npz(tmp_path):
+    assert_read(write_npz(tmp_path / "any name.npz"))
+    write_npz(tmp_path / "mnist.npz")
+    assert_read(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["", "raw", "MNIST/raw"])
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("separator", ["-", "."])
+def test_idx(place, compressed, separator, tmp_path):
+    write_idx(tmp_path / place, compressed=compressed, separator=separator)
+    assert_read(tmp_path)
+
+
+def test_wider_integers_are_taken(tmp_path):
+    arrays = digit_arrays()
+    wider = {key: array.astype(np.int32) for key, array in arrays.items()}
+    assert_read(write_npz(tmp_path / "wide.npz", **wider))
+
+
+def test_both_domains_share_the_arrays_and_a_new_file_counts(tmp_path):
+    file = write_npz(tmp_path / "mnist.npz")
+    first = read_mnist(str(file))
+    assert read_mnist(str(file))["train"].images is first["train"].images
+    write_npz(file, x_train=np.full((40, 28, 28), 7, np.uint8))
+    file.touch()
+    assert (read_mnist(str(file))["train"].images == 7).all()
+
+
+FLOATS = digit_arrays()["x_train"] / 255
+WRONG_ARRAYS = {
+    "flat": ({"x_train": digit_arrays()["x_train"].reshape(40, 784)}, r"x_train has the shape \(40, 784\)"),
+    "empty": ({"x_test": np.zeros((0, 28, 28), np.uint8)}, r"x_test has the shape \(0, 28, 28\)"),
+    "scaled": ({"x_train": FLOATS}, "x_train holds float64 from 0.0 to 1.0: it must hold whole numbers"),
+    "binary": ({"x_train": FLOATS.round().astype(np.uint8)}, "x_train holds no value above 1"),
+    "negative": ({"x_test": digit_arrays()["x_test"].astype(int) - 1}, "x_test holds int64 from -1 to 254"),
+    "labels from 1": ({"y_train": digit_arrays()["y_train"] + 1}, "y_train holds uint8 from 1 to 10"),
+    "one-hot": ({"y_test": np.eye(20)}, r"y_test has the shape \(20, 20\): it must be \(20,\)"),
+    "too few": ({"y_train": np.zeros(39, np.uint8)}, r"y_train has the shape \(39,\): it must be \(40,\)"),
+    "objects": ({"x_train": np.array([{}, 1], dtype=object)}, "cannot be read as .npz .*Download it again"),
+}
+
+
+@pytest.mark.parametrize(("changed", "says"), WRONG_ARRAYS.values(), ids=WRONG_ARRAYS)
+def test_wrong_arrays(changed, says, tmp_path):
+    file = write_npz(tmp_path / "mnist.npz", **changed)
+    with pytest.raises(DataError, match=says) as error:
+        read_mnist(str(file))
+    assert str(file) in str(error.value)
+
+
+def test_wrong_files(tmp_path):
+    file = tmp_path / "mnist.npz"
+    whole = write_npz(tmp_path / "whole.npz").read_bytes()
+    file.write_bytes(whole[:-900])
+    with pytest.raises(DataError, match=r"mnist\.npz is no \.npz file, or its end is missing"):
+        read_mnist(str(file))
+    file.write_bytes(whole[:5000] + b"scratched" + whole[5009:])
+    with pytest.raises(DataError, match=r"mnist\.npz cannot be read as \.npz"):
+        read_mnist(str(file))
+    np.savez(file, x_train=1, y_train=1, images=1)
+    with pytest.raises(DataError, match=r"lacks the array x_test, y_test. It holds x_train, y_train, images"):
+        read_mnist(str(file))
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(DataError, match=r"data\.root has no value"):
+        read_mnist(None)
+    with pytest.raises(DataError, match=r"gone does not exist \(looked for"):
+        read_mnist("gone")
+    with pytest.raises(DataError, match=r"holds neither mnist.npz nor .*train-images-idx3-ubyte"):
+        read_mnist(str(tmp_path))
+    write_idx(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"lacks t10k-labels-idx1-ubyte \(or the same with \.gz\)"):
+        read_mnist(str(tmp_path))
+
+
+VALUES = idx_bytes(np.arange(6, dtype=np.uint8).reshape(1, 2, 3))
+BROKEN = {
+    "a web page": (b"<html>", r"is no idx file of bytes \(it begins with b'<htm'\)"),
+    "of floats": (b"\0\0\x0d" + VALUES[3:], "is no idx file of bytes"),
+    "empty": (b"", r"is no idx file of bytes \(it begins with b''\)"),
+    "half a header": (VALUES[:9], "is broken"),
+    "cut off": (VALUES[:-1], r"should hold 6 values, of shape \(1, 2, 3\), but holds 5\. Download it again"),
+    "too long": (VALUES + b"1", r"should hold 6 values, of shape \(1, 2, 3\), but holds more"),
+    "enormous": (VALUES[:4] + b"\xff" * 12, r"of shape \(4294967295, 4294967295, 4294967295\), but holds 0"),
+}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(("content", "says"), BROKEN.values(), ids=BROKEN)
+def test_broken_idx(content, says, compressed, tmp_path):
+    file = tmp_path / ("x.gz" if compressed else "x")
+    file.write_bytes(gzip.compress(content) if compressed else content)
+    with pytest.raises(DataError, match=says) as error:
+        read_idx(file)
+    assert str(file) in str(error.value)
+
+
+def test_broken_compression(tmp_path):
+    file = tmp_path / "x.gz"
+    file.write_bytes(gzip.compress(VALUES)[:-9])
+    with pytest.raises(DataError, match="is broken"):
+        read_idx(file)
+    file.write_bytes(VALUES)
+    with pytest.raises(DataError, match="is broken"):
+        read_idx(file)
+
+
+@pytest.mark.data
+def test_the_real_one(shared_data):
+    """The mean and standard deviation that everyone knows."""
+    train, test = read_mnist(str(shared_data / "digits" / "mnist.npz")).values()
+    assert train.images.shape == (60000, 28, 28)
+    assert test.images.shape == (10000, 28, 28)
+    assert train.images.mean() / 255 == pytest.approx(0.1307, abs=5e-5)
+    assert train.images.std() / 255 == pytest.approx(0.3081, abs=5e-5)
+    assert train.labels[:5].tolist() == [5, 0, 4, 1, 9]
+    assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]

@@ -12,8 +12,7 @@ import PIL
 import pytest
 from PIL import Image, ImageCms, ImageFile
 
-from transferlab.data.image.colour import scaled_to_8_bits
-from transferlab.data.image.decoding import BadImage, decode, decode_file, examine
+from transferlab.data.image.decoding import BadImage, decode, decode_file, examine, scaled_to_8_bits
 
 LIMIT = 1_000_000
 RED, GREEN, BLUE, WHITE, BLACK = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)

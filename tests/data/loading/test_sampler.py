@@ -5,8 +5,15 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from transferlab.data.loading.order import balanced, one_pass, stream
-from transferlab.data.loading.sampler import EvaluationBatches, Position, Share, TrainingBatches
+from transferlab.data.loading.sampler import (
+    EvaluationBatches,
+    Position,
+    Share,
+    TrainingBatches,
+    balanced,
+    one_pass,
+    stream,
+)
 
 
 def batches(num=20, at=Position(), labels=None, rank=0, world_size=1, **options):  # noqa: B008

@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from transferlab.evaluation.gap.domain_gap import divided_at_random, domain_gap, sampled_rows
+from transferlab.evaluation.gap.domain_gap import divided_at_random, domain_gap
+from transferlab.evaluation.gap.feature_samples import sampled_rows
 from transferlab.evaluation.gap.moments import frechet_distance
 
 

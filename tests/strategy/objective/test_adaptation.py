@@ -10,8 +10,7 @@ import torch
 
 from tests.strategy.tiny import tiny_classifier
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
-from transferlab.config.allowed import shipped_targets
-from transferlab.config.facts import fact
+from transferlab.config.classes import fact, shipped_targets
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.domains import Domains

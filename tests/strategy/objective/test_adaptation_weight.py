@@ -7,7 +7,7 @@ import math
 import pytest
 from hydra import compose, initialize_config_dir
 
-from transferlab.config import places
+from transferlab.config import config_files
 from transferlab.strategy.objective.adaptation_weight import AdaptationWeight, share_of_weight
 
 
@@ -33,7 +33,7 @@ def test_lambda(progress, arguments, expected):
 
 def test_tllibs_schedule():
     """2 / (1 + exp(-alpha i / max_iters)) - 1 with alpha 1, max_iters 1000, in 20 epochs of 1,000 steps."""
-    with initialize_config_dir(str(places.shipped()), version_base="1.3"):
+    with initialize_config_dir(str(config_files.shipped()), version_base="1.3"):
         config = compose("train", ["strategy=dann", "strategy/objective=dann_tllib"]).strategy.objective
     for step in (0, 1, 500, 1000, 7000, 19999):
         found = share_of_weight(step / 20_000, steepness=config.steepness, horizon=config.horizon)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from transferlab.data.loading.order import one_pass
+from transferlab.data.loading.sampler import one_pass
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.parts import Facts, Objective

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tests.strategy.tiny import tiny_classifier
 from tests.training.heads.problem import CLASS_COUNTS_C
 from tests.training.witnesses import EVENTS, Witness, WitnessObjective, WitnessPenalty
-from transferlab.data.loading.order import one_pass
+from transferlab.data.loading.sampler import one_pass
 from transferlab.model.classifier import Classifier
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.learning_rates.schedule import LearningRates

@@ -124,7 +124,7 @@ def test_a_folder_that_can_not_be_written_is_said_and_does_no_harm():
         ["train", *PROBE, "hydra.run.dir=two"], prepare=lambda: _use_cache("file/cache")
     )
     assert code == 0, said
-    assert "kept for this run alone" in shown
+    assert "stored for this run alone" in shown
     assert_close(first, Run("two"), atol=0)
 
 

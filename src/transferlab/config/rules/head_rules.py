@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from transferlab.config.facts import class_name, fact, opens_nothing
+from transferlab.config.classes import class_name, fact, opens_nothing
 
 _OF_EPOCHS = frozenset(
     {

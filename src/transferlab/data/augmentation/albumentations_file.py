@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,25 +16,22 @@ from transferlab.data.image.preprocessing import ImageTransform, Preprocessing
 from transferlab.data.image.reader import content_hash
 
 
+@dataclass(frozen=True)
 class AlbumentationsFile:
     """Runs the pipeline on the file's uint8 RGB pixels, then resizes and crops as evaluation does.
 
     Needs albumentations (`pip install albumentations`), which has been unmaintained since 2025-06. The
     pipeline must return uint8 images: leave normalisation and ToTensor out, they happen per batch.
-
-    Args:
-        file: JSON or YAML.
     """
 
     identity_by_default: ClassVar[bool] = False
-    is_random = True
+    is_random: ClassVar[bool] = True
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    file: str
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells it apart from every other augmentation, as JSON has it."""
+        """A description, as JSON, that no other augmentation has."""
         path = Path(self.file).expanduser()
         return {"albumentations": content_hash(path.read_bytes()) if path.is_file() else self.file}
 
@@ -67,8 +65,7 @@ class AlbumentationsTransform:
             got = f"{type(changed).__name__} of {getattr(changed, 'dtype', '?')}"
             raise DataError(
                 f"data.augmentation.file={self.file} gives {got} instead of uint8 RGB pixels. Leave "
-                "normalisation and "
-                "ToTensor out of it."
+                "normalisation and ToTensor out of it."
             )
         return self.prepared(torch.from_numpy(np.ascontiguousarray(changed)).permute(2, 0, 1))
 
@@ -83,8 +80,7 @@ def load_pipeline(file: str) -> Any:
     except ImportError:
         raise DataError(
             "data/augmentation=albumentations needs albumentations: pip install albumentations. Or choose "
-            "another "
-            "augmentation."
+            "another augmentation."
         ) from None
     kind = "json" if path.suffix.lower() == ".json" else "yaml"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
@@ -12,49 +13,32 @@ from torchvision.transforms import v2
 from transferlab.config.bounds import Above, AtLeast, AtMost, NonNegativeFloat, Probability
 from transferlab.data.image.preprocessing import ImageTransform, Preprocessing, resized
 
-Policy = Literal["trivial", "rand"]
 
-
+@dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """A pipeline of torchvision's transforms; with every argument at its default it changes nothing.
 
-    Args:
-        min_crop_area: a random crop keeps at least this share of the image's area; 1 = no random crop.
-        max_crop_ratio: a random crop's width / height lies between 1 / this and this.
-        horizontal_flip: probability.
-        vertical_flip: probability.
-        rotation_degrees: largest angle to either side; corners turn black.
-        brightness: largest relative change, as are contrast and saturation.
-        contrast: see brightness.
-        saturation: see brightness.
-        hue: largest shift, in turns of the colour wheel, at most 0.5.
-        policy: `trivial` (TrivialAugmentWide, Müller & Hutter 2021) or `rand` (RandAugment with two
-            operations of magnitude 9, Cubuk et al. 2020), after crop and flips.
+    `conf/data/augmentation/none.yaml` describes the arguments. `policy` comes last: `trivial` is
+    TrivialAugmentWide (Müller & Hutter 2021), `rand` RandAugment with two operations of magnitude 9 (Cubuk et
+    al. 2020). Corners of a rotated image turn black.
     """
 
     identity_by_default: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        *,
-        min_crop_area: Annotated[float, Above(0), AtMost(1)] = 1.0,
-        max_crop_ratio: Annotated[float, AtLeast(1)] = 1.0,
-        horizontal_flip: Probability = 0.0,
-        vertical_flip: Probability = 0.0,
-        rotation_degrees: NonNegativeFloat = 0.0,
-        brightness: NonNegativeFloat = 0.0,
-        contrast: NonNegativeFloat = 0.0,
-        saturation: NonNegativeFloat = 0.0,
-        hue: Annotated[float, AtLeast(0), AtMost(0.5)] = 0.0,
-        policy: Literal["trivial", "rand"] | None = None,
-    ) -> None:
-        self.min_crop_area = min_crop_area
-        self.max_crop_ratio = max_crop_ratio
-        self.horizontal_flip = horizontal_flip
-        self.vertical_flip = vertical_flip
-        self.rotation_degrees = rotation_degrees
-        self.colour = (brightness, contrast, saturation, hue)
-        self.policy = policy
+    min_crop_area: Annotated[float, Above(0), AtMost(1)] = 1.0
+    max_crop_ratio: Annotated[float, AtLeast(1)] = 1.0
+    horizontal_flip: Probability = 0.0
+    vertical_flip: Probability = 0.0
+    rotation_degrees: NonNegativeFloat = 0.0
+    brightness: NonNegativeFloat = 0.0
+    contrast: NonNegativeFloat = 0.0
+    saturation: NonNegativeFloat = 0.0
+    hue: Annotated[float, AtLeast(0), AtMost(0.5)] = 0.0
+    policy: Literal["trivial", "rand"] | None = None
+
+    @property
+    def colour(self) -> tuple[float, float, float, float]:
+        return self.brightness, self.contrast, self.saturation, self.hue
 
     @property
     def is_random(self) -> bool:
@@ -63,8 +47,8 @@ class Augmentation:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What tells it apart from every other augmentation, as JSON has it."""
-        return {"pipeline": 1, **vars(self)}
+        """A description, as JSON, that no other augmentation has."""
+        return {"pipeline": 1, **asdict(self)}
 
     def build(self, preprocessing: Preprocessing) -> ImageTransform:
         """The transform for images of training; draws from torch's global generator."""

@@ -19,6 +19,7 @@ SPLIT_NAMES = {  # that a source may use
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+SPLIT_OF = {alias: split for split, aliases in SPLIT_NAMES.items() for alias in aliases}
 
 
 @dataclass(frozen=True)

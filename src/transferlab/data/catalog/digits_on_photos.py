@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from PIL import Image
 
@@ -14,37 +16,33 @@ from transferlab.run.randomness import derived_seed
 SIZE = 32
 
 
+@dataclass(frozen=True, kw_only=True)
 class DigitsOnPhotos:
     """|weight x photo patch - digit|, 32x32 RGB, patches from scikit-learn's two sample photos.
 
     Ganin et al. (2016), Domain-Adversarial Training of Neural Networks, section 5.2.4.
     Samples carry the names of their digits, so both domains split alike.
 
-    Args:
-        min_contrast: smallest weight of the photo, 0 (plain digits) to 1 (as MNIST-M).
-        max_contrast: largest; each digit's weight is drawn between the two.
-        patch_seed: chooses each digit's patch.
+    `conf/data/catalog/digits_on_photos.yaml` describes the arguments.
     """
 
-    def __init__(
-        self, *, min_contrast: Probability = 0.4, max_contrast: Probability = 1.0, patch_seed: int = 0
-    ) -> None:
-        self.contrast = (min_contrast, max_contrast)
-        self.patch_seed = patch_seed
+    min_contrast: Probability = 0.4
+    max_contrast: Probability = 1.0
+    patch_seed: int = 0
 
     def load(self) -> Catalog:
         digits, labels = scanned_digits()
         samples = [f"{row:04d}" for row in range(len(labels))]
-        made_of = f"{self.contrast} {self.patch_seed} "
+        contrast = (self.min_contrast, self.max_contrast)
+        made_of = f"{contrast} {self.patch_seed} "
         contents = [content_hash(made_of.encode() + digit.tobytes()) for digit in digits]
         return Catalog(
             table=catalog_table(samples, labels.tolist(), contents, domain="digits_on_photos"),
             classes=CLASSES,
-            reader=ArrayReader(samples, self._blend),
+            reader=ArrayReader(
+                samples, lambda: blend_digits(digits, contrast=contrast, patch_seed=self.patch_seed)
+            ),
         )
-
-    def _blend(self) -> np.ndarray:
-        return blend_digits(scanned_digits()[0], contrast=self.contrast, patch_seed=self.patch_seed)
 
 
 def blend_digits(digits_NHW: np.ndarray, *, contrast: tuple[float, float], patch_seed: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,23 +13,19 @@ from transferlab.data.catalog.walking import visible_folders
 from transferlab.data.data_error import DataError, some
 
 
+@dataclass(frozen=True)
 class DomainFolder:
     """`<root>/<domain>/<class>/`, or `<root>/<domain>/images/<class>/` as in Office-31.
 
     Saenko et al. (2010), Adapting Visual Category Models to New Domains.
 
-    Args:
-        root: the folder of the domains.
-        domain: the name of one, such as `amazon`, `dslr` or `webcam`.
-        max_pixels: larger images count as broken, so that no file can fill the memory.
+    `conf/data/catalog/domain_folder.yaml` describes the arguments.
     """
 
-    def __init__(
-        self, root: str | None, *, domain: str | None, max_pixels: PositiveInt = 100_000_000
-    ) -> None:
-        self.root = root
-        self.domain = domain
-        self.max_pixels = max_pixels
+    root: str | None
+    _: KW_ONLY
+    domain: str | None
+    max_pixels: PositiveInt = 100_000_000
 
     def load(self) -> Catalog:
         folder = domain_folder(existing_folder(self.root), self.domain)
@@ -45,9 +41,9 @@ def domain_folder(root: Path, domain: str | None) -> Path:
     if domain not in names:
         by_lower = {name.lower(): name for name in names}
         close = get_close_matches(str(domain).lower(), by_lower, n=1)
-        mend = f" Did you mean {by_lower[close[0]]}?" if close else ""
+        hint = f" Did you mean {by_lower[close[0]]}?" if close else ""
         raise DataError(
-            f"domain={domain}: data.root={root} has no folder of this name.{mend} It has {some(names, 20)}."
+            f"domain={domain}: data.root={root} has no folder of this name.{hint} It has {some(names, 20)}."
         )
     folder = root / str(domain)
     images = folder / "images"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from transferlab.config.bounds import PositiveInt
@@ -11,6 +13,7 @@ from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import FileReader
 
 
+@dataclass(frozen=True)
 class Folder:
     """Image files in a sub-folder for each class, directly or inside `train`, `val` and `test`.
 
@@ -18,14 +21,12 @@ class Folder:
     everything is split. Hidden folders are not classes. Images directly in the root, without any class
     folder, are unlabelled: good for a target domain.
 
-    Args:
-        root: the folder.
-        max_pixels: larger images count as broken, so that no file can fill the memory.
+    `conf/data/catalog/folder.yaml` describes the arguments.
     """
 
-    def __init__(self, root: str | None, *, max_pixels: PositiveInt = 100_000_000) -> None:
-        self.root = root
-        self.max_pixels = max_pixels
+    root: str | None
+    _: KW_ONLY
+    max_pixels: PositiveInt = 100_000_000
 
     def load(self) -> Catalog:
         root = existing_folder(self.root)
@@ -77,8 +78,6 @@ def existing_folder(root: str | None) -> Path:
 
 
 def _beside(path: Path) -> str:
-    from difflib import get_close_matches
-
     if not path.parent.is_dir():
         return ""
     close = get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)

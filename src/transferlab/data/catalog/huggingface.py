@@ -2,47 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
 from transferlab.config.bounds import PositiveInt
-from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
+from transferlab.data.catalog.catalog import SPLIT_OF, Catalog, catalog_table
 from transferlab.data.catalog.table import ordered_classes
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import EncodedReader, content_hash
 
 
+@dataclass(frozen=True)
 class HuggingFace:
-    """Splits named train, validation, test (or the like) are kept; a single one is split here.
+    """Splits named train, validation, test (or the like) are used as such; a single one is split here.
 
     Needs the extra `huggingface`. A local folder (what `save_to_disk` wrote, or Parquet, or an image folder)
     needs no network.
 
-    Args:
-        path: a folder, or a name on the hub.
-        subset: the data set's configuration; None = its only one.
-        image_column: column of images.
-        label_column: column of classes, as numbers with names or as text.
-        group_column: column of what must stay together, such as a patient; None = every image for itself.
-        max_pixels: larger images count as broken, so that no image can fill the memory.
+    `conf/data/catalog/huggingface.yaml` describes the arguments.
     """
 
-    def __init__(
-        self,
-        path: str | None,
-        *,
-        subset: str | None = None,
-        image_column: str = "image",
-        label_column: str = "label",
-        group_column: str | None = None,
-        max_pixels: PositiveInt = 100_000_000,
-    ) -> None:
-        self.path = path
-        self.subset = subset
-        self.image_column = image_column
-        self.label_column = label_column
-        self.group_column = group_column
-        self.max_pixels = max_pixels
+    path: str | None
+    _: KW_ONLY
+    subset: str | None = None
+    image_column: str = "image"
+    label_column: str = "label"
+    group_column: str | None = None
+    max_pixels: PositiveInt = 100_000_000
 
     def load(self) -> Catalog:
         splits = load_splits(self.path, self.subset)
@@ -64,9 +51,7 @@ class HuggingFace:
             places += [names[name]] * len(rows)
         known = ordered_classes(labels)
         classes = declared_classes(splits, self.label_column) or known
-        problems = (
-            [] if len(known) > 1 else [f"{self.path}: column {self.label_column} holds one class only."]
-        )
+        problem = f"{self.path}: column {self.label_column} holds one class only."
         codes = {name: code for code, name in enumerate(classes)}
         return Catalog(
             table=catalog_table(
@@ -79,7 +64,7 @@ class HuggingFace:
             ),
             classes=classes,
             reader=RowReader(splits, self.image_column, str(self.path), max_pixels=self.max_pixels),
-            problems=tuple(problems),
+            problems=() if len(known) > 1 else (problem,),
         )
 
     def _require_columns(self, rows: Any) -> None:
@@ -92,14 +77,13 @@ class HuggingFace:
                 )
 
 
+@dataclass(frozen=True, eq=False)
 class RowReader(EncodedReader):
     """Images in the rows of data sets; samples are named `split/row`."""
 
-    def __init__(self, splits: dict[str, Any], column: str, path: str, *, max_pixels: int) -> None:
-        super().__init__(max_pixels=max_pixels)
-        self.splits = splits
-        self.column = column
-        self.path = path
+    splits: dict[str, Any]
+    column: str
+    path: str
 
     def content(self, sample: str) -> bytes:
         name, number = sample.rsplit("/", 1)
@@ -132,11 +116,10 @@ def split_names(names: list[str], path: str | None) -> dict[str, str | None]:
     """Our name of each split; none where there is a single one, which is divided by us."""
     if len(names) == 1:
         return {names[0]: None}
-    known = {alias: split for split, aliases in SPLIT_NAMES.items() for alias in aliases}
-    unknown = [name for name in names if name.lower() not in known]
+    unknown = [name for name in names if name.lower() not in SPLIT_OF]
     if unknown:
         raise DataError(f"{path} has splits that are no train, validation or test: {some(unknown)}.")
-    return {name: known[name.lower()] for name in names}
+    return {name: SPLIT_OF[name.lower()] for name in names}
 
 
 def as_encoded(rows: Any, column: str) -> Any:
@@ -158,7 +141,7 @@ def encoded_bytes(cell: dict[str, Any] | None) -> bytes:
 
 
 def label_names(rows: Any, column: str) -> list[str]:
-    """The class of each row as text, empty where it is unknown (-1 is how such sets say so)."""
+    """The class of each row as text, empty where it is unknown (such sets write -1)."""
     names = getattr(rows.features[column], "names", None)
     if names is None:
         return [_text(value) or "" for value in rows[column]]

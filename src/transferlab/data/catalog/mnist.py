@@ -1,31 +1,56 @@
-"""MNIST: 70,000 handwritten digits with their own training and test splits."""
+"""MNIST: 70,000 handwritten digits with their own training and test splits.
+
+Its arrays come from an .npz file or from the four idx files and are checked before anything is made of them.
+"""
 
 from __future__ import annotations
 
+import gzip
+import math
+import struct
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.digits import CLASSES
-from transferlab.data.catalog.mnist_files import LabelledDigits, read_mnist
+from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import ArrayReader, content_hash
 
 NUM_IMAGES = {"train": 60_000, "test": 10_000}
+SIDE_PX = 28
+NPZ_NAME = "mnist.npz"
+NPZ_KEYS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
+IDX_STEMS = {"train": ("train-images", "train-labels"), "test": ("t10k-images", "t10k-labels")}
+IDX_ENDINGS = ("-idx{}-ubyte", ".idx{}-ubyte")  # as LeCun named them, and as some archives unpack
+IDX_FOLDERS = (".", "raw", "MNIST/raw")  # the last one is torchvision's
+MOST_BYTES = 2**30
+_AGAIN = "Download it again."
 
 
+class LabelledDigits(NamedTuple):
+    """Images, uint8 (N, 28, 28), and labels, int64 (N,), 0 to 9."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True)
 class MNIST:
     """White strokes on black, 28x28 pixels, grey repeated to RGB; samples are called `train/00000`.
 
     LeCun et al. (1998), Gradient-Based Learning Applied to Document Recognition.
-
-    Args:
-        root: an .npz file (x_train, y_train, x_test, y_test), or a folder with `mnist.npz` or the idx files.
+    `conf/data/catalog/mnist.yaml` describes the argument.
     """
 
-    def __init__(self, root: str | None) -> None:
-        self.root = root
+    root: str | None
 
     def load(self) -> Catalog:
         splits = read_mnist(self.root)
@@ -67,3 +92,135 @@ def size_notices(splits: Mapping[str, LabelledDigits], root: str | None) -> tupl
 def _as_rgb(splits: Mapping[str, LabelledDigits]) -> np.ndarray:
     grey_NHW1 = np.concatenate([split.images for split in splits.values()])[..., None]
     return np.repeat(grey_NHW1, 3, axis=3)
+
+
+def read_mnist(root: str | None) -> dict[str, LabelledDigits]:
+    """The splits `train` and `test`, the same arrays for all who ask; nobody may write to them.
+
+    Args:
+        root: an .npz file with x_train, y_train, x_test and y_test; or a folder with `mnist.npz` or with the
+            four idx files, compressed (.gz) or not, in it or where torchvision puts them (`MNIST/raw`).
+
+    Raises:
+        DataError: a file is missing, broken, or does not hold what it should.
+    """
+    files = _files(root)
+    return _read(files, tuple(file.stat().st_mtime_ns for file in files))
+
+
+def _files(root: str | None) -> tuple[Path, ...]:
+    """The .npz file, or the idx files: images and labels of train, then of test."""
+    if not root:
+        raise DataError(
+            "data.root has no value. Set it to mnist.npz, or to the folder of MNIST's idx files: "
+            "data.root=PATH."
+        )
+    path = Path(root).expanduser()
+    if path.is_file():
+        return (path.resolve(),)
+    if not path.is_dir():
+        raise DataError(f"data.root={root} does not exist (looked for {path.absolute()}).")
+    if (path / NPZ_NAME).is_file():
+        return ((path / NPZ_NAME).resolve(),)
+    stems = [stem for pair in IDX_STEMS.values() for stem in pair]
+    for folder in (path / name for name in IDX_FOLDERS):
+        found = [_idx_file(folder, stem) for stem in stems]
+        missing = [_idx_names(stem)[0] for stem, file in zip(stems, found, strict=True) if file is None]
+        if not missing:
+            return tuple(file.resolve() for file in found if file is not None)
+        if len(missing) < len(stems):
+            raise DataError(f"{folder.resolve()} lacks {some(missing)} (or the same with .gz).")
+    raise DataError(
+        f"data.root={root} holds neither {NPZ_NAME} nor MNIST's idx files "
+        f"({', '.join(_idx_names(stem)[0] for stem in stems)}; each may end in .gz)."
+    )
+
+
+def _idx_names(stem: str) -> list[str]:
+    dimensions = 3 if stem.endswith("images") else 1
+    return [stem + ending.format(dimensions) for ending in IDX_ENDINGS]
+
+
+def _idx_file(folder: Path, stem: str) -> Path | None:
+    candidates = (folder / f"{name}{gz}" for name in _idx_names(stem) for gz in ("", ".gz"))
+    return next((file for file in candidates if file.is_file()), None)
+
+
+@lru_cache(maxsize=2)
+def _read(files: tuple[Path, ...], modified_ns: tuple[int, ...]) -> dict[str, LabelledDigits]:
+    """Cached: source and target read the same file; `modified_ns` so that a replaced file is read again."""
+    if len(files) == 1:
+        arrays = read_npz(files[0])
+        named = {
+            split: [(f"{files[0]}, {key}", arrays[key]) for key in keys] for split, keys in NPZ_KEYS.items()
+        }
+    else:
+        read = [(str(file), read_idx(file)) for file in files]
+        named = {"train": read[:2], "test": read[2:]}
+    return {split: _checked(*images, *labels) for split, (images, labels) in named.items()}
+
+
+def read_npz(file: Path) -> dict[str, np.ndarray]:
+    """The four arrays of MNIST; raises `DataError`."""
+    wanted = [key for keys in NPZ_KEYS.values() for key in keys]
+    if not zipfile.is_zipfile(file):
+        raise DataError(f"{file} is no .npz file, or its end is missing. {_AGAIN}")
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            held = list(stored.files)
+            arrays = {key: stored[key] for key in wanted if key in held}
+    except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} cannot be read as .npz ({error}). {_AGAIN}") from None
+    if missing := [key for key in wanted if key not in arrays]:
+        raise DataError(f"{file} lacks the array {some(missing)}. It holds {some(held, 10)}.")
+    return arrays
+
+
+def read_idx(file: Path) -> np.ndarray:
+    """The array of an idx file of bytes, compressed or not.
+
+    Two zero bytes, the type (8: unsigned bytes), the number of dimensions, each dimension as a big-endian
+    32-bit number, the values in C order (LeCun, Cortes & Burges, The MNIST database).
+
+    Raises:
+        DataError: the file is not such a one, or shorter or longer than it says.
+    """
+    try:
+        with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
+            magic = stream.read(4)
+            if len(magic) < 4 or magic[:3] != b"\x00\x00\x08" or magic[3] not in (1, 2, 3):
+                raise DataError(f"{file} is no idx file of bytes (it begins with {magic!r}). {_AGAIN}")
+            shape = struct.unpack(f">{magic[3]}I", stream.read(4 * magic[3]))
+            num_bytes = math.prod(shape)
+            content = stream.read(num_bytes + 1) if num_bytes < MOST_BYTES else b""
+    except (OSError, EOFError, zlib.error, struct.error) as error:
+        raise DataError(f"{file} is broken ({error}). {_AGAIN}") from None
+    if len(content) != num_bytes:
+        held = "more" if len(content) > num_bytes else f"{len(content)}"
+        raise DataError(
+            f"{file} should hold {num_bytes} values, of shape {shape}, but holds {held}. {_AGAIN}"
+        )
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _checked(images_from: str, images: np.ndarray, labels_from: str, labels: np.ndarray) -> LabelledDigits:
+    """A split of the right shapes, types and ranges; raises `DataError`."""
+    if images.ndim != 3 or images.shape[1:] != (SIDE_PX, SIDE_PX) or len(images) == 0:
+        raise DataError(f"{images_from} has the shape {images.shape}: it must be (N, {SIDE_PX}, {SIDE_PX}).")
+    if labels.ndim != 1 or len(labels) != len(images):
+        raise DataError(
+            f"{labels_from} has the shape {labels.shape}: it must be ({len(images)},), "
+            f"a label for each image of {images_from}."
+        )
+    for place, values, most in ((images_from, images, 255), (labels_from, labels, 9)):
+        low, high = values.min(), values.max()
+        if values.dtype.kind not in "iu" or low < 0 or high > most:
+            raise DataError(
+                f"{place} holds {values.dtype} from {low} to {high}: "
+                f"it must hold whole numbers from 0 to {most}."
+            )
+    if images.max() <= 1:
+        raise DataError(
+            f"{images_from} holds no value above 1: pixels must be from 0 to 255, not from 0 to 1."
+        )
+    return LabelledDigits(images.astype(np.uint8, copy=False), labels.astype(np.int64))

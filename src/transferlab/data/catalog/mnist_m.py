@@ -4,54 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image
 
 from transferlab.config.bounds import AtLeast, PositiveInt
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.catalog.digits import CLASSES
-from transferlab.data.catalog.mnist import mnist_samples, mnist_table, size_notices
-from transferlab.data.catalog.mnist_files import SIDE_PX, LabelledDigits, read_mnist
-from transferlab.data.catalog.photo_folder import find_photos, read_photo
+from transferlab.data.catalog.mnist import (
+    SIDE_PX,
+    LabelledDigits,
+    mnist_samples,
+    mnist_table,
+    read_mnist,
+    size_notices,
+)
+from transferlab.data.catalog.walking import is_image, walk_files
 from transferlab.data.data_error import DataError
+from transferlab.data.image.decoding import BadImage, decode_file
 from transferlab.data.image.reader import ArrayReader, content_hash
 from transferlab.data.loading.workers import usable_cores
 from transferlab.run.randomness import derived_seed
 
+MAX_PIXELS = 100_000_000
 
+
+@dataclass(frozen=True)
 class MNISTM:
     """|photo patch - digit| in each channel of 28x28 RGB: strokes invert the colours of the photo.
 
     Ganin & Lempitsky (2015), Unsupervised Domain Adaptation by Backpropagation, section 4; they cut patches
     of 28x28 pixels from the photos of BSDS500 (481x321 pixels). Samples carry the names of their digits, so
-    MNIST and MNIST-M split alike.
-
-    Args:
-        root: MNIST, as for `MNIST`.
-        photos: a folder of photos, searched to any depth.
-        num_photos: how many of them are used, chosen by `patch_seed`; None = all.
-        photo_px: a photo whose short side is longer is reduced to this, so that a patch shows as much as in
-            the paper; None = patches are cut at full size. Smaller photos stay as they are.
-        patch_seed: chooses each digit's patch: sample i of a split has the same in every run.
+    MNIST and MNIST-M split alike. `conf/data/catalog/mnist_m.yaml` describes the arguments.
     """
 
-    def __init__(
-        self,
-        root: str | None,
-        *,
-        photos: str | None,
-        num_photos: PositiveInt | None = 500,
-        photo_px: Annotated[int, AtLeast(SIDE_PX)] | None = 321,
-        patch_seed: int = 0,
-    ) -> None:
-        self.root = root
-        self.photos = photos
-        self.num_photos = num_photos
-        self.photo_px = photo_px
-        self.patch_seed = patch_seed
+    root: str | None
+    _: KW_ONLY
+    photos: str | None
+    num_photos: PositiveInt | None = 500
+    photo_px: Annotated[int, AtLeast(SIDE_PX)] | None = 321
+    patch_seed: int = 0
 
     def load(self) -> Catalog:
         splits = read_mnist(self.root)
@@ -119,3 +115,58 @@ def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) 
     patches_NHWC = windows[top_N, left_N].transpose(0, 2, 3, 1)
     digits_NHW1 = digits_NHW[..., None]
     return np.maximum(patches_NHWC, digits_NHW1) - np.minimum(patches_NHWC, digits_NHW1)
+
+
+def find_photos(folder: str | None, *, most: int | None, seed: int) -> list[Path]:
+    """The image files at any depth of a folder, in the order of their paths.
+
+    Args:
+        folder: hidden files, and files that are no images by their names, are passed over.
+        most: how many; if there are more, a choice that depends on (seed, path within the folder) alone.
+        seed: another seed, another choice.
+
+    Raises:
+        DataError: there is no such folder, or no image in it.
+    """
+    if not folder:
+        raise DataError(
+            "data.target.photos has no value. Set it to a folder of photos: data.target.photos=DIR."
+        )
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise DataError(f"data.target.photos={folder} is no folder (looked for {root.absolute()}).")
+    root = root.resolve()
+    files = {
+        file.relative_to(root).as_posix(): file for file in walk_files(root, root) if is_image(file.name)
+    }
+    if not files:
+        raise DataError(f"data.target.photos={folder} holds no images, at any depth.")
+    chosen = sorted(files, key=lambda name: derived_seed("photo", seed, name))[:most]
+    return [files[name] for name in sorted(chosen)]
+
+
+def read_photo(file: Path, *, short_side_px: int | None, patch_px: int) -> np.ndarray:
+    """A photo as uint8 RGB, shape (H, W, 3), its short side reduced to `short_side_px` if it is longer.
+
+    Reduced by Pillow's antialiased bilinear filter, whose whole-number arithmetic is the same on every
+    processor. Photos are never enlarged.
+
+    Raises:
+        DataError: it cannot be read, or a patch of `patch_px` does not fit into it.
+    """
+    try:
+        pixels = decode_file(file, max_pixels=MAX_PIXELS)
+    except BadImage as error:
+        raise DataError(f"{file}: {error}. Mend it, or move it out of the folder of photos.") from None
+    height, width = pixels.shape[:2]
+    if short_side_px is not None and min(height, width) > short_side_px:
+        scale = short_side_px / min(height, width)
+        size = (max(round(width * scale), short_side_px), max(round(height * scale), short_side_px))
+        pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
+        height, width = pixels.shape[:2]
+    if min(height, width) < patch_px:
+        raise DataError(
+            f"{file} has {width}x{height} pixels, but patches have {patch_px}x{patch_px}. "
+            "Move it out of the folder of photos."
+        )
+    return pixels

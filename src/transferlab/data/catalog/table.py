@@ -3,86 +3,61 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import KW_ONLY, dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
 
 from transferlab.config.bounds import PositiveInt
-from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
+from transferlab.data.catalog.catalog import SPLIT_OF, Catalog, catalog_table
 from transferlab.data.catalog.folder import existing_folder
 from transferlab.data.catalog.walking import hash_files, walk_files
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import FileReader, content_hash
 
 
+@dataclass(frozen=True)
 class Table:
     """One row for each image.
 
     An empty cell is an unknown label, or no group. Labels that are all whole numbers are ordered as such.
 
-    Args:
-        table: the file; `.parquet` needs pyarrow, everything else is read as CSV.
-        root: the folder that paths in the table start from; None = the table's own.
-        path_column: column of the image's path or name.
-        path_suffix: added to every path, such as `.jpg` where the column holds bare identifiers.
-        search: look for the file names anywhere below the root.
-        label_column: column of the class.
-        split_column: column of train, val or test; None = split here.
-        group_column: column of what must stay together, such as a patient; None = every image for itself.
-        separator: between the columns of a CSV file.
-        max_pixels: larger images count as broken, so that no file can fill the memory.
+    `conf/data/catalog/table.yaml` describes the arguments.
+    A `.parquet` file needs pyarrow; everything else is read as CSV.
     """
 
-    def __init__(
-        self,
-        table: str | None,
-        *,
-        root: str | None = None,
-        path_column: str = "path",
-        path_suffix: str = "",
-        search: bool = False,
-        label_column: str = "label",
-        split_column: str | None = None,
-        group_column: str | None = None,
-        separator: str = ",",
-        max_pixels: PositiveInt = 100_000_000,
-    ) -> None:
-        self.table = table
-        self.root = root
-        self.path_column = path_column
-        self.path_suffix = path_suffix
-        self.search = search
-        self.label_column = label_column
-        self.split_column = split_column
-        self.group_column = group_column
-        self.separator = separator
-        self.max_pixels = max_pixels
+    table: str | None
+    _: KW_ONLY
+    root: str | None = None
+    path_column: str = "path"
+    path_suffix: str = ""
+    search: bool = False
+    label_column: str = "label"
+    split_column: str | None = None
+    group_column: str | None = None
+    separator: str = ","
+    max_pixels: PositiveInt = 100_000_000
 
     def load(self) -> Catalog:
         file = _existing_file(self.table)
         root = existing_folder(self.root) if self.root is not None else file.parent
         rows = read_rows(file, self.separator)
-        names = [
-            name + self.path_suffix for name in self._column(rows, file, "path_column", self.path_column)
-        ]
+        names = [name + self.path_suffix for name in self._column(rows, file, "path_column")]
         _refuse_blank_and_double(names, file)
         samples = _found_below(root, names) if self.search else _found_at(root, names, file)
-        labels = self._column(rows, file, "label_column", self.label_column)
+        labels = self._column(rows, file, "label_column")
         classes = ordered_classes(labels)
-        problems = []
-        if len(classes) == 1:
-            problems.append(
-                f"{file}: column {self.label_column} holds one class only ({classes[0]}). Telling classes "
-                "apart "
-                "takes two or more."
-            )
+        problem = (
+            f"{file}: column {self.label_column} holds one class only ({some(classes)}). Telling classes "
+            "apart takes two or more."
+        )
         codes = {name: code for code, name in enumerate(classes)}
         groups, splits = None, None
         if self.group_column is not None:
-            groups = [cell or None for cell in self._column(rows, file, "group_column", self.group_column)]
+            groups = [cell or None for cell in self._column(rows, file, "group_column")]
         if self.split_column is not None:
-            splits = _splits(self._column(rows, file, "split_column", self.split_column), file)
+            splits = _splits(self._column(rows, file, "split_column"), file)
         return Catalog(
             table=catalog_table(
                 samples,
@@ -94,10 +69,11 @@ class Table:
             ),
             classes=classes,
             reader=FileReader(root, max_pixels=self.max_pixels),
-            problems=tuple(problems),
+            problems=(problem,) if len(classes) == 1 else (),
         )
 
-    def _column(self, rows: pd.DataFrame, file: Path, option: str, name: str) -> list[str]:
+    def _column(self, rows: pd.DataFrame, file: Path, option: str) -> list[str]:
+        name = getattr(self, option)
         if name not in rows.columns:
             close = get_close_matches(name, rows.columns, n=1, cutoff=0.4)
             hint = f" Did you mean {close[0]}?" if close else ""
@@ -160,10 +136,8 @@ def _found_at(root: Path, names: list[str], file: Path) -> list[str]:
     if missing:
         raise DataError(
             f"{file} names {len(missing)} of {len(names)} images that are not below {root}: {some(missing)}. "
-            "Set "
-            "data.root to the folder that the paths start from, data.source.path_suffix if they lack their "
-            "ending, or "
-            "data.source.search=true if the files lie in sub-folders."
+            "Set data.root to the folder that the paths start from, data.source.path_suffix if they lack "
+            "their ending, or data.source.search=true if the files lie in sub-folders."
         )
     return names
 
@@ -183,10 +157,9 @@ def _found_below(root: Path, names: list[str]) -> list[str]:
 
 
 def _splits(cells: list[str], file: Path) -> list[str | None]:
-    known = {name: split for split, names in SPLIT_NAMES.items() for name in names}
-    unknown = sorted({cell for cell in cells if cell and cell.lower() not in known})
+    unknown = sorted({cell for cell in cells if cell and cell.lower() not in SPLIT_OF})
     if unknown:
         raise DataError(
             f"{file}: {some(unknown)} is no split. Use train, val or test, or leave all cells empty."
         )
-    return [known[cell.lower()] if cell else None for cell in cells]
+    return [SPLIT_OF[cell.lower()] if cell else None for cell in cells]

@@ -123,8 +123,7 @@ def _refuse_link(path: Path, root: Path) -> None:
     if not end.is_relative_to(root):
         raise DataError(
             f"{path} is a symbolic link out of data.root={root} (to {end}). Copy the files, or name them in "
-            "a table "
-            "(data=table)."
+            "a table (data=table)."
         )
     if path.parent.resolve().is_relative_to(end):
         raise DataError(f"{path} is a symbolic link to a folder that holds it ({end}): a loop. Delete it.")

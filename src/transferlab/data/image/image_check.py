@@ -57,7 +57,7 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
     number = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
     if on_bad_image == "error":
         raise DataError(
-            f"{number} cannot be used: {listed}. Mend or delete them, or leave them out with "
+            f"{number} cannot be used: {listed}. Replace or delete them, or leave them out with "
             "data.on_bad_image=skip (or quarantine, which moves them away)."
         )
     if on_bad_image == "quarantine":
@@ -67,20 +67,18 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
         notices.append(f"Moved {number} to {place}: {listed}.")
     else:
         notices.append(f"Left out {number}: {listed}.")
-    kept = catalog.select(~catalog.table["sample"].isin(list(reasons)))
-    if len(kept) == 0:
+    rest = catalog.select(~catalog.table["sample"].isin(list(reasons)))
+    if len(rest) == 0:
         raise DataError(f"No image can be used: {listed}.")
-    return replace(kept, notices=tuple(notices))
+    return replace(rest, notices=tuple(notices))
 
 
 def examine_files(catalog: Catalog) -> dict[str, Examined]:
-    """What each sample's file is. Remembered by contents, so a sweep or a second run need not decode
-    again.
-    """
+    """The facts of each sample's file; cached by contents, so that a second run need not decode again."""
     assert isinstance(catalog.reader, EncodedReader)
     reader = catalog.reader
     memory = cache_folder("checked") / f"{catalog.fingerprint()}.{reader.max_pixels}.json"
-    known = _remembered(memory)
+    known = _read_cached(memory)
     if known is not None and known.keys() == set(catalog.samples):
         return {sample: known[sample] for sample in catalog.samples}
 
@@ -93,7 +91,7 @@ def examine_files(catalog: Catalog) -> dict[str, Examined]:
 
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         examined = dict(zip(catalog.samples, pool.map(facts, catalog.samples), strict=True))
-    _remember(memory, examined)
+    _cache(memory, examined)
     return examined
 
 
@@ -119,7 +117,7 @@ def move_away(root: Path, reasons: dict[str, str]) -> Path:
     return place
 
 
-def _remembered(memory: Path) -> dict[str, Examined] | None:
+def _read_cached(memory: Path) -> dict[str, Examined] | None:
     try:
         stored = json.loads(memory.read_bytes())
         if stored["by"] != DECODER:
@@ -132,7 +130,7 @@ def _remembered(memory: Path) -> dict[str, Examined] | None:
         return None  # absent, or not written by us: look again
 
 
-def _remember(memory: Path, examined: dict[str, Examined]) -> None:
+def _cache(memory: Path, examined: dict[str, Examined]) -> None:
     files = {sample: asdict(facts) for sample, facts in examined.items()}
     try:
         write_whole(memory, json.dumps({"by": DECODER, "files": files}).encode())

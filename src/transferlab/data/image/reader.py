@@ -1,12 +1,13 @@
-"""From a sample's name to its pixels."""
+"""Readers: a sample's name to its pixels."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -46,13 +47,13 @@ class ArrayReader:
         return self._images
 
 
+@dataclass(frozen=True, kw_only=True)
 class EncodedReader(ABC):
     """Images that are stored encoded; one that cannot be decoded is an error that names it."""
 
-    in_memory = False
+    in_memory: ClassVar[bool] = False
 
-    def __init__(self, *, max_pixels: int) -> None:
-        self.max_pixels = max_pixels
+    max_pixels: int
 
     @abstractmethod
     def content(self, sample: str) -> bytes:
@@ -68,17 +69,16 @@ class EncodedReader(ABC):
         except (BadImage, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise DataError(
-                f"{self.place(sample)}: {reason}. Mend or delete it, or leave such images out with "
+                f"{self.place(sample)}: {reason}. Replace or delete it, or leave such images out with "
                 "data.on_bad_image=skip."
             ) from None
 
 
+@dataclass(frozen=True)
 class FileReader(EncodedReader):
     """Image files below a folder."""
 
-    def __init__(self, root: Path, *, max_pixels: int) -> None:
-        super().__init__(max_pixels=max_pixels)
-        self.root = root
+    root: Path
 
     def path(self, sample: str) -> Path:
         return self.root / sample

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +16,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.image.preprocessing import ImageTransform
 from transferlab.data.loading.sampler import Key
-from transferlab.data.loading.stored import view_of
 from transferlab.run.randomness import derived_seed
 
 Batch = dict[str, Tensor]
@@ -88,25 +88,73 @@ class Images:
         return self.transform(pixels_HW3.permute(2, 0, 1))
 
 
+class Stored(Protocol):
+    """Tensors of one shape on disk or in memory."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, positions: Tensor) -> Tensor:
+        """Those at these positions, stacked."""
+        ...
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """Rows (N, ...) that are stored nowhere else."""
+
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, positions: Tensor) -> Tensor:
+        """Those at these positions."""
+        return self.rows[positions]
+
+    def all(self) -> Tensor:
+        """All of them."""
+        return self.rows
+
+
+class StoredColumn:
+    """Rows of one split's samples.
+
+    Args:
+        stored: a row for each sample, or for all samples' first view, then all second ones, and so on.
+        num_samples: of the split.
+    """
+
+    def __init__(self, stored: Stored, num_samples: int) -> None:
+        self.stored = stored
+        self.num_samples = num_samples
+        self.views = len(stored) // max(1, num_samples)
+        assert len(stored) == num_samples * self.views, (len(stored), num_samples)
+
+    def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
+        """See `Column`."""
+        return self.rows([view_of(key, self.views) * self.num_samples + key.row for key in keys])
+
+    def rows(self, rows: Sequence[int]) -> Tensor:
+        """See `Column`."""
+        return self.stored.take(torch.as_tensor(rows))
+
+
+def view_of(key: Key, views: int) -> int:
+    """The view that a sample shows on a visit: another one in each epoch, in turn."""
+    return (key.epoch + key.occurrence) % views
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingSet(Dataset[Batch]):
     """A list of `Key` becomes the source's columns, the target's with `target_` before their names, and
     {"label"}: never a target label.
     """
 
-    def __init__(
-        self,
-        source: Mapping[str, Column],
-        target: Mapping[str, Column],
-        labels_N: np.ndarray,
-        *,
-        seed: int,
-        mixes: bool,
-    ) -> None:
-        self.source = source
-        self.target = target
-        self.labels_N = labels_N
-        self.seed = seed
-        self.mixes = mixes
+    source: Mapping[str, Column]
+    target: Mapping[str, Column]
+    labels_N: np.ndarray
+    seed: int
+    mixes: bool
 
     def __getitems__(self, keys: list[Key]) -> Batch:
         source = [key for key in keys if key.domain == "source"]
@@ -123,12 +171,12 @@ class TrainingSet(Dataset[Batch]):
         return self.__getitems__([key])
 
 
+@dataclass(frozen=True, eq=False)
 class EvaluationSet(Dataset[Batch]):
     """A list of rows becomes {"index"}, {"label"} where labels are given, and what the columns show."""
 
-    def __init__(self, columns: Mapping[str, Column], labels_N: np.ndarray | None) -> None:
-        self.columns = columns
-        self.labels_N = labels_N
+    columns: Mapping[str, Column]
+    labels_N: np.ndarray | None
 
     def __getitems__(self, rows: list[int]) -> Batch:
         batch = {name: column.rows(rows) for name, column in self.columns.items()}

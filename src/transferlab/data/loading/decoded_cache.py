@@ -17,7 +17,7 @@ from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.image.preprocessing import Preprocessing, resized_short_side
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.splits import Splits
-from transferlab.run.cache import GIB, alone, cache_folder, evict, mark_used, whole_folder
+from transferlab.run.cache import GIB, cache_folder, evict, exclusive, mark_used, whole_folder
 
 VERSION = "decoded 1"
 SHORT_SIDE_PX = 256
@@ -63,7 +63,7 @@ def decoded(catalogs: list[Catalog], preprocessing: Preprocessing, *, most_gib: 
     folder = cache_folder("decoded")
     store = folder / _name(contents, short_side, preprocessing.interpolation)
     try:
-        with alone(store, waiting="waiting for another run that decodes these images"):
+        with exclusive(store, waiting="waiting for another run that decodes these images"):
             if not (store / "index.json").is_file():
                 _make(store, catalogs[0], list(contents), short_side, preprocessing, most_gib * GIB)
             mark_used(store)

@@ -1,15 +1,20 @@
-"""Batches of keys: source and target together, exact after a resume, shared among ranks."""
+"""Batches of keys: source and target together, exact after a resume, shared among ranks.
+
+The order of samples is a pure function of (seed, epoch), so that a killed run goes on where it was. An order
+is an int array of shape (n, 2): the sample's row and its occurrence, which differs between repeated visits of
+one epoch (it seeds the augmentation).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
 
-from transferlab.data.loading import order
+from transferlab.run.randomness import derived_seed
 
 
 class Key(NamedTuple):
@@ -35,7 +40,7 @@ class Share:
     """What one of `world_size` processes gets of the batches, and where it begins.
 
     Args:
-        position: asked, with the number of batches of an epoch, when one begins.
+        position: called with the number of batches of an epoch when one begins.
         rank: of `world_size` processes; each takes every `world_size`-th sample of a step.
         world_size: number of processes.
     """
@@ -48,13 +53,14 @@ class Share:
 ALONE = Share()
 
 
+@dataclass(frozen=True, eq=False)
 class TrainingBatches(Sampler[list[Key]]):
     """Yields each step's keys for one rank.
 
     An epoch is one pass over the source, or `steps_per_epoch` steps of an endless stream. The target is
     always an endless stream. An incomplete last batch is dropped, unless it is the only one.
 
-    Args:
+    Attributes:
         labels: of the source samples.
         num_target: target samples, 0 without a target.
         batch_size: source samples per step and rank.
@@ -65,26 +71,15 @@ class TrainingBatches(Sampler[list[Key]]):
         share: of this process.
     """
 
-    def __init__(
-        self,
-        labels: np.ndarray,
-        *,
-        num_target: int,
-        batch_size: int,
-        target_batch_size: int,
-        balanced: bool,
-        steps_per_epoch: int | None,
-        seed: int,
-        share: Share = ALONE,
-    ) -> None:
-        self.labels = labels
-        self.num_target = num_target
-        self.batch_size = batch_size
-        self.target_batch_size = target_batch_size
-        self.balanced = balanced
-        self.steps_per_epoch = steps_per_epoch
-        self.seed = seed
-        self.share = share
+    labels: np.ndarray
+    _: KW_ONLY
+    num_target: int
+    batch_size: int
+    target_batch_size: int
+    balanced: bool
+    steps_per_epoch: int | None
+    seed: int
+    share: Share = ALONE
 
     def __len__(self) -> int:
         """Batches of an epoch."""
@@ -101,7 +96,7 @@ class TrainingBatches(Sampler[list[Key]]):
             if self.num_target:
                 step = position.epoch * num_batches + batch
                 size = self.target_batch_size * self.share.world_size
-                target = order.stream(
+                target = stream(
                     self.num_target, domain="target", seed=self.seed, start=step * size, count=size
                 )
                 keys += self._keys("target", target, 0, self.target_batch_size, position.epoch)
@@ -123,12 +118,10 @@ class TrainingBatches(Sampler[list[Key]]):
         """(row, occurrence) of every visit of an epoch, one batch after the other."""
         count = num_batches * self.source_batch_size * self.share.world_size
         if self.balanced:
-            return order.balanced(self.labels, domain="source", seed=self.seed, epoch=epoch, count=count)
+            return balanced(self.labels, domain="source", seed=self.seed, epoch=epoch, count=count)
         if self.steps_per_epoch is None and count <= len(self.labels):
-            return order.one_pass(len(self.labels), domain="source", seed=self.seed, epoch=epoch)
-        return order.stream(
-            len(self.labels), domain="source", seed=self.seed, start=epoch * count, count=count
-        )
+            return one_pass(len(self.labels), domain="source", seed=self.seed, epoch=epoch)
+        return stream(len(self.labels), domain="source", seed=self.seed, start=epoch * count, count=count)
 
     def _keys(self, domain: str, visits: np.ndarray, batch: int, batch_size: int, epoch: int) -> list[Key]:
         start = batch * batch_size * self.share.world_size
@@ -158,3 +151,49 @@ class EvaluationBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield list(self.rows[start : start + self.batch_size]) or [self.rows[0] if self.rows else 0]
+
+
+def permutation(num: int, *parts: int | str) -> np.ndarray:
+    """A permutation of range(num) that depends on `parts`."""
+    return np.random.default_rng(derived_seed(*parts)).permutation(num)
+
+
+def one_pass(num: int, *, domain: str, seed: int, epoch: int) -> np.ndarray:
+    """Every sample once."""
+    rows = permutation(num, "batch order", domain, seed, epoch)
+    return np.stack([rows, np.zeros_like(rows)], axis=1)
+
+
+def stream(num: int, *, domain: str, seed: int, start: int, count: int) -> np.ndarray:
+    """Places start .. start + count of an endless stream of passes, each with its own permutation.
+
+    The occurrence is the number of the pass.
+    """
+    passes = range(start // num, (start + count - 1) // num + 1)
+    rows = np.concatenate([permutation(num, "stream", domain, seed, number) for number in passes])
+    numbers = np.repeat(np.array(passes), num)
+    offset = start - passes[0] * num
+    return np.stack([rows, numbers], axis=1)[offset : offset + count]
+
+
+def balanced(labels: np.ndarray, *, domain: str, seed: int, epoch: int, count: int) -> np.ndarray:
+    """`count` samples with every class equally often (to within one).
+
+    Classes come in blocks, each a permutation of all classes; within a class samples come in passes, each a
+    permutation of its samples, so that none is seen twice before all are seen once.
+    """
+    classes = np.unique(labels)
+    blocks = -(-count // len(classes))
+    turns = [permutation(len(classes), "class order", domain, seed, epoch, block) for block in range(blocks)]
+    sequence = np.concatenate(turns)[:count]
+    order = np.empty((count, 2), dtype=np.int64)
+    for code in range(len(classes)):
+        places = np.flatnonzero(sequence == code)
+        if len(places) == 0:
+            continue
+        members = np.flatnonzero(labels == classes[code])
+        own = stream(
+            len(members), domain=f"{domain} {epoch} {classes[code]}", seed=seed, start=0, count=len(places)
+        )
+        order[places] = np.stack([members[own[:, 0]], own[:, 1]], axis=1)
+    return order

@@ -9,10 +9,10 @@ MOST = 8
 SHARE = "TRANSFERLAB_CORES"  # set in the jobs of a sweep that run beside others
 
 
-def choose_workers(asked: int | str, *, in_memory: bool) -> int:
+def choose_workers(num_workers: int | str, *, in_memory: bool) -> int:
     """`auto`: none for data in memory, else one for each core but one, 8 at most."""
-    if asked != "auto":
-        return int(asked)
+    if num_workers != "auto":
+        return int(num_workers)
     return 0 if in_memory else max(1, min(usable_cores() - 1, MOST))
 
 

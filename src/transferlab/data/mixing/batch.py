@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torchvision.transforms import v2
@@ -10,20 +12,18 @@ from transferlab.config.bounds import NonNegativeFloat
 from transferlab.data.loading.dataset import seeded
 
 
+@dataclass(frozen=True, kw_only=True)
 class Mixing:
     """Mixes each image of a batch with its neighbour; labels become probabilities of classes.
 
     Zhang et al. (2018), mixup: Beyond Empirical Risk Minimization; Yun et al. (2019), CutMix.
 
-    Args:
-        mixup_alpha: images are blended by lambda ~ Beta(alpha, alpha); 0 = no mixup.
-        cutmix_alpha: a box of 1 - lambda of the area is replaced; 0 = no CutMix. With both, each batch gets
-            one of them, by the toss of a coin.
+    `conf/data/mixing/none.yaml` describes the arguments. With both, each batch gets one of them at
+    random.
     """
 
-    def __init__(self, *, mixup_alpha: NonNegativeFloat = 0.0, cutmix_alpha: NonNegativeFloat = 0.0) -> None:
-        self.mixup_alpha = mixup_alpha
-        self.cutmix_alpha = cutmix_alpha
+    mixup_alpha: NonNegativeFloat = 0.0
+    cutmix_alpha: NonNegativeFloat = 0.0
 
     @property
     def is_active(self) -> bool:

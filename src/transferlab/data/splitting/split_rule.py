@@ -17,14 +17,8 @@ from transferlab.data.splitting.stratification import inseparable, stratified_sp
 class SplitRule:
     """How samples are divided where their source does not say.
 
-    Args:
-        val_fraction: share of validation, in (0, 1); of what the test fold leaves where `fold` is set.
-        test_fraction: share of testing, in (0, 1).
-        seed: another seed, another split.
-        fold: which of `num_folds` folds to test on; None = one division by the fractions.
-        num_folds: number of folds.
-        on_leak: what to do about copies and groups across splits that the source fixes: `error`, or `drop`
-            them from the earlier of train, val, test.
+    `conf/data/loading/default.yaml` describes the fields; `seed` is its `split_seed`. Where `fold` is set,
+    `val_fraction` is of what the test fold leaves.
     """
 
     val_fraction: float = 0.2

@@ -1,10 +1,12 @@
-"""Who is trained on, validated on, tested on: stratified, grouped and without leaks.
+"""Divides samples over splits: stratified, grouped and without leaks; chooses nested subsets of a split.
 
 Works on a catalog's table alone. The order in which samples are considered is a hash of (seed, name), so
 the split depends neither on the order of files nor on the machine.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pandas as pd
@@ -13,8 +15,6 @@ from scipy.sparse.csgraph import connected_components
 
 from transferlab.data.data_error import DataError, some
 from transferlab.run.randomness import derived_seed
-
-CONFIG_PATH = {"val": "data.val_fraction", "test": "data.test_fraction"}
 
 
 def inseparable(table: pd.DataFrame) -> np.ndarray:
@@ -136,3 +136,27 @@ def _refuse_uncovered(
                 "its groups are tied to those of other classes. Use another data.split_seed or fix the split "
                 "yourself."
             )
+
+
+def nested_subset(
+    table: pd.DataFrame, *, fraction: float | None, shots_per_class: int | None, seed: int
+) -> np.ndarray:
+    """Which rows stay, as booleans.
+
+    Each class is taken in an order that depends on (seed, sample) alone, so a smaller subset lies inside
+    every larger one, and the k shots of a class are the first k of its fraction.
+
+    Args:
+        table: a training split with sample and label.
+        fraction: share of each class to keep, in (0, 1]; at least one image stays.
+        shots_per_class: images of each class to keep; a smaller class stays whole.
+        seed: another seed, another choice.
+    """
+    order = np.array([derived_seed("subset", seed, sample) for sample in table["sample"]], dtype=np.int64)
+    keep = np.zeros(len(table), dtype=bool)
+    for _, rows in table.groupby("label", dropna=False).indices.items():
+        limit = len(rows) if shots_per_class is None else shots_per_class
+        if fraction is not None:
+            limit = max(1, math.ceil(fraction * len(rows) - 1e-9))
+        keep[rows[np.argsort(order[rows], kind="stable")[:limit]]] = True
+    return keep

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transferlab.evaluation.domain_classifier import target_probabilities
-from transferlab.evaluation.gap.domain_gap import sampled_rows
+from transferlab.evaluation.gap.feature_samples import sampled_rows
 
 
 @dataclass(frozen=True)

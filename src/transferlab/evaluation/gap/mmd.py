@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.evaluation.gap.domain_gap import sampled_rows
+from transferlab.evaluation.gap.feature_samples import sampled_rows
 from transferlab.run.randomness import derived_seed
 
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the median squared distance

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import torch
 
-from transferlab.backbone.boundary import Boundary, NoBoundary, differs, find_boundary
+from transferlab.backbone.boundary import Boundary
+from transferlab.backbone.boundary_search import NoBoundary, differs, find_boundary
 from transferlab.backbone.network import Backbone
 from transferlab.data.loading.sampler import ALONE, Share
 from transferlab.data.views import Views
-from transferlab.feature.extractor import Source
+from transferlab.feature.extractor import Extractor
 from transferlab.feature.store import StoreFull, StoreUnusable
 from transferlab.strategy.parts import History
 from transferlab.training.build import Experiment
@@ -93,18 +94,18 @@ class FrozenPrefix:
             boundary = find_boundary(self._backbone, frozen_stages)
             if reason := self._why_not(boundary, epoch, history, device):
                 raise NoBoundary(reason)
-            source = self._source(device)
-            stored = {split: source.activations(boundary, split, share) for split in self._splits}
+            extractor = self._extractor(device)
+            stored = {split: extractor.activations(boundary, split, share) for split in self._splits}
         except (NoBoundary, StoreFull, StoreUnusable) as reason:
             stages = f"its first {frozen_stages} stages" if self._depth(epoch, history) else "the backbone"
             self.note(f"outputs of {stages} are not kept: {reason}")
             return
-        self._backbone.starts_at = boundary
+        self._backbone.boundary = boundary
         self.batches = self.experiment.batches.with_stored(stored)
 
     def release(self) -> None:
         """The whole network runs on images again."""
-        self._backbone.starts_at = None
+        self._backbone.boundary = None
         self.batches = self.experiment.batches
         self._arranged = None
 
@@ -150,13 +151,13 @@ class FrozenPrefix:
         image = batches.preprocessing.normalised(some["image"].to(device))
         return differs(self._backbone, boundary, image)
 
-    def _source(self, device: torch.device) -> Source:
-        return Source(
+    def _extractor(self, device: torch.device) -> Extractor:
+        return Extractor(
             backbone=self._backbone,
             batches=self.experiment.batches,
             settings=self.settings,
             trainer_precision=self.precision,
             device=device,
-            tell=say,
+            note=say,
             track=tracked,
         )

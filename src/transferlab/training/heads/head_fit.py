@@ -15,9 +15,9 @@ import torch
 from omegaconf import DictConfig
 
 from transferlab.data.batches import Batches
-from transferlab.data.loading.stored import InMemory
+from transferlab.data.loading.dataset import InMemory
 from transferlab.evaluation.predictions import Predictions
-from transferlab.feature.extractor import Source
+from transferlab.feature.extractor import Extractor
 from transferlab.feature.rows import Rows
 from transferlab.run.errors import UserError
 from transferlab.training.build import Experiment, Fitted
@@ -120,17 +120,17 @@ def _features(experiment: Experiment, predict: Sequence[str]) -> Kept:
     wants_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
     device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
     backbone = experiment.network.backbone.to(device)
-    source = Source(
+    extractor = Extractor(
         backbone=backbone,
         batches=batches,
         settings=experiment.features,
         trainer_precision=str(trainer.precision),
         device=device,
-        tell=say,
+        note=say,
         track=tracked,
     )
     names = [*(split.name for split in batches.trained_on), "val", *predict]
-    kept = {name: source.features(name) for name in dict.fromkeys(names) if len(batches.splits[name])}
+    kept = {name: extractor.features(name) for name in dict.fromkeys(names) if len(batches.splits[name])}
     backbone.cpu()
     return kept
 

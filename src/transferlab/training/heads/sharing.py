@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.facts import changes_nothing, fact, opens_nothing
+from transferlab.config.classes import changes_nothing, fact, opens_nothing
 from transferlab.training.heads.needs_lightning import needs_no_lightning
 
 # What the jobs of a group may differ in, and `name`, which follows from the options chosen

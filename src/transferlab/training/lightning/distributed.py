@@ -6,11 +6,9 @@ import contextlib
 import gc
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 
 if TYPE_CHECKING:  # a mistake in a config is told before torch is imported
@@ -18,7 +16,6 @@ if TYPE_CHECKING:  # a mistake in a config is told before torch is imported
     from torch import nn
 
 WORKER_VERB = "join"  # not listed: Lightning starts `transferlab join RUN` for each further process
-_PATIENCE_S = 600.0  # the leading process may look through all images first
 _SET_BY_LAUNCHER = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE")
 
 
@@ -48,29 +45,6 @@ def launched_by_file(run: Run | None, allow: Sequence[str] = ()) -> Iterator[Non
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def is_worker() -> bool:
-    """Whether this process joins a run that another one leads: the first of the first machine."""
-    return any(int(os.environ.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
-
-
-def started_together() -> bool:
-    """Whether torchrun, or whoever sets the same variables, has started this process and others like it."""
-    return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
-
-
-def wait_for_leader(run: Run) -> None:
-    """Return when the leading process has begun this run.
-
-    Raises:
-        UserError: it does not; its own message says why.
-    """
-    deadline = time.monotonic() + _PATIENCE_S
-    while run.status != "running":
-        if time.monotonic() > deadline:
-            raise UserError(f"{run.path}: the leading process has not begun this run in {_PATIENCE_S:.0f} s.")
-        time.sleep(0.05)
 
 
 def wrap_again(trainer: pl.Trainer) -> None:

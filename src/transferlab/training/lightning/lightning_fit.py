@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.objective.critic_health import critic_warnings
 from transferlab.training.build import Experiment, Fitted
@@ -21,7 +22,7 @@ from transferlab.training.conclusion import conclude
 from transferlab.training.frozen.prefix import make_prefix
 from transferlab.training.frozen.prefix_policy import never_opens
 from transferlab.training.lightning.checkpoints import SelectedInMemory, load_checkpoint
-from transferlab.training.lightning.distributed import is_worker, launched_by_file
+from transferlab.training.lightning.distributed import launched_by_file
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
 from transferlab.training.lightning.target_record import epoch_table, selected_by_each

@@ -16,8 +16,8 @@ from transferlab.data.splits import Split, Splits
 from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker
 from transferlab.strategy.strategy import Selection
-from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.lightning.outputs import Outputs
 
 

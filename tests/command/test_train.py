@@ -1,4 +1,4 @@
-"""`transferlab train --cfg`."""
+"""`transferlab train --cfg`, and mistakes in options."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_composes_once(monkeypatch, capsys):
 
 WRONG = [
     (["--cfg", "jbo"], "--cfg jbo: it takes job, hydra, all. Did you mean job?"),
-    (["--cfg"], "--cfg needs a value. transferlab train --help tells which."),
+    (["--cfg"], "--cfg needs a value. Fix: --cfg job"),
     (["--cfg", "job", "--package", "nope"], "--package=nope: there is no such part of the config."),
     (
         ["-m", "--cfg", "job"],
@@ -65,6 +65,6 @@ WRONG = [
 
 @pytest.mark.parametrize(("arguments", "text"), WRONG)
 def test_mistakes(arguments, text):
-    with pytest.raises(ValueError, match=r"\.$|\?$") as caught:
+    with pytest.raises(ValueError, match="-") as caught:
         command.run(arguments)
     assert str(caught.value) == text
