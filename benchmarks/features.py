@@ -24,8 +24,7 @@ from torch import Tensor
 
 from transferlab.backbone.boundary_search import find_boundary
 from transferlab.config.compose import compose_checked
-from transferlab.data.views import Views
-from transferlab.feature.extraction import extracted, has_bfloat16, least_cosine
+from transferlab.feature.extraction import Views, extracted, has_bfloat16, least_cosine
 from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import build

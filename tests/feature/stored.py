@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from transferlab.feature.rows import Rows
-from transferlab.feature.store import FeatureSpace, FeatureStore
+from transferlab.feature.store import FeatureSpace
 
 ABOUT = {
     "network": "resnet18",
@@ -59,9 +59,14 @@ def forbidden(positions: list[int]) -> Iterator[tuple[list[int], torch.Tensor]]:
 
 
 def space(most_gib: float = 1.0, **changes: object) -> FeatureSpace:
-    return FeatureStore(most_gib=most_gib, folder=FOLDER).space({**ABOUT, **changes})
+    return FeatureSpace({**ABOUT, **changes}, most_gib=most_gib, store=FOLDER)
 
 
 def fill(images: range | list[int], **changes: object) -> Rows:
     keys = keys_of(images)
     return space(**changes).rows(keys, Network(keys))
+
+
+def missing(keys: list[str], **changes: object) -> int:
+    """The number of rows that are not stored."""
+    return len(set(keys).difference(*(shard.keys for shard in space(**changes)._shards())))

@@ -15,6 +15,7 @@ from tests.feature.stored import (
     fill,
     forbidden,
     keys_of,
+    missing,
     space,
     true_features,
 )
@@ -50,7 +51,7 @@ def test_other_rows_of_the_same_space_can_go(small_shards):
     rows = fill(images, most_gib=0.8 * size / 2**30)
     assert torch.equal(rows.all(), true_features(keys_of(images)))
     assert entry_size(space().folder) <= 0.8 * size
-    assert space().missing(keys_of(images)) == 0
+    assert missing(keys_of(images)) == 0
 
 
 def test_more_than_the_store_may_hold_is_refused_at_once():

@@ -12,8 +12,8 @@ from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.sampler import Position, Share
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.splits import arrange
-from transferlab.data.views import Views
-from transferlab.feature.store import FeatureStore
+from transferlab.feature.extraction import Views
+from transferlab.feature.store import FeatureSpace
 
 
 def teacher(images: torch.Tensor) -> torch.Tensor:
@@ -35,7 +35,6 @@ def test_scores_are_of_the_views_that_training_shows(tmp_path):
         shots_per_class=10,
     )
     plain = Batches(arrange(settings), settings, Preprocessing(image_size=8), seed=3, views=2)
-    store = FeatureStore(most_gib=1.0, folder=tmp_path / "store")
     stored = {}
     for split in ("train", "val"):
         views = Views(plain, split)
@@ -44,7 +43,9 @@ def test_scores_are_of_the_views_that_training_shows(tmp_path):
             for batch in views.loader(positions, batch_size=50):
                 yield batch["position"].tolist(), teacher(batch["image"])
 
-        stored[split] = store.space({"teacher": 1, "pixels": views.depends_on}).rows(views.keys, compute)
+        about = {"teacher": 1, "pixels": views.depends_on}
+        space = FeatureSpace(about, most_gib=1.0, store=tmp_path / "store")
+        stored[split] = space.rows(views.keys, compute)
     assert {split: len(rows) for split, rows in stored.items()} == {"train": 200, "val": 359}
     batches = plain.with_columns({"teacher": stored})
     seen = []

@@ -18,9 +18,9 @@ from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.mixing.batch import Mixing
 from transferlab.data.splits import arrange
-from transferlab.data.views import Views
 from transferlab.feature.extraction import (
     LEAST_COSINE,
+    Views,
     batch_size,
     compute_dtype,
     extracted,

@@ -16,6 +16,7 @@ from tests.feature.stored import (
     fill,
     forbidden,
     keys_of,
+    missing,
     space,
     true_features,
 )
@@ -78,7 +79,7 @@ def test_a_killed_process_leaves_a_usable_store(small_shards):
         space().rows(keys, compute)
 
     assert in_child(killed) == -signal.SIGKILL
-    assert space().missing(keys) == 8  # 12 rows were yielded: three whole shards
+    assert missing(keys) == 8  # 12 rows were yielded: three whole shards
     rest = Network(keys)
     rows = space().rows(keys, rest)
     assert rest.computed == keys[12:]

@@ -16,6 +16,7 @@ from tests.feature.stored import (
     fill,
     forbidden,
     keys_of,
+    missing,
     space,
     true_features,
 )
@@ -64,7 +65,7 @@ def test_damage_is_found_and_mended(damage, small_shards):
 def test_a_lost_shard_is_computed_again(small_shards):
     fill(range(8))
     shard_files(space().folder)[0].path.unlink()
-    assert space().missing(keys_of(range(8))) == 4
+    assert missing(keys_of(range(8))) == 4
     assert torch.equal(fill(range(8)).all(), true_features(keys_of(range(8))))
 
 
@@ -120,7 +121,7 @@ def test_joining_loses_nothing_where_time_cuts_it_up(monkeypatch):
     monkeypatch.setattr(shard_module, "MOST_S", -1.0)  # a joined shard is what one of the small ones was
     for image in range(8):
         fill([image])
-    assert space().missing(keys_of(range(8))) == 0
+    assert missing(keys_of(range(8))) == 0
 
 
 def test_full_shards_are_not_joined(small_shards, monkeypatch):

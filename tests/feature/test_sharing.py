@@ -11,8 +11,8 @@ from torch import distributed
 
 from tests.training.processes import in_child
 from transferlab.data.loading.sampler import Share
-from transferlab.feature.sharing import shared_rows
-from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
+from transferlab.feature.extractor import shared_rows
+from transferlab.feature.store import FeatureSpace, StoreFull, StoreUnusable
 
 KEYS = [f"image {number}" for number in range(11)]
 
@@ -45,7 +45,7 @@ def ask(rank: int, *, most_gib: float = 1.0, batch_size: int = 2) -> torch.Tenso
                 file.write("".join(f"{at}\n" for at in some))
             yield some, features(some)
 
-    space = FeatureStore(most_gib=most_gib, folder=Path.cwd() / "store").space({"network": "none"})
+    space = FeatureSpace({"network": "none"}, most_gib=most_gib, store=Path.cwd() / "store")
     return shared_rows(
         space, KEYS, compute, share=Share(rank=rank, world_size=2), batch_size=batch_size
     ).all()

@@ -17,11 +17,12 @@ from tests.feature.stored import (
     fill,
     forbidden,
     keys_of,
+    missing,
     space,
     true_features,
 )
 from transferlab.feature.layout import clear, listed
-from transferlab.feature.store import FeatureStore, StoreUnusable
+from transferlab.feature.store import FeatureSpace, StoreUnusable
 from transferlab.run import cache
 
 
@@ -41,13 +42,13 @@ def test_computed_once_and_read_back():
 def test_only_what_is_missing_is_computed_and_no_key_twice():
     fill(range(3, 6))
     keys = keys_of([5, 9, 1, 9, 4, 1])
-    assert space().missing(keys) == 2
+    assert missing(keys) == 2
     network = Network(keys)
     rows = space().rows(keys, network)
     assert network.computed == keys_of([9, 1])
     assert torch.equal(rows.all(), true_features(keys))
-    assert space().missing(keys) == 0
-    assert space(weights="other").missing(keys) == 4
+    assert missing(keys) == 0
+    assert missing(keys, weights="other") == 4
 
 
 def test_a_buffer_that_compute_uses_again_is_copied():
@@ -80,7 +81,7 @@ def test_a_buffer_that_compute_uses_again_is_copied():
     ],
 )
 def test_the_key_changes_with_each_part(changes):
-    assert space().key == space().key == FeatureStore(most_gib=2.0).space(dict(reversed(ABOUT.items()))).key
+    assert space().key == space().key == FeatureSpace(dict(reversed(ABOUT.items())), most_gib=2.0).key
     assert space(**changes).key != space().key
 
 
@@ -123,7 +124,7 @@ def test_a_full_disk(small_shards, monkeypatch):
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(StoreUnusable, match="No space left on device"):
             space().rows(keys, Network(keys))
-    assert space().missing(keys) == 12
+    assert missing(keys) == 12
     assert all(path.suffix != ".making" for path in FOLDER.rglob("*"))
     rest = Network(keys)
     assert torch.equal(space().rows(keys, rest).all(), true_features(keys))
@@ -140,7 +141,7 @@ def test_a_store_that_is_cleared_meanwhile(small_shards):
             yield chunk
 
     assert torch.equal(space().rows(keys, cleared).all(), true_features(keys))
-    assert space().missing(keys) == 12
+    assert missing(keys) == 12
     assert [found.about for found in listed(FOLDER)] == [ABOUT]
 
 
@@ -180,7 +181,7 @@ def test_a_compute_that_breaks_its_contract(broken):
 
 def test_an_about_that_does_not_tell_features_apart():
     fill(range(3))
-    with pytest.raises(ValueError, match="`about` does not tell them apart"):
+    with pytest.raises(ValueError, match="`about` must distinguish them"):
         space().rows(keys_of(range(4)), Network(keys_of(range(4)), dtype=torch.float16))
 
 

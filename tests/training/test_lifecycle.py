@@ -24,7 +24,7 @@ from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.last import Last
 from transferlab.training import runs
 from transferlab.training.fit_settings import FitSettings
-from transferlab.training.frozen.prefix_policy import why_not_kept
+from transferlab.training.frozen.prefix_policy import why_not_stored
 from transferlab.training.lightning.checkpoints import load_checkpoint
 from transferlab.training.lightning.module import TransferModule
 
@@ -253,7 +253,7 @@ def test_a_penalty_on_pixels_is_named():
     parts = named_parts(WitnessObjective(), {"pixels": Pixels()})
     experiment = SimpleNamespace(strategy=SimpleNamespace(parts=parts), data=None)
     said = "strategy.penalty.pixels: Pixels works on the images, so the frozen layers run in each epoch."
-    assert why_not_kept(experiment, None) == said
+    assert why_not_stored(experiment, None) == said
 
 
 def test_where_nothing_is_frozen_nothing_is_said():

@@ -14,12 +14,11 @@ Outcome = Mapping[str, Tensor | None]
 
 
 def outcome(network: nn.Module, run: Callable[[], Tensor]) -> Outcome:
-    """Of a run from a fixed state of the random numbers: the features (N, D), the gradients where they are
-    enabled, the running statistics and the next random numbers, each by what to call it.
+    """Run from a fixed state of the random numbers and leave the network as it was.
 
-    Args:
-        network: is left as it was.
-        run: gives the features of some images.
+    Returns:
+        By name the features (N, D) that `run` gives, the gradients where they are enabled, the running
+        statistics and the next random numbers.
     """
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     device = next(network.parameters()).device

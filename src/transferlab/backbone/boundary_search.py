@@ -40,11 +40,8 @@ class NoBoundary(Exception):
 def find_boundary(backbone: Backbone, frozen_stages: int) -> Boundary:
     """The last place before any use of the later stages where one tensor is all that passes.
 
-    Called under the trainer's autocast, it finds the type that activations have there.
-
-    Args:
-        backbone: any.
-        frozen_stages: how many come before the boundary, from 1; all of them: the features.
+    Called under the trainer's autocast, it finds the type that activations have there. With all stages frozen
+    it is the features.
 
     Raises:
         NoBoundary: there is no such place.

@@ -6,7 +6,6 @@ opened, silently.
 
 from __future__ import annotations
 
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from transferlab.backbone.network import Backbone
@@ -41,8 +40,3 @@ def _above(parameter: str) -> list[str]:
     """The names of the modules that hold a parameter, the network itself (the empty name) included."""
     parts = parameter.split(".")
     return [".".join(parts[:depth]) for depth in range(len(parts))]
-
-
-def count_trainable(module: nn.Module) -> int:
-    """The number of scalars that an optimizer may change now."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

@@ -20,11 +20,7 @@ from torch import nn
 class SmallConvNet(nn.Module):
     """A stage for each of `channels`: convolution 5x5 without padding, ReLU, maximum of 2x2.
 
-    Args:
-        channels: of each stage's output.
-        batch_norm: after each convolution; the paper has none.
-        in_chans: channels of the images.
-        num_classes: 0, for there is no classifier in it.
+    `batch_norm` puts one behind each convolution; the paper has none.
     """
 
     def __init__(

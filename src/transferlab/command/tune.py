@@ -72,7 +72,7 @@ def _numbers(what: str, typed: Mapping[str, str]) -> dict[str, float]:
 
 
 def _require_one_device(config: DictConfig) -> None:
-    from transferlab.training.heads.needs_lightning import on_one_device
+    from transferlab.training.fit_settings import on_one_device
 
     if not on_one_device(config.trainer):
         raise UserError(

@@ -43,10 +43,6 @@ class Batches:
     `target_` before it for the target's). `prepared` makes of that what a network takes, on any device.
 
     Args:
-        splits: the samples.
-        settings: batch sizes, augmentation, caching.
-        preprocessing: size, crop and normalisation.
-        seed: orders and augments.
         views: number of augmented versions of a training image, the same in every run and shown in turn;
             None: another one in each epoch.
         uses_target: whether training batches hold the target, where there is one.
@@ -161,7 +157,7 @@ class Batches:
         """The samples of a split as they are, or as training sees them."""
         catalog, augmentation = self.splits[split].catalog, self.settings.augmentation
         random = augmented and augmentation.is_random
-        plain = self.preprocessing.evaluation_transform()
+        plain = self.preprocessing.evaluated
         transform = augmentation.build(self.preprocessing) if augmented else plain
         prepared_bytes = len(catalog) * 3 * self.preprocessing.image_size**2
         cache = not random and catalog.reader.in_memory and prepared_bytes < CACHED_BYTES

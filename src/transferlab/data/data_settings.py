@@ -19,7 +19,6 @@ from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import CatalogSource
 from transferlab.data.mixing.batch import Mixing
-from transferlab.data.splitting.split_rule import SplitRule
 
 _HeldOut = Annotated[float, Above(0), Below(1)]
 
@@ -61,10 +60,3 @@ class DataSettings:
         require(self.source, "data.source", CatalogSource)
         if self.target is not None:
             require(self.target, "data.target", CatalogSource)
-
-    @property
-    def split_rule(self) -> SplitRule:
-        """How samples are divided where their source does not say."""
-        return SplitRule(
-            self.val_fraction, self.test_fraction, self.split_seed, self.fold, self.num_folds, self.on_leak
-        )

@@ -1,11 +1,9 @@
-"""Samples for a model that exists: its own splits again, or other images whose classes it knows."""
+"""Samples for a model that exists: other images of its classes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 from torch.utils.data import DataLoader
 
 from transferlab.data.catalog.catalog import Catalog
@@ -19,17 +17,13 @@ from transferlab.data.loading.workers import choose_workers
 
 
 def other_splits(settings: DataSettings, classes: tuple[str, ...]) -> tuple[dict[str, Catalog], list[str]]:
-    """The catalogs to evaluate a model on that was not trained on this data, and what the user should know.
+    """The catalogs to evaluate a model of these classes on that was not trained on this data, and notes.
 
     `test` is the target where there is one, and the source is `source_test` then. Of data that comes with a
-    test split that split is taken, else all of it.
-
-    Args:
-        settings: of the data; what they say of splits and shots is ignored.
-        classes: those of the model, in its order.
+    test split that split is taken, else all of it; settings of splits and shots are ignored.
 
     Raises:
-        DataError: data that cannot be used, or classes that the model does not know.
+        DataError: data that cannot be used, or classes that the model does not have.
     """
     source = ("source_test" if settings.target is not None else "test", settings.source)
     found: dict[str, Catalog] = {}
@@ -55,23 +49,20 @@ def with_classes(catalog: Catalog, classes: tuple[str, ...]) -> Catalog:
     Raises:
         DataError: samples of classes that are not among these.
     """
-    names = catalog.table["label"].map(dict(enumerate(catalog.classes)), na_action="ignore")
-    unknown = sorted(set(names.dropna()) - set(classes))
+    unknown = sorted(set(catalog.label_names.dropna()) - set(classes))
     if unknown:
         raise DataError(
             f"The model does not know {some(unknown)}. It knows {some(classes, 20)}. Rename the classes of "
             "the data as the model has them, or leave these out."
         )
-    codes = names.map({name: code for code, name in enumerate(classes)}, na_action="ignore")
-    table = catalog.table.assign(label=pd.array(codes.to_list(), dtype="Int64"))
-    return replace(catalog, table=table, classes=classes)
+    return catalog.with_classes(classes)
 
 
 def evaluation_loader(
     catalog: Catalog, preprocessing: Preprocessing, *, batch_size: int, num_workers: int | str
 ) -> DataLoader[Any]:
     """Every sample once, in order: {"image": uint8 (N, 3, S, S), "index"} and, if all are known, "label"."""
-    images = Images(catalog, preprocessing.evaluation_transform(), cache=False)
+    images = Images(catalog, preprocessing.evaluated, cache=False)
     batches = EvaluationBatches(len(images), batch_size=batch_size)
     workers = choose_workers(num_workers, in_memory=catalog.reader.in_memory)
     dataset = EvaluationSet({"image": images}, catalog.codes if catalog.labelled else None)

@@ -20,7 +20,7 @@ from transferlab.data.image.reader import EncodedReader, Reader
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.similarity import look_alike_by_nature, perceptual_hash, similar_pairs, thumbnail
 from transferlab.data.splits import arrange_target, refuse_shared_images
-from transferlab.data.splitting.split_rule import find_leaks, with_splits
+from transferlab.data.splitting.split_rule import find_leaks, leaking_pairs, with_splits
 
 IMBALANCED = 5.0  # ratio of the largest to the smallest class from which on a warning is given
 
@@ -81,7 +81,7 @@ def inspect_data(settings: DataSettings) -> Inspection:
             report.problems.append(str(error))
     if len(arranged) == 2 and not any(report.problems for report in reports):
         try:
-            target = arrange_target(arranged["target"], settings.split_rule, arranged["source"].classes)
+            target = arrange_target(arranged["target"], settings, arranged["source"].classes)
             refuse_shared_images(arranged["source"], target)
         except DataError as error:
             reports[1].problems.append(str(error))
@@ -112,13 +112,10 @@ def _inspect(catalog: Catalog, report: DomainReport, settings: DataSettings) -> 
     report.splits_given = bool(whole.table["split"].notna().any())
     leaks = find_leaks(whole.table) if report.splits_given else pd.DataFrame()
     if len(leaks):
-        pairs = [
-            " = ".join(f"{row.split}: {row.sample}" for row in unit.itertuples())
-            for _, unit in leaks.groupby("unit")
-        ]
+        pairs = leaking_pairs(leaks)
         report.problems.append(f"{len(pairs)} images or groups are in two splits at once: {some(pairs, 20)}.")
     elif not catalog.problems and whole.labelled:
-        whole = with_splits(whole, settings.split_rule)
+        whole = with_splits(whole, settings)
         report.warnings += whole.notices[len(catalog.notices) :]
     report.splits = _counts_by_split(whole)
     return whole

@@ -46,12 +46,10 @@ def look_alike_by_nature(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> bo
 def similar_pairs(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> list[tuple[int, int]]:
     """Pairs (i, j), i < j, whose hashes differ in at most 6 bits and thumbnails by at most 8 grey levels.
 
+    Hashes are uint64, thumbnails uint8, shape (N, 16, 16) or so.
+
     Two hashes that differ in at most 6 of 64 bits are equal in at least one of 7 bands of bits, so only those
     that share a band are compared.
-
-    Args:
-        hashes_N: uint64.
-        thumbnails_NSS: uint8, shape (N, 16, 16) or so.
     """
     same = defaultdict(list)
     for row, value in enumerate(hashes_N.tolist()):

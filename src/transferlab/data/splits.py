@@ -13,7 +13,7 @@ import pandas as pd
 from transferlab.data.catalog.catalog import COLUMNS, Catalog
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.image_check import usable
-from transferlab.data.splitting.split_rule import SplitRule, with_splits
+from transferlab.data.splitting.split_rule import with_splits
 from transferlab.data.splitting.stratification import nested_subset
 from transferlab.run.run_folder import REPORTED
 
@@ -27,11 +27,8 @@ Domain = Literal["source", "target"]
 class Split:
     """Samples that are used alike.
 
-    Attributes:
-        name: in file names and as a key of result.json.
-        catalog: its samples; the `index` of its batches refers to them.
-        domain: where they come from.
-        trained_on: whether training sees them, augmented.
+    Its name stands in file names and is a key of result.json. The `index` of its batches refers to its
+    catalog. Training sees those that are `trained_on`, augmented.
     """
 
     name: str
@@ -123,10 +120,7 @@ class Splits(Mapping[str, Split]):
 
     def table(self) -> pd.DataFrame:
         """Each sample's label, group, split and domain; `unused` where fraction or shots left it out."""
-        tables = []
-        for catalog in self.domains:
-            names = catalog.table["label"].map(dict(enumerate(catalog.classes)), na_action="ignore")
-            tables.append(catalog.table[COLUMNS].assign(label=names))
+        tables = [catalog.table[COLUMNS].assign(label=catalog.label_names) for catalog in self.domains]
         return pd.concat(tables, ignore_index=True)
 
     def fingerprint(self) -> str:
@@ -149,7 +143,7 @@ def arrange(settings: DataSettings) -> Splits:
     )
     if settings.target is None:
         return Splits((train, val, test), (source,), source.notices)
-    target = arrange_target(usable(settings.target, settings), settings.split_rule, source.classes)
+    target = arrange_target(usable(settings.target, settings), settings, source.classes)
     refuse_shared_images(source, target)
     notices = (*source.notices, *target.notices)
     split = target.table["split"]
@@ -171,7 +165,7 @@ def arrange_source(catalog: Catalog, settings: DataSettings) -> Catalog:
             f"{int(catalog.table['label'].isna().sum())} of {len(catalog)} images have no class, e.g. "
             f"{some(catalog.samples, 3)}. Put the images of each class into a folder of its own."
         )
-    catalog = with_splits(catalog, settings.split_rule)
+    catalog = with_splits(catalog, settings)
     split = catalog.table["split"].copy()
     train = catalog.table[split == "train"]
     shots = settings.shots_per_class
@@ -194,7 +188,7 @@ def arrange_source(catalog: Catalog, settings: DataSettings) -> Catalog:
     return replace(catalog, table=table, notices=tuple(notices))
 
 
-def arrange_target(catalog: Catalog, rule: SplitRule, classes: tuple[str, ...]) -> Catalog:
+def arrange_target(catalog: Catalog, settings: DataSettings, classes: tuple[str, ...]) -> Catalog:
     """The second domain with its splits and the source's class codes; all `train` where it has no labels."""
     if catalog.table["label"].isna().all():
         table = catalog.table.assign(split="train", domain="target")
@@ -210,14 +204,12 @@ def arrange_target(catalog: Catalog, rule: SplitRule, classes: tuple[str, ...]) 
             f"The target has classes that the source lacks: {some(foreign)}. The source has "
             f"{some(classes, 20)}. Rename or remove their folders."
         )
-    catalog = with_splits(catalog, rule)
-    codes = {old: classes.index(name) for old, name in enumerate(catalog.classes)}
-    labels = pd.array(catalog.table["label"].map(codes).to_numpy(), dtype="Int64")
-    table = catalog.table.assign(label=labels, domain="target")
+    absent = [name for name in classes if name not in catalog.classes]
+    catalog = with_splits(catalog, settings).with_classes(classes)
     notices = catalog.notices
-    if absent := [name for name in classes if name not in catalog.classes]:
+    if absent:
         notices += (f"The target has no images of {some(absent)}: the source alone has these classes.",)
-    return replace(catalog, table=table, classes=classes, notices=notices)
+    return replace(catalog, table=catalog.table.assign(domain="target"), notices=notices)
 
 
 def refuse_shared_images(source: Catalog, target: Catalog) -> None:

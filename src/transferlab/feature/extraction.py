@@ -1,30 +1,89 @@
-"""The outputs of a network's first layers, computed as fast as the machine can; the arithmetic for that."""
+"""Outputs of a network's first layers for each view of each sample, computed as fast as the machine can."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from transferlab.backbone.boundary import Boundary, activations
 from transferlab.backbone.network import Backbone
-from transferlab.data.views import Views
+from transferlab.data.batches import Batches
+from transferlab.data.loading.dataset import Batch, batch_loader, stacked
+from transferlab.data.loading.workers import choose_workers
 
 LEAST_COSINE = 0.9999  # between an image's outputs in bfloat16 and float32, so that `auto` takes bfloat16
 _FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # x86 and, the last one, Arm
 _CPUINFO = Path("/proc/cpuinfo")
-# On a CPU small batches stay in its caches: 16 images took two thirds of the time of 64 (mobilenetv2, 128 px)
-_BATCH_SIZE = {"cpu": 16}
-_BATCH_SIZE_ELSEWHERE = 256
+
+
+Computed = Iterator[tuple[list[int], Tensor]]
+"""Some positions at a time with what was computed for them."""
+
+
+class Views(Dataset[Batch]):
+    """The views of a split at positions 0 .. views x samples - 1: all first views, then all second ones.
+
+    Splits that are not trained on, and all where training shows no fixed number of views, have one: the image
+    as evaluation sees it.
+
+    Attributes:
+        keys: unique to each of them among all images, here and in other runs.
+        depends_on: what its pixels depend on besides, as JSON.
+        preprocessing: normalises them.
+    """
+
+    def __init__(self, batches: Batches, name: str) -> None:
+        split, settings = batches.splits[name], batches.settings
+        self.preprocessing = batches.preprocessing
+        self.num_views = batches.views if split.trained_on else None
+        self.images = batches.images(name, augmented=self.num_views is not None)
+        self._domain, catalog = split.domain, split.catalog
+        contents: list[str] = catalog.table["content"].tolist()
+        named = list(zip(contents, catalog.samples, strict=True))
+        self.keys = contents
+        if self.num_views is not None:
+            views = range(self.num_views)
+            self.keys = [
+                f"{content} {self._domain} {name} {view}" for view in views for content, name in named
+            ]
+        self.depends_on: dict[str, Any] = {
+            "preprocessing": asdict(self.preprocessing),
+            "reader": type(catalog.reader).__name__,
+            "augmentation": None if self.num_views is None else settings.augmentation.identity,
+        }
+        self._workers = choose_workers(settings.num_workers, in_memory=catalog.reader.in_memory)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        return {"image": stacked([self._view(at) for at in positions]), "position": torch.tensor(positions)}
+
+    def __getitem__(self, position: int) -> Batch:
+        return self.__getitems__([position])
+
+    def loader(self, positions: Sequence[int], *, batch_size: int) -> DataLoader[Any]:
+        """Batches {"image": uint8 (N, 3, S, S), "position": (N,)} of these positions, in order."""
+        starts = range(0, len(positions), batch_size)
+        batches = [list(positions[start : start + batch_size]) for start in starts]
+        return batch_loader(self, batches, num_workers=self._workers)
+
+    def _view(self, position: int) -> torch.Tensor:
+        number, row = divmod(position, len(self.images))
+        return self.images[row] if self.num_views is None else self.images.view(self._domain, row, number)
 
 
 def batch_size(device: torch.device) -> int:
-    """How many images run at once."""
-    return _BATCH_SIZE.get(device.type, _BATCH_SIZE_ELSEWHERE)
+    """The number of images that run at once."""
+    # small batches stay in a CPU's caches: 16 images took two thirds of the time of 64 (mobilenetv2, 128 px)
+    return 16 if device.type == "cpu" else 256
 
 
 def extracted(
@@ -36,11 +95,11 @@ def extracted(
     device: torch.device,
     compute: torch.dtype,
     storage: torch.dtype,
-) -> Iterator[tuple[list[int], Tensor]]:
+) -> Computed:
     """Yield positions and the activations (N, *boundary.shape) of their images, on the CPU, batch by batch.
 
-    The backbone is on `device`. Matrix products and convolutions are computed in `compute`; what is yielded is
-    of the type `storage`.
+    The backbone is on `device`. Matrix products and convolutions are computed in `compute`; what is
+    yielded is of the type `storage`.
     """
     size = batch_size(device)
     modes = {module: module.training for module in backbone.modules()}

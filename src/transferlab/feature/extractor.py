@@ -1,12 +1,14 @@
-"""Activations of a split: from the store, or computed now and stored there."""
+"""Activations of a split: from the store, or computed now by all processes of a training and stored."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+from torch import distributed
 
 from transferlab.backbone.boundary import Boundary
 from transferlab.backbone.boundary_search import find_boundary
@@ -14,12 +16,18 @@ from transferlab.backbone.network import Backbone
 from transferlab.data.batches import Batches
 from transferlab.data.loading.dataset import InMemory
 from transferlab.data.loading.sampler import ALONE, Share
-from transferlab.data.views import Views
-from transferlab.feature.extraction import LEAST_COSINE, batch_size, compute_dtype, extracted, least_cosine
+from transferlab.feature.extraction import (
+    LEAST_COSINE,
+    Computed,
+    Views,
+    batch_size,
+    compute_dtype,
+    extracted,
+    least_cosine,
+)
 from transferlab.feature.feature_settings import FeatureSettings
 from transferlab.feature.rows import Rows
-from transferlab.feature.sharing import Computed, shared_rows
-from transferlab.feature.store import FeatureStore, StoreFull, StoreUnusable
+from transferlab.feature.store import FeatureSpace, StoreFull, StoreUnusable
 from transferlab.run.environment import versions
 
 _VERSION = 1  # change it when stored activations are not to be used any more
@@ -31,12 +39,9 @@ class Extractor:
     """Computes activations of splits; its attributes are all that they depend on but the images.
 
     Attributes:
-        backbone: on `device`.
-        batches: with the backbone's preprocessing.
-        settings: precision, storage, size of the store.
+        backbone: on `device`; `batches` have its preprocessing.
         trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
-        device: where to compute.
-        note: takes what the user should read.
+        note: shows a text to the user.
         track: shows the progress of a pass: (what it is, number of images, its batches) -> its batches.
     """
 
@@ -58,7 +63,7 @@ class Extractor:
             StoreFull, StoreUnusable: the store cannot take them.
         """
         views = Views(self.batches, split)
-        space = FeatureStore(most_gib=self.settings.cache_gib).space(self._about(boundary, views))
+        space = FeatureSpace(self._about(boundary, views), most_gib=self.settings.cache_gib)
         rows = shared_rows(
             space,
             views.keys,
@@ -156,3 +161,82 @@ def weights_fingerprint(backbone: Backbone, frozen_stages: int) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(dtype=torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def shared_rows(
+    space: FeatureSpace,
+    keys: Sequence[str],
+    compute: Callable[[Sequence[int]], Computed],
+    *,
+    share: Share,
+    batch_size: int,
+) -> Rows:
+    """`space.rows(keys, compute)`, called in all processes of a training at the same time.
+
+    The first process looks into the store; all compute what is not there, every `world_size`-th image each.
+    (Lightning's own way, `Trainer.predict`, cannot be used within a fit, where a boundary moves.)
+
+    `compute` yields `batch_size` of the given positions at a time, at last fewer, with their features.
+
+    Raises:
+        StoreFull, StoreUnusable: the store's error in the first process; the others raise StoreUnusable.
+    """
+    if share.world_size == 1:
+        return space.rows(keys, compute)
+    if share.rank > 0:
+        positions, refusal = _from_first(None)
+        if positions:
+            _send_share(compute, positions, share, batch_size)
+            _, refusal = _from_first(None)
+        if refusal is not None:
+            raise StoreUnusable(refusal)
+        return space.rows(keys, compute)
+
+    def computed(positions: list[int]) -> Computed:
+        _from_first((positions, None))
+        return _gathered(compute, positions, share, batch_size)
+
+    refusal = None
+    try:
+        return space.rows(keys, computed)
+    except BaseException as error:
+        refusal = str(error)
+        raise
+    finally:
+        _from_first(([], refusal))
+
+
+def _from_first(message: tuple[list[int], str | None] | None) -> tuple[list[int], str | None]:
+    """The first process's message, in all of them: positions to compute, a refusal; the others give None."""
+    messages: list[Any] = [message]
+    distributed.broadcast_object_list(messages, src=0)
+    return messages[0]
+
+
+def _send_share(
+    compute: Callable[[Sequence[int]], Computed], positions: list[int], share: Share, batch_size: int
+) -> None:
+    batches = compute(positions[share.rank :: share.world_size])
+    for _ in range(_num_steps(positions, share, batch_size)):
+        distributed.gather_object(next(batches, None), dst=0)
+
+
+def _gathered(
+    compute: Callable[[Sequence[int]], Computed], positions: list[int], share: Share, batch_size: int
+) -> Computed:
+    """In the first process: everyone's batches; if they are not wanted any more, the others still finish."""
+    batches = compute(positions[:: share.world_size])
+    steps = iter(range(_num_steps(positions, share, batch_size)))
+    everyones: list[Any] = [None] * share.world_size
+    try:
+        for _ in steps:
+            distributed.gather_object(next(batches, None), everyones, dst=0)
+            yield from [batch for batch in everyones if batch is not None]
+    finally:
+        for _ in steps:
+            distributed.gather_object(None, everyones, dst=0)
+
+
+def _num_steps(positions: list[int], share: Share, batch_size: int) -> int:
+    largest_share = -(-len(positions) // share.world_size)
+    return -(-largest_share // batch_size)

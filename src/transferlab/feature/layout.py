@@ -80,14 +80,9 @@ def spaces(store: Path) -> Iterator[Path]:
 
 @dataclass(frozen=True)
 class Listed:
-    """A space as the list shows it.
+    """A space as the list shows it: a row per image; `used_s` is in seconds since the epoch.
 
-    Attributes:
-        key: 32 hex digits.
-        about: what the features are of; empty where that cannot be read.
-        num_rows: images, one a row.
-        num_bytes: of the shards.
-        used_s: seconds since the epoch.
+    `about` is empty where it cannot be read.
     """
 
     key: str
@@ -117,14 +112,7 @@ def listed(store: Path) -> list[Listed]:
 
 
 def clear(store: Path, keys: list[str] | None = None) -> int:
-    """Delete spaces; runs that use them go on.
-
-    Args:
-        store: the store's folder.
-        keys: of the spaces; all if None.
-
-    Returns:
-        The number of bytes that shards took.
+    """Delete spaces by key, or all; runs that use them go on. Returns the number of bytes that shards took.
 
     Raises:
         OSError: a folder may not be deleted.

@@ -14,12 +14,7 @@ IN_MEMORY_BYTES = GIB  # what several shards may take to be joined in memory
 
 
 class Places:
-    """Where the features of keys are.
-
-    Attributes:
-        shards: that hold some of them.
-        row: of each key, counted through all `shards`.
-    """
+    """Where the features of keys are: the row of each key, counted through all `shards`."""
 
     def __init__(self) -> None:
         self.shards: list[Shard] = []

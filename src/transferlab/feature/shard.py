@@ -34,10 +34,7 @@ class CorruptShard(Exception):
 class Shard:
     """Rows of features, mapped from a file; the mapping outlives the file.
 
-    Attributes:
-        file: where it lay.
-        keys: of its rows.
-        features: (rows, ...) on the CPU. Writing into it changes this process's copy alone.
+    `features` are (rows, ...) on the CPU; writing into them changes this process's copy alone.
     """
 
     def __init__(self, file: ShardFile) -> None:
@@ -89,13 +86,9 @@ class Shard:
 def write_shard(
     space: Path, keys: Sequence[str], features: Tensor, make_room: Callable[[int], None]
 ) -> Shard:
-    """Write rows into the space's folder and read them back.
+    """Write N rows, contiguous on the CPU, into the space's folder and read them back.
 
-    Args:
-        space: the folder, made if need be.
-        keys: N of them.
-        features: (N, ...), contiguous, on the CPU.
-        make_room: called with the number of bytes before they are written.
+    `make_room` is called with the number of bytes before they are written.
 
     Raises:
         OSError: they could not be written or not be read back as they were.
@@ -121,13 +114,7 @@ def _write(file: ShardFile, content: bytes, make_room: Callable[[int], None]) ->
 
 
 class ShardWriter:
-    """Gathers rows and writes a shard when it has 64 MiB of them, or when the first one is a minute old.
-
-    Args:
-        space: the folder.
-        num_rows: how many rows will come.
-        make_room: called with the number of bytes of each shard before it is written.
-    """
+    """Gathers `num_rows` rows and writes a shard at 64 MiB of them, or when the first one is a minute old."""
 
     def __init__(self, space: Path, num_rows: int, make_room: Callable[[int], None]) -> None:
         self._space = space

@@ -37,60 +37,34 @@ class StoreUnusable(UserError):
     """The store's folder cannot be read or written; the text says why. A run can go on without it."""
 
 
-class FeatureStore:
-    """Spaces of features in one folder, which together take a bounded size.
+class FeatureSpace:
+    """Stored features that differ in the image alone, and so have one shape and type.
 
-    Safe for any number of processes: one computes, the others wait for it and reuse.
+    Spaces of one store take a bounded size together. Safe for any number of processes: one computes, the
+    others wait for it and reuse.
 
-    >>> space = FeatureStore(most_gib=20.0).space({"network": "resnet18", "boundary": 5})  # doctest: +SKIP
+    >>> space = FeatureSpace({"network": "resnet18", "boundary": 5}, most_gib=20.0)  # doctest: +SKIP
     >>> space.rows(keys, compute).take([0, 1])  # doctest: +SKIP
 
     Args:
-        most_gib: GiB that the shards may take, held whenever one is written; the least recently used go.
-        folder: where; `features` in the cache folder if None. Made when something is written.
-    """
-
-    def __init__(self, *, most_gib: float, folder: Path | None = None) -> None:
-        self.most_gib = most_gib
-        self.folder = cache_folder("features") if folder is None else folder
-
-    def space(self, about: Mapping[str, Any]) -> FeatureSpace:
-        """The features that `about` describes.
-
-        Args:
-            about: everything that they depend on but the image, as JSON has it. `transferlab features list`
-                shows its `network`, `boundary`, `image_size` and `precision`.
-        """
-        return FeatureSpace(self, about)
-
-    def make_room(self, num_bytes: int, *, last: Iterable[Path]) -> None:
-        """Delete shards until so many bytes fit; those in `last` only if no other is left."""
-        files = [shard.path for space in spaces(self.folder) for shard in shard_files(space)]
-        evict(files, self.most_gib * GIB - num_bytes, last=set(last))
-
-
-class FeatureSpace:
-    """Rows of features that differ in the image alone, and so have one shape and type.
+        about: everything that the features depend on but the image, as JSON; `transferlab features list`
+            shows its `network`, `boundary`, `image_size` and `precision`.
+        most_gib: GiB that all shards of the store may take, held whenever one is written; the least recently
+            used go.
+        store: the store's folder; `features` in the cache folder if None. Made when something is written.
 
     Attributes:
         key: 32 hex digits that any change in `about` changes.
-        folder: where its shards are.
+        folder: of its shards.
     """
 
-    def __init__(self, store: FeatureStore, about: Mapping[str, Any]) -> None:
+    def __init__(self, about: Mapping[str, Any], *, most_gib: float, store: Path | None = None) -> None:
         self.key = space_key(about)
-        self.folder = store.folder / self.key
-        self._store = store
+        self.store = cache_folder("features") if store is None else store
+        self.folder = self.store / self.key
+        self.most_gib = most_gib
         self._about = about
         self._notices: list[str] = []
-
-    def missing(self, keys: Sequence[str]) -> int:
-        """The number of rows that `rows` would compute, judged without reading them."""
-        absent = set(keys)
-        with self._usable():
-            for shard in self._shards():
-                absent.difference_update(shard.keys)
-        return len(absent)
 
     def rows(self, keys: Sequence[str], compute: Compute) -> Rows:
         """The features of images, in the order of their keys; what is not there is computed and stored.
@@ -177,8 +151,8 @@ class FeatureSpace:
                     raise ValueError(f"compute yielded rows that were not asked for, or twice: {positions}")
                 missing.difference_update(positions)
                 needed = num_rows * features[:1].nbytes
-                if needed > self._store.most_gib * GIB:
-                    raise StoreFull(needed / GIB, self._store.most_gib)
+                if needed > self.most_gib * GIB:
+                    raise StoreFull(needed / GIB, self.most_gib)
                 with self._usable():
                     _place(writer.add([keys[position] for position in positions], features), places)
         except BaseException:
@@ -191,7 +165,10 @@ class FeatureSpace:
             _place(writer.flush(), places)
 
     def _make_room(self, num_bytes: int, places: Places) -> None:
-        self._store.make_room(num_bytes, last=[shard.file.path for shard in places.shards])
+        """Delete shards until so many bytes fit, those in `places` only if no other is left."""
+        files = [shard.path for space in spaces(self.store) for shard in shard_files(space)]
+        last = {shard.file.path for shard in places.shards}
+        evict(files, self.most_gib * GIB - num_bytes, last=last)
         write_about(self.folder, self._about)
 
     def _join_small(self) -> None:
@@ -219,7 +196,7 @@ class FeatureSpace:
         except OSError as error:
             reason = error.strerror or error
             raise StoreUnusable(
-                f"The feature store {self._store.folder} cannot be used: {reason}. "
+                f"The feature store {self.store} cannot be used: {reason}. "
                 "TRANSFERLAB_CACHE=DIR in the environment puts it elsewhere."
             ) from error
 

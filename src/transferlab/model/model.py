@@ -99,12 +99,8 @@ class Model:
     def load(cls, folder: str | Path, allow: Sequence[str] = ()) -> Model:
         """The model in a folder: a run's, or a copy of its two files. Nothing is fetched, nothing unpickled.
 
-        Args:
-            folder: with model.safetensors and model.json.
-            allow: the user's own modules that network and head may come from.
-
-        Returns:
-            Its network is in evaluation mode, on the CPU.
+        `allow` names the user's own modules that network and head may come from. The network is in evaluation
+        mode, on the CPU.
 
         Raises:
             UserError: a file is missing, damaged, of another format or not of the same run as the other; or

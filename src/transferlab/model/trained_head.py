@@ -31,14 +31,10 @@ class ModelError(UserError):
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """Head and bottleneck of a saved model.
+    """Head and bottleneck of the model saved in `folder`; `node` is the config of the head.
 
-    Attributes:
-        folder: where it is saved.
-        classes: what the head's outputs stand for.
-        node: the head's class and arguments.
-        head: features `(N, D)` to class scores `(N, C)`.
-        bottleneck: the backbone's features to those of the head; None: the same.
+    The head turns features `(N, D)` into scores `(N, C)` of `classes`, the bottleneck the backbone's features
+    into those; None: they are the same.
     """
 
     folder: Path

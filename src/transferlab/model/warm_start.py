@@ -25,11 +25,8 @@ def warm_start(
 ) -> tuple[str, ...]:
     """Let a network with a fresh head go on from a trained one; return notes for the user.
 
-    Args:
-        network: its bottleneck is as large as the trained one, where there is one.
-        trained: its rows go to the classes of the same names; those of new classes stay fresh.
-        classes: what the scores of the network stand for.
-        build: a fresh head by its number of classes.
+    The trained rows go to the classes of the same names; those of new classes stay fresh. The bottlenecks,
+    where there are any, are of one size. `build` makes a fresh head by its number of classes.
 
     Raises:
         ModelError: no class in common, another kind of head, or one whose rows cannot be matched.
@@ -75,13 +72,8 @@ def warm_start(
 
 
 def class_axes(states: Mapping[int, State]) -> dict[str, list[int]] | None:
-    """The axes that count classes, by the names of a head's tensors.
-
-    Args:
-        states: of the same head by its number of classes, for two numbers at least.
-
-    Returns:
-        None where a tensor depends on the number of classes in another way.
+    """The axes that count classes, by the names of a head's tensors; None where a tensor depends on their
+    number in another way. `states` are of one head by its number of classes, for two numbers at least.
     """
     first, *others = states.values()
     if any(other.keys() != first.keys() for other in others):

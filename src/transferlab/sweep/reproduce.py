@@ -15,8 +15,7 @@ from transferlab.sweep.job import Job, recorded_job
 from transferlab.sweep.run_jobs import keep_threads
 from transferlab.training import runs
 from transferlab.training.build import make_data
-from transferlab.training.run_inputs import current_inputs, recorded_inputs
-from transferlab.training.run_record import split_differences
+from transferlab.training.run_record import current_inputs, recorded_inputs, split_differences
 
 
 def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def train(
         The finished run.
 
     Raises:
-        UserError: a config, data or weights that can not be used.
+        UserError: a config, data or weights that cannot be used.
 
     >>> run = train(["strategy=feature_extraction", "data.shots_per_class=10"])  # doctest: +SKIP
     >>> run.result["test"]["accuracy"]  # doctest: +SKIP
@@ -93,18 +92,12 @@ def run_together(members: Sequence[Member]) -> None:
     from transferlab.training.recorder import recorded
     from transferlab.training.train import train_together
 
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         recorders = [
             stack.enter_context(
-                recorded(
-                    member.config,
-                    member.run,
-                    choices=member.choices,
-                    warnings=member.warnings,
-                    quiet=place > 0,
-                )
+                recorded(m.config, m.run, choices=m.choices, warnings=m.warnings, quiet=n > 0)
             )
-            for place, member in enumerate(members)
+            for n, m in enumerate(members)
         ]
         train_together([member.config for member in members], recorders)
 
@@ -158,11 +151,9 @@ def _require_config(run: Run) -> None:
         raise UserError(f"{run.path}: this is not a run folder (it has no config.yaml).")
 
 
-@contextlib.contextmanager
-def in_its_folder(run: Run) -> Iterator[None]:
+def in_its_folder(run: Run) -> contextlib.AbstractContextManager[None]:
     """Work in the folder that a run was started from, as far as it exists: its config's paths start there."""
-    with in_folder(run.environment.get("folder")):
-        yield
+    return in_folder(run.environment.get("folder"))
 
 
 @contextlib.contextmanager

@@ -74,5 +74,5 @@ def test_a_real_pipeline(tmp_path):
     pipeline = albumentations.Compose([albumentations.HorizontalFlip(p=1.0)])
     albumentations.save(pipeline, tmp_path / "p.json", data_format="json")
     transform = AlbumentationsFile(str(tmp_path / "p.json")).build(Preprocessing(image_size=10))
-    plain = Preprocessing(image_size=10).evaluation_transform()
+    plain = Preprocessing(image_size=10).evaluated
     assert torch.equal(transform(PHOTO), plain(PHOTO.flip(-1)))

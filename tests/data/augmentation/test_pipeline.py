@@ -20,7 +20,7 @@ def augmented(seed: int = 0, image: torch.Tensor = PHOTO, **options) -> torch.Te
 
 def test_nothing_is_changed_by_default():
     assert not Augmentation().is_random
-    assert torch.equal(augmented(), PREPARED.evaluation_transform()(PHOTO))
+    assert torch.equal(augmented(), PREPARED.evaluated(PHOTO))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ PHOTO = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
 def test_evaluation_is_timms(interpolation, crop_pct, size):
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     ours = Preprocessing(size, mean, std, interpolation, crop_pct)
-    image = ours.evaluation_transform()(torch.from_numpy(PHOTO).permute(2, 0, 1))
+    image = ours.evaluated(torch.from_numpy(PHOTO).permute(2, 0, 1))
     assert image.dtype == torch.uint8
     timms = create_transform(
         (3, size, size), interpolation=interpolation, mean=mean, std=std, crop_pct=crop_pct
@@ -40,6 +40,6 @@ def test_normalised():
 def test_a_very_long_image_takes_little_memory():
     image = torch.zeros(3, 1, 30_000, dtype=torch.uint8)
     image[:, :, 14_990:15_010] = 200
-    prepared = Preprocessing(image_size=224).evaluation_transform()(image)
+    prepared = Preprocessing(image_size=224).evaluated(image)
     assert prepared.shape == (3, 224, 224)
     assert (prepared == 200).all()

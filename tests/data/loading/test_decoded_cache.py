@@ -39,7 +39,7 @@ def test_large_images_are_shrunk_as_evaluation_shrinks_them(catalog, monkeypatch
     monkeypatch.setattr(decoded_cache, "SHORT_SIDE_PX", 9)
     prepared = Preprocessing(image_size=8, crop_pct=0.875)  # short side 9
     reader = decoded([catalog], prepared, most_gib=1.0)
-    transform = prepared.evaluation_transform()
+    transform = prepared.evaluated
     for sample in catalog.samples:
         assert reader(sample).shape == (9, 10, 3)  # of 10 x 12
         one, other = (

@@ -5,8 +5,9 @@ import pytest
 
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.data_error import DataError
+from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.reader import ArrayReader
-from transferlab.data.splitting.split_rule import SplitRule, find_leaks, with_splits
+from transferlab.data.splitting.split_rule import find_leaks, with_splits
 
 
 def catalog(labels, splits=None, groups=None, contents=None):
@@ -16,8 +17,13 @@ def catalog(labels, splits=None, groups=None, contents=None):
     return Catalog(table, classes, ArrayReader(samples, lambda: np.zeros((len(samples), 1, 1, 3), np.uint8)))
 
 
-def splits_of(*args, rule=SplitRule(), **options):  # noqa: B008
-    return with_splits(catalog(*args, **options), rule).table["split"]
+def settings(**options):
+    plain = {"root": None, "source": None, "target": None, "augmentation": None, "mixing": None}
+    return DataSettings(**plain, **options)
+
+
+def splits_of(*args, rule=None, **options):
+    return with_splits(catalog(*args, **options), rule or settings()).table["split"]
 
 
 def test_fixed_splits_are_kept():
@@ -27,7 +33,7 @@ def test_fixed_splits_are_kept():
 
 def test_missing_splits_are_carved_from_train_and_said():
     given = catalog([0] * 50 + [1] * 50, ["train"] * 40 + ["test"] * 10 + ["train"] * 40 + ["test"] * 10)
-    arranged = with_splits(given, SplitRule(val_fraction=0.25))
+    arranged = with_splits(given, settings(val_fraction=0.25))
     assert arranged.table["split"].value_counts().to_dict() == {"train": 60, "val": 20, "test": 20}
     assert (arranged.table["split"][40:50] == "test").all()
     assert arranged.notices == ("The data has no val split: 25% as val held out of train (split_seed 0).",)
@@ -37,7 +43,7 @@ def test_folds_test_every_sample_once():
     labels = [0] * 23 + [1] * 12 + [2] * 5
     tested = np.zeros(40, dtype=int)
     for fold in range(5):
-        splits = splits_of(labels, rule=SplitRule(fold=fold))
+        splits = splits_of(labels, rule=settings(fold=fold))
         assert set(splits) == {"train", "val", "test"}
         assert set(np.array(labels)[splits == "test"]) == {0, 1, 2}
         assert set(np.array(labels)[splits == "val"]) == {0, 1, 2}
@@ -49,18 +55,18 @@ def test_folds_keep_groups_together():
     groups = [f"p{number // 3}" for number in range(60)]
     labels = [number // 3 % 2 for number in range(60)]
     for fold in range(4):
-        splits = splits_of(labels, groups=groups, rule=SplitRule(fold=fold, num_folds=4))
+        splits = splits_of(labels, groups=groups, rule=settings(fold=fold, num_folds=4))
         assert (splits.groupby(groups).nunique() == 1).all()
 
 
 def test_folds_of_fixed_splits_are_refused():
     with pytest.raises(DataError, match=r"data\.fold=0 divides a data set anew"):
-        splits_of([0, 1] * 3, ["train", "train", "val", "val", "test", "test"], rule=SplitRule(fold=0))
+        splits_of([0, 1] * 3, ["train", "train", "val", "val", "test", "test"], rule=settings(fold=0))
 
 
 def test_a_class_with_too_few_images_for_the_folds():
     with pytest.raises(DataError, match=r"Too few images of b \(images: 4, apart: 4\)"):
-        splits_of([0] * 10 + [1] * 4, rule=SplitRule(fold=0))
+        splits_of([0] * 10 + [1] * 4, rule=settings(fold=0))
 
 
 LEAKY = {
@@ -76,7 +82,7 @@ def test_leaks_across_fixed_splits_are_refused(options):
         DataError, match=r"in two splits at once.*train: 000 = (val: 002|test: 004).*on_leak=drop"
     ):
         splits_of([0, 1] * 3, splits, **options)
-    dropped = with_splits(catalog([0, 1] * 3, splits, **options), SplitRule(on_leak="drop"))
+    dropped = with_splits(catalog([0, 1] * 3, splits, **options), settings(on_leak="drop"))
     assert dropped.samples == ["001", "002", "003", "004", "005"]
     assert any("Dropped 1 samples" in notice and "000" in notice for notice in dropped.notices)
     assert find_leaks(dropped.table).empty

@@ -12,7 +12,16 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from transferlab.run.errors import UserError
-from transferlab.strategy.head.logistic_regression import choose_strength, fit_logistic, mean_loss
+from transferlab.strategy.head.logistic_problem import Problem
+from transferlab.strategy.head.logistic_regression import LogisticFit, choose_strength, mean_loss
+
+
+def fit_logistic(features_ND, labels_N, *, num_classes, l2, class_weights_C=None, **arguments) -> LogisticFit:
+    """A fit at one strength, given as the absolute one, by way of stronger ones."""
+    strength = l2 / Problem.of(features_ND, labels_N, num_classes, class_weights_C).variance
+    path = [strength, *(s for s in 10.0 ** np.arange(-1, -14, -1) if s > 2 * strength)]
+    arguments |= {"num_classes": num_classes, "class_weights_C": class_weights_C}
+    return choose_strength((features_ND, labels_N), (features_ND, labels_N), path, **arguments).fit
 
 
 def gaussian(num_samples: int, num_features: int, num_classes: int, seed: int = 0):
@@ -116,23 +125,6 @@ def test_an_offset_and_a_scale_of_the_features_change_nothing():
     moved = fit_logistic(moved_ND, labels_N, num_classes=3, l2=0.01 * 1e6, tolerance=1e-6)
     np.testing.assert_allclose(1000.0 * moved.weight_CD, plain.weight_CD, atol=1e-5)
     np.testing.assert_allclose(moved.scores(moved_ND), plain.scores(features_ND), atol=1e-4)
-
-
-def test_a_start_saves_iterations_and_changes_nothing():
-    features_ND, labels_N = rectified(300, 50, 4)
-    arguments = {"num_classes": 4, "l2": 0.01, "tolerance": 1e-6}
-    cold = fit_logistic(features_ND, labels_N, **arguments)
-    warm = fit_logistic(features_ND, labels_N, start=cold, **arguments)
-    assert warm.iterations <= 3 < cold.iterations
-    np.testing.assert_allclose(warm.weight_CD, cold.weight_CD, atol=1e-5 * np.abs(cold.weight_CD).max())
-
-
-def test_a_start_of_fewer_samples_than_dimensions():
-    features_ND, labels_N = gaussian(30, 50, 3)
-    cold = fit_logistic(features_ND, labels_N, num_classes=3, l2=0.1, tolerance=1e-6)
-    start = fit_logistic(*gaussian(60, 50, 3, seed=1), num_classes=3, l2=1.0)
-    warm = fit_logistic(features_ND, labels_N, num_classes=3, l2=0.1, tolerance=1e-6, start=start)
-    np.testing.assert_allclose(warm.weight_CD, cold.weight_CD, atol=1e-5)
 
 
 def test_separable_classes():

@@ -46,7 +46,7 @@ class AlbumentationsTransform:
     def __init__(self, pipeline: Any, file: str, preprocessing: Preprocessing) -> None:
         self.pipeline = pipeline
         self.file = file
-        self.prepared = preprocessing.evaluation_transform()
+        self.prepared = preprocessing.evaluated
 
     def __call__(self, image_3HW: Tensor) -> Tensor:
         seed = int(torch.randint(2**32, ()))

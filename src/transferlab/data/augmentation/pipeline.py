@@ -52,7 +52,7 @@ class Augmentation:
 
     def build(self, preprocessing: Preprocessing) -> ImageTransform:
         """The transform for images of training; draws from torch's global generator."""
-        steps: list[ImageTransform] = [preprocessing.evaluation_transform()]
+        steps: list[ImageTransform] = [preprocessing.evaluated]
         if self.min_crop_area < 1:
             steps = [RandomCrop(preprocessing, self.min_crop_area, self.max_crop_ratio)]
         if self.horizontal_flip:

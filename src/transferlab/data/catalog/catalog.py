@@ -78,6 +78,17 @@ class Catalog:
         """The rows where `chosen` is true."""
         return replace(self, table=self.table[np.asarray(chosen, dtype=bool)].reset_index(drop=True))
 
+    @property
+    def label_names(self) -> pd.Series:
+        """The class of each sample by name, NA where unknown."""
+        return self.table["label"].map(dict(enumerate(self.classes)), na_action="ignore")
+
+    def with_classes(self, classes: tuple[str, ...]) -> Catalog:
+        """The same samples with their labels as codes into other classes, which hold all of theirs."""
+        codes = self.label_names.map({name: code for code, name in enumerate(classes)}, na_action="ignore")
+        table = self.table.assign(label=pd.array(codes.to_list(), dtype="Int64"))
+        return replace(self, table=table, classes=classes)
+
     def without_labels(self) -> Catalog:
         """The same samples with every label forgotten: what training may see of a target domain."""
         unknown = pd.array([pd.NA] * len(self.table), dtype="Int64")
@@ -107,22 +118,17 @@ def catalog_table(
     labels: Iterable[int | None],
     contents: Sequence[str],
     domain: str,
-    groups: Sequence[str | None] | None = None,
-    splits: Sequence[str | None] | None = None,
+    groups: Sequence[Any] | None = None,
+    splits: Sequence[Any] | None = None,
 ) -> pd.DataFrame:
     """A catalog's table with the right columns and types."""
     return pd.DataFrame(
         {
             "sample": pd.Series(samples, dtype=object),
             "label": pd.array([pd.NA if label is None else int(label) for label in labels], dtype="Int64"),
-            "group": pd.Series(_objects(groups, len(samples)), dtype=object),
-            "split": pd.Series(_objects(splits, len(samples)), dtype=object),
+            "group": pd.Series(groups or [None] * len(samples), dtype=object),
+            "split": pd.Series(splits or [None] * len(samples), dtype=object),
             "domain": domain,
             "content": pd.Series(contents, dtype=object),
         }
     )
-
-
-def _objects(values: Sequence[str | None] | None, num: int) -> list[Any]:
-    """The values, or None for each of `num` samples where there are none."""
-    return [None] * num if values is None else list(values)

@@ -78,9 +78,8 @@ def existing_folder(root: str | None) -> Path:
 
 
 def _beside(path: Path) -> str:
-    if not path.parent.is_dir():
-        return ""
-    close = get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=1)
+    others = path.parent.iterdir() if path.parent.is_dir() else ()
+    close = get_close_matches(path.name, [other.name for other in others], n=1)
     return f" Did you mean {path.parent / close[0]}?" if close else ""
 
 
@@ -106,11 +105,10 @@ def _split_folders(root: Path) -> dict[str, Path]:
 def _class_names(found: ImageFiles, root: Path) -> tuple[tuple[str, ...], list[str]]:
     """All classes, by name, and what is wrong with them."""
     labelled = {name for name in found.class_names if name is not None}
-    problems = []
-    for folder in found.empty_folders:
-        problems.append(
-            f"{folder} holds no images, so class {folder.name} is empty. Add images or delete it."
-        )
+    problems = [
+        f"{folder} holds no images, so class {folder.name} is empty. Add images or delete it."
+        for folder in found.empty_folders
+    ]
     placed = zip(found.class_names, found.splits, strict=True)
     trained = {name for name, split in placed if split in (None, "train")}
     untrained = sorted(labelled - trained)

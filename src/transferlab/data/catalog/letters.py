@@ -73,11 +73,7 @@ class Letters:
 def render_letters(num_per_class: int, seed: int, coloured: float = 0.5) -> np.ndarray:
     """Images (uint8, shape (num_per_class * 40, 32, 32, 3)); row i shows class i % 40.
 
-    Args:
-        num_per_class: images of each class.
-        seed: chooses everything random.
-        coloured: share of the images on coloured, textured grounds; the others are white on black or
-        inverted.
+    The share `coloured` is on coloured, textured grounds; the others are white on black or inverted.
     """
     rng = np.random.default_rng(seed)
     num = num_per_class * len(LETTERS)

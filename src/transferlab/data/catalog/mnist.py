@@ -10,14 +10,13 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.digits import CLASSES
@@ -54,31 +53,35 @@ class MNIST:
 
     def load(self) -> Catalog:
         splits = read_mnist(self.root)
-        samples = mnist_samples(splits)
         contents = [content_hash(image.tobytes()) for split in splits.values() for image in split.images]
-        return Catalog(
-            table=mnist_table(splits, samples, contents, domain="mnist"),
-            classes=CLASSES,
-            reader=ArrayReader(samples, lambda: _as_rgb(splits)),
-            notices=size_notices(splits, self.root),
-        )
+        return mnist_catalog(self.root, splits, contents, "mnist", lambda: _as_rgb(splits))
 
 
-def mnist_samples(splits: Mapping[str, LabelledDigits]) -> list[str]:
+def sample_names(splits: Mapping[str, LabelledDigits]) -> list[str]:
     """The samples' names, in MNIST's own order: its splits one after the other."""
     return [f"{name}/{row:05d}" for name, split in splits.items() for row in range(len(split.labels))]
 
 
-def mnist_table(
-    splits: Mapping[str, LabelledDigits], samples: Sequence[str], contents: Sequence[str], domain: str
-) -> pd.DataFrame:
-    """The catalog's table: MNIST's labels and splits; validation is carved from train later."""
+def mnist_catalog(
+    root: str | None,
+    splits: Mapping[str, LabelledDigits],
+    contents: Sequence[str],
+    domain: str,
+    images: Callable[[], np.ndarray],
+) -> Catalog:
+    """MNIST's samples, labels and splits with these contents and images; val is carved from train later."""
+    samples = sample_names(splits)
     labels = np.concatenate([split.labels for split in splits.values()]).tolist()
     names = [name for name, split in splits.items() for _ in split.labels]
-    return catalog_table(samples, labels, contents, domain, splits=names)
+    return Catalog(
+        table=catalog_table(samples, labels, contents, domain, splits=names),
+        classes=CLASSES,
+        reader=ArrayReader(samples, images),
+        notices=_size_notices(splits, root),
+    )
 
 
-def size_notices(splits: Mapping[str, LabelledDigits], root: str | None) -> tuple[str, ...]:
+def _size_notices(splits: Mapping[str, LabelledDigits], root: str | None) -> tuple[str, ...]:
     """A sentence where there are more or fewer images than MNIST has."""
     found = {name: len(split.labels) for name, split in splits.items()}
     if found == NUM_IMAGES:

@@ -14,19 +14,17 @@ from PIL import Image
 
 from transferlab.config.bounds import AtLeast, PositiveInt
 from transferlab.data.catalog.catalog import Catalog
-from transferlab.data.catalog.digits import CLASSES
 from transferlab.data.catalog.mnist import (
     SIDE_PX,
     LabelledDigits,
-    mnist_samples,
-    mnist_table,
+    mnist_catalog,
     read_mnist,
-    size_notices,
+    sample_names,
 )
 from transferlab.data.catalog.walking import is_image, walk_files
 from transferlab.data.data_error import DataError
 from transferlab.data.image.decoding import BadImage, decode_file
-from transferlab.data.image.reader import ArrayReader, content_hash
+from transferlab.data.image.reader import content_hash
 from transferlab.data.loading.workers import usable_cores
 from transferlab.run.randomness import derived_seed
 
@@ -52,19 +50,13 @@ class MNISTM:
     def load(self) -> Catalog:
         splits = read_mnist(self.root)
         files = find_photos(self.photos, most=self.num_photos, seed=self.patch_seed)
-        samples = mnist_samples(splits)
         digits = (image for split in splits.values() for image in split.images)
         made_of = self._made_of(files)
         contents = [
             content_hash(f"{made_of} {sample} ".encode() + digit.tobytes())
-            for sample, digit in zip(samples, digits, strict=True)
+            for sample, digit in zip(sample_names(splits), digits, strict=True)
         ]
-        return Catalog(
-            table=mnist_table(splits, samples, contents, domain="mnist_m"),
-            classes=CLASSES,
-            reader=ArrayReader(samples, lambda: self._blend(splits, files)),
-            notices=size_notices(splits, self.root),
-        )
+        return mnist_catalog(self.root, splits, contents, "mnist_m", lambda: self._blend(splits, files))
 
     def _made_of(self, files: list[Path]) -> str:
         """All that an image depends on besides its digit and its name, wherever the photos lie."""
@@ -103,12 +95,9 @@ def patch_places(num: int, split: str, seed: int) -> np.ndarray:
 
 
 def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) -> np.ndarray:
-    """|patch - digit| with a patch of the photo for each digit, uint8 (N, H, W, 3).
+    """|patch - digit| with a patch of the photo (uint8) for each digit (uint8): uint8 (N, H, W, 3).
 
-    Args:
-        digits_NHW: uint8.
-        photo_HWC: uint8, at least as large as a digit.
-        places_N2: how far down and right a patch begins, in [0, 1), where 1 is past the last place that fits.
+    `places_N2` is how far down and right a patch begins, in [0, 1), where 1 is past the last place that fits.
     """
     windows = sliding_window_view(photo_HWC, digits_NHW.shape[1:], axis=(0, 1))
     top_N, left_N = (places_N2 * windows.shape[:2]).astype(np.int64).T
@@ -118,12 +107,9 @@ def blend(digits_NHW: np.ndarray, photo_HWC: np.ndarray, places_N2: np.ndarray) 
 
 
 def find_photos(folder: str | None, *, most: int | None, seed: int) -> list[Path]:
-    """The image files at any depth of a folder, in the order of their paths.
+    """The image files at any depth of a folder, in the order of their paths; hidden ones are passed over.
 
-    Args:
-        folder: hidden files, and files that are no images by their names, are passed over.
-        most: how many; if there are more, a choice that depends on (seed, path within the folder) alone.
-        seed: another seed, another choice.
+    Where there are more than `most`, a choice that depends on (seed, path within the folder) alone.
 
     Raises:
         DataError: there is no such folder, or no image in it.

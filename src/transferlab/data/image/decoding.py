@@ -1,4 +1,4 @@
-"""Image files of any format to uint8 RGB: the pixels that a viewer shows, or the reason why there are none."""
+"""Image files of any format to uint8 RGB: the pixels that a viewer shows, or why there are none."""
 
 from __future__ import annotations
 

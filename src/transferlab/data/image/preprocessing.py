@@ -1,4 +1,4 @@
-"""What a network wants to be shown: the size, crop and normalisation of its pretraining."""
+"""Preprocessing: the size, crop and normalisation of a network's pretraining."""
 
 from __future__ import annotations
 
@@ -19,14 +19,10 @@ INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How images are prepared for a network.
+    """Preparation of images for a network that takes squares of `image_size` pixels.
 
-    Args:
-        image_size: pixels of the square that the network sees.
-        mean: of the normalisation, per channel, for pixels in 0..1.
-        std: of the normalisation, per channel, for pixels in 0..1.
-        interpolation: `nearest`, `bilinear` or `bicubic`.
-        crop_pct: share of the resized short side that the centre crop keeps, in (0, 1].
+    `mean` and `std` are per channel, for pixels in 0..1. The centre crop keeps the share `crop_pct` of the
+    resized short side.
     """
 
     image_size: int
@@ -45,11 +41,8 @@ class Preprocessing:
         """The short side from which the centre is cropped."""
         return math.floor(self.image_size / self.crop_pct)
 
-    def evaluation_transform(self) -> ImageTransform:
-        """timm's: the short side becomes image_size / crop_pct, then a centre crop."""
-        return self._evaluated
-
-    def _evaluated(self, image_3HW: Tensor) -> Tensor:
+    def evaluated(self, image_3HW: Tensor) -> Tensor:
+        """Timm's evaluation transform: the short side becomes image_size / crop_pct, then a centre crop."""
         image_3HW = resized_short_side(_without_far_ends(image_3HW), self.resized_px, self.interpolation)
         return v2.functional.center_crop(image_3HW, [self.image_size])
 

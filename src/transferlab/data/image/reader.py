@@ -6,8 +6,9 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,26 +33,23 @@ class ArrayReader:
     def __init__(self, samples: list[str], images: Callable[[], np.ndarray]) -> None:
         self._row = {sample: row for row, sample in enumerate(samples)}
         self._make = images
-        self._images: np.ndarray | None = None
 
     def __call__(self, sample: str) -> np.ndarray:
-        return self._all()[self._row[sample]]
+        return self._images[self._row[sample]]
 
     def __getstate__(self) -> dict[str, Any]:
-        images = self._all()  # a function that makes them can seldom be pickled
-        return {"_row": self._row, "_make": None, "_images": images}
+        return {"_row": self._row, "_images": self._images}  # a function can seldom be pickled
 
-    def _all(self) -> np.ndarray:
-        if self._images is None:
-            self._images = self._make()
-        return self._images
+    @cached_property
+    def _images(self) -> np.ndarray:
+        return self._make()
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedReader(ABC):
     """Images that are stored encoded; one that cannot be decoded is an error that names it."""
 
-    in_memory: ClassVar[bool] = False
+    in_memory = False
 
     max_pixels: int
 

@@ -37,10 +37,9 @@ class Images:
     """One split's samples as uint8 tensors of shape (3, S, S).
 
     Args:
-        catalog: the split's samples.
         transform: from the sample's own size to the network's.
-        cache: keep results; for small data whose transform is not random.
-        views: how many versions of each sample random transforms make, over and over; None: ever new ones.
+        cache: results in memory; for small data whose transform is not random.
+        views: number of versions of each sample that random transforms make, in turn; None: ever new ones.
     """
 
     def __init__(
@@ -117,12 +116,7 @@ class InMemory:
 
 
 class StoredColumn:
-    """Rows of one split's samples.
-
-    Args:
-        stored: a row for each sample, or for all samples' first view, then all second ones, and so on.
-        num_samples: of the split.
-    """
+    """Rows of one split's samples; `stored` has all samples' first view, then all second ones, and so on."""
 
     def __init__(self, stored: Stored, num_samples: int) -> None:
         self.stored = stored

@@ -92,11 +92,7 @@ def _make(
     preprocessing: Preprocessing,
     most_bytes: float,
 ) -> None:
-    """Write the store.
-
-    Raises:
-        _TooLarge: it would pass `most_bytes`.
-    """
+    """Write the store; raises `_TooLarge`."""
 
     def prepared(sample: str) -> np.ndarray:
         image = torch.from_numpy(catalog.reader(sample)).permute(2, 0, 1)

@@ -37,12 +37,9 @@ class Position:
 
 @dataclass(frozen=True)
 class Share:
-    """What one of `world_size` processes gets of the batches, and where it begins.
+    """One of `world_size` processes: it takes every `world_size`-th sample of a step, from its rank on.
 
-    Args:
-        position: called with the number of batches of an epoch when one begins.
-        rank: of `world_size` processes; each takes every `world_size`-th sample of a step.
-        world_size: number of processes.
+    `position` is called with the number of batches of an epoch when one begins.
     """
 
     position: Callable[[int], Position] = lambda num_batches: Position()
@@ -60,15 +57,7 @@ class TrainingBatches(Sampler[list[Key]]):
     An epoch is one pass over the source, or `steps_per_epoch` steps of an endless stream. The target is
     always an endless stream. An incomplete last batch is dropped, unless it is the only one.
 
-    Attributes:
-        labels: of the source samples.
-        num_target: target samples, 0 without a target.
-        batch_size: source samples per step and rank.
-        target_batch_size: target samples per step and rank.
-        balanced: draw classes equally often.
-        steps_per_epoch: None for one pass.
-        seed: of the run.
-        share: of this process.
+    `labels` are of the source, batch sizes per step and rank; `balanced` draws classes equally often.
     """
 
     labels: np.ndarray

@@ -39,11 +39,7 @@ def stratified_splits(
 ) -> pd.Series:
     """A split's name for every row: units whole, every class in every split, class shares unchanged.
 
-    Args:
-        table: with sample, label, group and content.
-        fractions: split to share of the samples; they sum to 1.
-        classes: names for messages.
-        seed: another seed, another split.
+    `fractions` are shares of the samples by split; they sum to 1.
 
     Raises:
         DataError: a class has fewer units than there are splits.
@@ -141,16 +137,11 @@ def _refuse_uncovered(
 def nested_subset(
     table: pd.DataFrame, *, fraction: float | None, shots_per_class: int | None, seed: int
 ) -> np.ndarray:
-    """Which rows stay, as booleans.
+    """The rows that stay, as booleans: a share of each class, in (0, 1], or so many images of each.
 
     Each class is taken in an order that depends on (seed, sample) alone, so a smaller subset lies inside
-    every larger one, and the k shots of a class are the first k of its fraction.
-
-    Args:
-        table: a training split with sample and label.
-        fraction: share of each class to keep, in (0, 1]; at least one image stays.
-        shots_per_class: images of each class to keep; a smaller class stays whole.
-        seed: another seed, another choice.
+    every larger one, and the k shots of a class are the first k of its fraction. At least one image stays; a
+    class with fewer than `shots_per_class` stays whole.
     """
     order = np.array([derived_seed("subset", seed, sample) for sample in table["sample"]], dtype=np.int64)
     keep = np.zeros(len(table), dtype=bool)

@@ -1,7 +1,7 @@
 """Whether a critic of the domains did its work, judged by the recorded epochs.
 
 Adaptation lives on a critic that is right about half the time because the features have become alike. One
-that is always right has won: its gradient vanishes, or the features can not follow. One that says the same
+that is always right has won: its gradient vanishes, or the features cannot follow. One that says the same
 whatever it sees gives no direction either.
 """
 

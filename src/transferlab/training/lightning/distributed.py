@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from transferlab.run.run_folder import Run
 
-if TYPE_CHECKING:  # a mistake in a config is told before torch is imported
+if TYPE_CHECKING:  # a mistake in a config is reported before torch is imported
     import pytorch_lightning as pl
     from torch import nn
 
@@ -65,7 +65,7 @@ def wrap_again(trainer: pl.Trainer) -> None:
 
 
 def of_all_processes(value: Any) -> list[Any]:
-    """What each process gives here, in the order of their ranks; it must be asked for in all of them."""
+    """The values of all processes, in the order of their ranks; all of them must call this."""
     from torch import distributed
 
     if not _are_several():
@@ -75,10 +75,10 @@ def of_all_processes(value: Any) -> list[Any]:
     return everyones
 
 
-def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
-    """The mean of each figure over all processes, which have the same figures."""
-    everyones = of_all_processes(dict(figures))
-    return {name: sum(each[name] for each in everyones) / len(everyones) for name in figures}
+def mean_over_processes(values: Mapping[str, float]) -> dict[str, float]:
+    """The mean of each value over all processes, which have the same names."""
+    everyones = of_all_processes(dict(values))
+    return {name: sum(each[name] for each in everyones) / len(everyones) for name in values}
 
 
 def agree_on_buffers(module: nn.Module) -> None:

@@ -11,7 +11,7 @@ import pytest
 from transferlab.backbone.weights import SHIPPED, WeightsError
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
-from transferlab.training.run_inputs import record_inputs, recorded_inputs, weights_hash
+from transferlab.training.run_record import record_inputs, recorded_inputs, weights_hash
 
 ONE, TWO = {"data": "1", "backbone.weights": "random"}, {"data": "2", "backbone.weights": "random"}
 

@@ -1,7 +1,9 @@
-"""What a fit sees of the target after each epoch: predictions without labels, written down.
+"""The target, epoch by epoch: predictions without labels, written down; labels are joined after the fit.
 
-Selection needs them while the fit goes on; labels are joined when it is over (`target_record`), so that none
-can reach the training. `selection=oracle` alone is shown labels, as its name says.
+Selection needs predictions while the fit goes on; labels are joined when it is over, so that none can reach
+the training (`selection=oracle` alone uses them, as its name says). Every criterion is scored on the same
+recorded predictions: a run shows side by side what the last epoch gives, what was selected without target
+labels, and what labels could have selected.
 """
 
 from __future__ import annotations
@@ -10,15 +12,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from safetensors.numpy import load_file, save
 
 from transferlab.data.splits import Split, Splits
+from transferlab.evaluation.metrics import METRICS, classification_metrics
 from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker
+from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Selection
 from transferlab.training.lightning.outputs import Outputs
+
+# Computed from predictions alone; the others are known only where the run was selected by them
+_FROM_PREDICTIONS = ("entropy", "information_maximisation", "snd", "oracle")
 
 
 def evidence_split(splits: Splits) -> Split:
@@ -38,7 +46,7 @@ def watched_splits(splits: Splits, selection: Selection) -> list[str]:
 
 
 class TargetWatch:
-    """Records an epoch's predictions for the target, and scores the epoch if the selection asks for it.
+    """Records an epoch's predictions for the target, and scores the epoch where the selection needs it.
 
     Args:
         splits: with a target.
@@ -66,15 +74,15 @@ class TargetWatch:
 
     @property
     def scores_epochs(self) -> bool:
-        """Whether the selection looks at the target at all."""
+        """Whether the selection uses the target at all."""
         return self.criterion.name not in ("last", "val_loss")
 
     @property
     def needs_features(self) -> bool:
-        """Whether the selection looks at features."""
+        """Whether the selection uses features."""
         return "target_features_MD" in self.criterion.needs
 
-    def recorded(self, epoch: int, outputs: Mapping[str, Outputs]) -> dict[str, float]:
+    def record(self, epoch: int, outputs: Mapping[str, Outputs]) -> dict[str, float]:
         """Write down what was predicted; return the epoch's score by name, where the selection has one.
 
         Args:
@@ -106,6 +114,68 @@ class TargetWatch:
             target_labels_M=None if self._labels_M is None else self._labels_M[rows_M],
         )
         return {f"selection/{self.criterion.name}": self.criterion.score(evidence)}
+
+
+def epoch_table(folder: Path, splits: Splits, history: History) -> pd.DataFrame:
+    """One row for each epoch that was validated: each criterion's score, and `test/...` metrics.
+
+    Args:
+        folder: with the recorded predictions.
+        splits: whose target has labels.
+        history: of the fit.
+    """
+    rows = []
+    for entry in history:
+        epoch = int(entry["epoch"])
+        predicted = read_epoch(folder, epoch)
+        if predicted is None or "test" not in predicted:
+            continue
+        probabilities_NC, test_rows_N = predicted["test"]
+        labels_N = splits["test"].catalog.codes[test_rows_N]
+        known = labels_N >= 0
+        metrics = classification_metrics(probabilities_NC[known], labels_N[known])
+        rows.append(
+            {
+                "epoch": epoch,
+                **_scores(entry, *predicted[evidence_split(splits).name], splits),
+                **{f"test/{name}": value for name, value in metrics.items()},
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _scores(
+    entry: Mapping[str, float], probabilities_MC: np.ndarray, rows_M: np.ndarray, splits: Splits
+) -> dict[str, float]:
+    """The score of an epoch by every criterion that is known for it."""
+    epoch = int(entry["epoch"])
+    scores = {"last": float(epoch)}
+    if "val/loss" in entry:
+        scores["val_loss"] = entry["val/loss"]
+    labels_M = evidence_split(splits).catalog.codes[rows_M]
+    evidence = Evidence(epoch=epoch, target_probabilities_MC=probabilities_MC, target_labels_M=labels_M)
+    scores |= {name: CRITERIA[name].score(evidence) for name in _FROM_PREDICTIONS}
+    if "selection/dev" in entry:
+        scores["dev"] = entry["selection/dev"]
+    return scores
+
+
+def selected_by_each(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """What each criterion selects: `{criterion: {"epoch", "accuracy", ...}}`, metrics of the test split.
+
+    The oracle selects by labels of the target's validation split; a criterion without a finite score selects
+    nothing.
+    """
+    selected = {}
+    for name, criterion in CRITERIA.items():
+        if name not in table or bool(table[name].isna().all()):
+            continue
+        row = table.iloc[criterion.best(table[name].to_list())]
+        metrics = {
+            metric: float(row[f"test/{metric}"]) for metric in METRICS if not pd.isna(row[f"test/{metric}"])
+        }
+        selected[name] = {"epoch": int(row["epoch"]), **metrics}
+    return selected
 
 
 def read_epoch(folder: Path, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from transferlab.strategy.learning_rates.schedule import LearningRates
-from transferlab.training.heads.timetable import Timetable
+from transferlab.training.heads.head_job import Timetable
 
 
 def test_progress():

@@ -29,8 +29,12 @@ from transferlab.run.run_folder import Run
 from transferlab.training.build import build, make_data
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
-from transferlab.training.lightning.target_record import selected_by_each
-from transferlab.training.lightning.target_watch import TargetWatch, read_epoch, watched_splits
+from transferlab.training.lightning.target_epochs import (
+    TargetWatch,
+    read_epoch,
+    selected_by_each,
+    watched_splits,
+)
 
 
 def built(*settings: str):
