@@ -24,7 +24,8 @@ GIVEN: Mapping[str, frozenset[str]] = {
     "pytorch_lightning.Trainer": frozenset(
         {"logger", "callbacks", "use_distributed_sampler", "default_root_dir", "enable_checkpointing"}
     ),
-    "transferlab.backbone.network.Backbone": frozenset({"load_weights"}),
+    "transferlab.backbone.own_network.own_backbone": frozenset({"load_weights"}),
+    "transferlab.backbone.timm_network.timm_backbone": frozenset({"load_weights"}),
     "transferlab.training.lightning.loggers.tensorboard": frozenset({"folder", "run_id"}),
     "transferlab.training.lightning.loggers.wandb": frozenset({"folder", "run_id"}),
 }

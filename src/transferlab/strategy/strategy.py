@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transferlab.config.bounds import PositiveInt, Share
+from transferlab.config.instantiation import require
 from transferlab.model.classifier import Classifier
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.domains import BatchNorm, Domains
-from transferlab.strategy.parts import Facts, Head, Objective, Part, Solver, Unfreezing, named_parts
+from transferlab.strategy.parts import Facts, Head, Objective, Part, Penalty, Solver, Unfreezing, named_parts
 
 Selection = Literal["val_loss", "last", "entropy", "information_maximisation", "snd", "dev", "oracle"]
 
@@ -32,6 +33,13 @@ class Strategy:
     bottleneck_units: PositiveInt | None = None
     head_dropout: Share = 0.0
     bn: BatchNorm = "mixed"
+
+    def __post_init__(self) -> None:
+        require(self.head, "strategy.head", Head)
+        require(self.unfreezing, "strategy.unfreezing", Unfreezing)
+        require(self.objective, "strategy.objective", Objective)
+        for name, part in self.penalty.items():
+            require(part, f"strategy.penalty.{name}", Penalty)
 
     @property
     def solver(self) -> Solver:

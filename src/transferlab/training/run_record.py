@@ -112,23 +112,19 @@ def weights_hash(backbone: Mapping[str, Any]) -> str:
     from transferlab.backbone.weights import find_weights
 
     weights = str(backbone["weights"])
-    file = find_weights(weights)
+    file = find_weights(weights, needs_json="network" not in backbone)
     if file is not None:
-        return _hash_of(file.path, *(_stamp(path) for path in (file.path, file.path.with_suffix(".json"))))
+        pair = [path for path in (file.json, file.path) if path.is_file()]
+        return _hash_of(*((path, path.stat().st_mtime_ns, path.stat().st_size) for path in pair))
     return f"hub {_place_on_hub(str(backbone['name']))}" if weights == "hub" else weights
 
 
-def _stamp(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_mtime_ns, found.st_size
-
-
 @lru_cache(maxsize=64)
-def _hash_of(file: Path, *stamps: tuple[int, int]) -> str:
-    """A hash of a weights file and its JSON; computed once as long as the stamps stay."""
+def _hash_of(*stamped: tuple[Path, int, int]) -> str:
+    """A hash of some files' contents; computed once as long as time and size of each stay."""
     digest = hashlib.blake2b(digest_size=16)
-    for each in (file.with_suffix(".json"), file):
-        with each.open("rb") as content:
+    for file, *_ in stamped:
+        with file.open("rb") as content:
             while block := content.read(2**20):
                 digest.update(block)
     return digest.hexdigest()

@@ -63,8 +63,17 @@ def _wrong_run(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _wrong_weights(config: dict[str, Any]) -> Iterator[str]:
-    name, weights = (config["backbone"].get(key) for key in ("name", "weights"))
-    if name is None and weights in ("hub", "random"):
+    backbone = config["backbone"]
+    name, weights = (backbone.get(key) for key in ("name", "weights"))
+    if "network" in backbone:
+        if "_target_" not in backbone["network"]:
+            yield (
+                f"backbone.network={backbone['network']}: no class or function is named. "
+                "Fix: 'backbone.network={_target_: my_nets.build}' 'allow=[my_nets]'"
+            )
+        if weights in ("hub", "shipped"):
+            yield f"backbone.weights={weights}: has none of your own network. Fix: backbone.weights=random"
+    elif name is None and weights in ("hub", "random"):
         yield (
             "backbone.name has no value, and backbone.weights names no file that would tell it. "
             "Set it: backbone.name=resnet18 (any timm name), or choose a preset: backbone=resnet18."
@@ -158,7 +167,8 @@ def _unlikely(config: dict[str, Any]) -> Iterator[str]:
             "strategy.selection=last: the depth that validates best is found but not used. Fix: "
             "strategy.selection=val_loss"
         )
-    if strategy.get("start_from") == "weights" and config["backbone"].get("weights") == "random":
+    is_random = config["backbone"].get("weights") == "random" and "network" not in config["backbone"]
+    if strategy.get("start_from") == "weights" and is_random:
         yield (
             "backbone.weights=random: nothing is transferred, though the strategy expects pretrained "
             "weights. Is strategy=from_scratch meant?"

@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.backbone.weights import WeightsError
 
 CONF = Path(__file__).parents[2] / "conf" / "backbone"
@@ -17,7 +18,7 @@ TINY = {"channels": [8, 8, 16, 16], "stem_width": 8}
 
 
 def random(name: str | None, **arguments) -> Backbone:
-    return Backbone(name=name, weights="random", **arguments)
+    return timm_backbone(name=name, weights="random", **arguments)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def test_image_size_reaches_networks_of_a_fixed_size(size):
 
 
 def test_impossible_image_size():
-    with pytest.raises(WeightsError, match=r"inception_v3 can not take images of 32 px .*data\.image_size"):
+    with pytest.raises(WeightsError, match=r"inception_v3 cannot take images of 32 px .*data\.image_size"):
         random("inception_v3", image_size=32)
 
 
@@ -95,11 +96,11 @@ def test_unknown_names(name, text):
         ),
         (
             {"channels": [8, 8]},
-            r"resnet10t with backbone\.kwargs=\{'channels': \[8, 8\]\} can not take images",
+            r"resnet10t with backbone\.kwargs=\{'channels': \[8, 8\]\} cannot take images",
         ),
         ({"global_pool": ""}, "does not give one vector"),
         ({"features_only": True}, "does not give one vector"),
-        ({"in_chans": 1}, "can not take images of 32 px .*1 channels"),
+        ({"in_chans": 1}, "cannot take images of 32 px .*1 channels"),
         ({"stem_width": "wide"}, "backbone.name=resnet10t: timm could not build it|does not take this"),
         (
             {"checkpoint_path": "evil.pth"},
@@ -116,11 +117,13 @@ def test_wrong_kwargs(kwargs, text):
 @pytest.mark.parametrize("preset", sorted(CONF.glob("*.yaml")), ids=lambda file: file.stem)
 def test_presets_name_networks_of_timm(preset):
     name = OmegaConf.load(preset).get("name")
-    assert name is None if preset.stem == "timm" else timm.is_model(name)
+    assert name is None if preset.stem in ("own", "timm") else timm.is_model(name)
 
 
 def test_hub_without_loading_asks_nobody(monkeypatch):
     """From scratch, and before a checkpoint is loaded, the hub's weights are not needed."""
-    monkeypatch.setattr("transferlab.backbone.network.why_unreachable", lambda name: pytest.fail("asked"))
-    backbone = Backbone(name="resnet10t", weights="hub", image_size=32, load_weights=False)
+    monkeypatch.setattr(
+        "transferlab.backbone.timm_network.why_unreachable", lambda name: pytest.fail("asked")
+    )
+    backbone = timm_backbone(name="resnet10t", weights="hub", image_size=32, load_weights=False)
     assert backbone.preprocessing["crop_pct"] == timm.get_pretrained_cfg("resnet10t").crop_pct
