@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transferlab.command.arguments import allowed_and_rest, only_folder
 from transferlab.run.run_folder import Run
-from transferlab.sweep.group import members_of
+from transferlab.sweep.run_jobs import members_of
 
 HELP = """\
 transferlab resume RUN [allow=[module,...]]
