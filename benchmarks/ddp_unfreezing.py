@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from transferlab.backbone.freezing import freeze_all_but_last
-from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.model.classifier import Classifier
 
 NUM_CLASSES, BATCH_SIZE, IMAGE_SIZE = 10, 8, 32
@@ -32,7 +32,7 @@ DEPTHS = (0, 1, 5)  # stages that are open beside the head: none, the last one, 
 def made() -> Classifier:
     """The network, the same in each process."""
     torch.manual_seed(0)
-    backbone = Backbone(name="resnet18", weights="random", load_weights=False)
+    backbone = timm_backbone(name="resnet18", weights="random", load_weights=False)
     return Classifier(backbone, torch.nn.Linear(backbone.num_features, NUM_CLASSES)).train()
 
 

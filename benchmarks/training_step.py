@@ -78,9 +78,7 @@ def fitted(config: DictConfig, experiment: Experiment, folder: Path, *callbacks:
     module = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=experiment.seed)
     prefix = None
     if experiment.features.cache != "off":
-        prefix = FrozenPrefix(
-            experiment, precision="32-true", max_epochs=config.trainer.max_epochs, note=print
-        )
+        prefix = FrozenPrefix(experiment, print)
     trainer = make_trainer(config, run, module, [], reload=prefix is not None)
     trainer.callbacks += callbacks
     trainer.fit(module, datamodule=Loaders(experiment.batches, prefix))

@@ -79,11 +79,13 @@ def test_version(capsys):
     assert run(capsys, "--version") == (0, f"transferlab {transferlab.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", ["train", "resume"])
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"list", "completion"}))
 def test_help_of_a_verb(verb, capsys):
-    code, out, _ = run(capsys, verb, "--help")
+    code, out, _ = run(capsys, verb, "x", "--help")
     assert code == 0
     assert out.startswith(f"transferlab {verb}")
+    if verb != "train":
+        assert run(capsys, verb) == (2, out, "")
 
 
 MISTAKES = [

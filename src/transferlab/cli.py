@@ -70,10 +70,13 @@ def _dispatch(arguments: list[str]) -> int:
     from transferlab.run.errors import UserError
 
     module, _, function = place.partition(":")
-    action = getattr(import_module(f"transferlab.command.{module}"), function)
-
+    loaded = import_module(f"transferlab.command.{module}")
+    text, is_asked = getattr(loaded, "HELP", ""), any(argument in ("-h", "--help") for argument in rest)
+    if text and (is_asked or (not rest and verb != "train")):
+        sys.stdout.write(text)
+        return 0 if is_asked else 2
     try:
-        return action(rest)
+        return getattr(loaded, function)(rest)
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2

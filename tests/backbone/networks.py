@@ -11,11 +11,12 @@ from transferlab.backbone.boundary import Boundary, activations
 from transferlab.backbone.boundary_search import find_boundary
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.stages import ordered_stages
+from transferlab.backbone.timm_network import timm_backbone
 
 
 def random_backbone(name: str, image_size: int | None = None, **arguments) -> Backbone:
     torch.manual_seed(0)
-    return Backbone(name=name, weights="random", image_size=image_size, **arguments)
+    return timm_backbone(name=name, weights="random", image_size=image_size, **arguments)
 
 
 def images_for(backbone: Backbone, count: int = 4, seed: int = 1) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.backbone.weights import WeightsError
 
 CASES = {
@@ -19,7 +19,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_same_output_gradients_and_statistics(name):
     plain, saving = (
-        Backbone(
+        timm_backbone(
             name=name, weights="random", image_size=64, kwargs=CASES[name], gradient_checkpointing=switch
         )
         for switch in (False, True)
@@ -47,7 +47,9 @@ def test_saves_memory_of_activations():
     """Fewer tensors are kept for the backward pass."""
 
     def kept(switch: bool) -> int:
-        backbone = Backbone(name="test_vit", weights="random", image_size=64, gradient_checkpointing=switch)
+        backbone = timm_backbone(
+            name="test_vit", weights="random", image_size=64, gradient_checkpointing=switch
+        )
         sizes: list[int] = []
 
         def note(tensor: torch.Tensor) -> torch.Tensor:
@@ -63,4 +65,4 @@ def test_saves_memory_of_activations():
 
 def test_not_offered():
     with pytest.raises(WeightsError, match="gradient_checkpointing=true: dla34 does not offer it"):
-        Backbone(name="dla34", weights="random", image_size=32, gradient_checkpointing=True)
+        timm_backbone(name="dla34", weights="random", image_size=32, gradient_checkpointing=True)

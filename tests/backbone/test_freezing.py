@@ -9,12 +9,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 
 
 @pytest.fixture
 def backbone() -> Backbone:
     kwargs = {"channels": [8, 8, 16, 16], "stem_width": 8, "drop_path_rate": 0.5}
-    return Backbone(name="resnet10t", weights="random", image_size=32, kwargs=kwargs)
+    return timm_backbone(name="resnet10t", weights="random", image_size=32, kwargs=kwargs)
 
 
 def stage_of(backbone: Backbone, module_name: str) -> int | None:
@@ -85,7 +86,7 @@ def test_an_opened_stage_trains_again(backbone):
 
 
 def test_vision_transformer_is_frozen_with_its_embeddings():
-    backbone = Backbone(name="test_vit", weights="random")
+    backbone = timm_backbone(name="test_vit", weights="random")
     freeze_all_but_last(backbone, 1)
     network = backbone.network
     assert not network.pos_embed.requires_grad

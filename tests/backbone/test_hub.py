@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.backbone.hub_server import HubServer
-from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.backbone.weights import WeightsError
 
 # One process for all cases: importing torch and timm is what takes the time
@@ -23,12 +23,13 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import load_file
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 
 def attempt(name, cache):
     constants.HF_HUB_CACHE = cache
     started = time.monotonic()
     try:
-        network = Backbone(name=name, weights="hub", image_size=32).network
+        network = timm_backbone(name=name, weights="hub", image_size=32).network
         served, own = load_file(sys.argv[1]), network.state_dict()
         answer = "equal" if all(torch.equal(own[key], served[key]) for key in own) else "other weights"
     except Exception as error:
@@ -120,4 +121,4 @@ def test_offline(monkeypatch, tmp_path):
     """HF_HUB_OFFLINE=1, as in these tests, asks nobody at all."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(WeightsError, match=r"weights of resnet10t could not be loaded \(.*[Oo]ffline"):
-        Backbone(name="resnet10t", weights="hub")
+        timm_backbone(name="resnet10t", weights="hub")

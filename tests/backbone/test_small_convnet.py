@@ -12,11 +12,12 @@ from torch.nn import functional
 from transferlab.backbone.boundary_search import differs, find_boundary
 from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.backbone.weights import WeightsError
 
 
 def convnet(**arguments) -> Backbone:
-    return Backbone(name="mnist_convnet", **{"weights": "random", **arguments})
+    return timm_backbone(name="mnist_convnet", **{"weights": "random", **arguments})
 
 
 def test_shapes_and_sizes():
@@ -107,7 +108,7 @@ def test_weights_of_an_earlier_run(tmp_path):
     save_file(earlier.network.state_dict(), tmp_path / "mine.safetensors")
     about = {"architecture": "mnist_convnet", "model_kwargs": {"channels": [4, 6]}, "input_size": [3, 28, 28]}
     (tmp_path / "mine.json").write_text(json.dumps(about))
-    later = Backbone(name=None, weights=str(tmp_path / "mine.safetensors"))
+    later = timm_backbone(name=None, weights=str(tmp_path / "mine.safetensors"))
     images = torch.randn(2, 3, 28, 28)
     assert torch.equal(later(images), earlier(images))
 
@@ -115,7 +116,7 @@ def test_weights_of_an_earlier_run(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"image_size": 12}, "mnist_convnet can not take images of 12 px"),
+        ({"image_size": 12}, "mnist_convnet cannot take images of 12 px"),
         ({"weights": "hub"}, "nobody has published weights of mnist_convnet"),
         ({"kwargs": {"depth": 8}}, "timm's mnist_convnet does not take this .*depth"),
         ({"gradient_checkpointing": True}, "mnist_convnet does not offer it"),

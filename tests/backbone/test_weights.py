@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.model.saved import tiny_model
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.backbone.weights import WeightsError, find_weights
 
 TINY = {"channels": [8, 8, 16, 16], "stem_width": 8}
@@ -28,7 +29,7 @@ ABOUT = {
 
 def tiny(seed: int) -> Backbone:
     torch.manual_seed(seed)
-    return Backbone(name="resnet10t", weights="random", image_size=32, kwargs=TINY)
+    return timm_backbone(name="resnet10t", weights="random", image_size=32, kwargs=TINY)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 
 def test_file_says_all(file):
-    backbone = Backbone(name=None, weights=str(file))
+    backbone = timm_backbone(name=None, weights=str(file))
     assert backbone.name == "resnet10t"
     assert same(backbone.network, tiny(1).network)
     assert backbone.preprocessing == {
@@ -56,26 +57,26 @@ def test_file_says_all(file):
         "interpolation": "bilinear",
         "crop_pct": 0.9,
     }
-    assert Backbone(name="resnet10t", weights=str(file), image_size=64).preprocessing["image_size"] == 64
+    assert timm_backbone(name="resnet10t", weights=str(file), image_size=64).preprocessing["image_size"] == 64
 
 
 def test_json_needs_the_architecture_alone(file):
     file.with_suffix(".json").write_text(json.dumps({"architecture": "resnet10t", "model_kwargs": TINY}))
     assert (
-        Backbone(name=None, weights=str(file)).preprocessing["image_size"] == 176
+        timm_backbone(name=None, weights=str(file)).preprocessing["image_size"] == 176
     )  # timm's own for this network
 
 
 def test_not_loading_keeps_everything_but_the_weights(file):
     torch.manual_seed(2)
-    backbone = Backbone(name=None, weights=str(file), load_weights=False)
-    assert backbone.preprocessing == Backbone(name=None, weights=str(file)).preprocessing
+    backbone = timm_backbone(name=None, weights=str(file), load_weights=False)
+    assert backbone.preprocessing == timm_backbone(name=None, weights=str(file)).preprocessing
     assert same(backbone.network, tiny(2).network)
 
 
 def test_half_precision_is_read_as_single(file):
     save_file({name: t.half() if t.is_floating_point() else t for name, t in load_file(file).items()}, file)
-    weight = Backbone(name=None, weights=str(file)).network.conv1[0].weight
+    weight = timm_backbone(name=None, weights=str(file)).network.conv1[0].weight
     assert weight.dtype == torch.float32
     torch.testing.assert_close(weight, tiny(1).network.conv1[0].weight, atol=1e-3, rtol=1e-3)
 
@@ -84,7 +85,7 @@ def test_earlier_run(tmp_path):
     """A run folder holds head and backbone; the backbone is taken."""
     trained = tiny(4)
     tiny_model(backbone=trained).save(tmp_path)
-    backbone = Backbone(name=None, weights=str(tmp_path))
+    backbone = timm_backbone(name=None, weights=str(tmp_path))
     assert same(backbone.network, trained.network)
     assert backbone.preprocessing == trained.preprocessing
     assert backbone.kwargs == TINY
@@ -95,21 +96,21 @@ def test_earlier_run(tmp_path):
 def test_earlier_run_of_a_network_of_fixed_size(tmp_path, name, trained_at, used_at):
     """Trained at 96 px, it is a network of 96 px; at another size, position embeddings are interpolated."""
     kwargs = {} if name == "test_vit" else {"embed_dim": 24, "depths": [1, 1], "num_heads": [2, 2]}
-    trained = Backbone(name=name, weights="random", image_size=trained_at, kwargs=kwargs)
+    trained = timm_backbone(name=name, weights="random", image_size=trained_at, kwargs=kwargs)
     tiny_model(backbone=trained).save(tmp_path)
-    backbone = Backbone(name=None, weights=str(tmp_path), image_size=used_at)
+    backbone = timm_backbone(name=None, weights=str(tmp_path), image_size=used_at)
     size = used_at or trained_at
     assert backbone.preprocessing["image_size"] == size
     assert backbone(torch.zeros(1, 3, size, size)).shape == (1, backbone.num_features)
     if used_at is None:
         assert same(backbone.network, trained.network)
-    fresh = Backbone(name=None, weights=str(tmp_path), image_size=used_at, load_weights=False)
+    fresh = timm_backbone(name=None, weights=str(tmp_path), image_size=used_at, load_weights=False)
     assert [p.shape for p in fresh.parameters()] == [p.shape for p in backbone.parameters()]
 
 
 def test_shipped(monkeypatch, file):
     monkeypatch.setattr("transferlab.backbone.weights.SHIPPED", file)
-    assert same(Backbone(name=None, weights="shipped").network, tiny(1).network)
+    assert same(timm_backbone(name=None, weights="shipped").network, tiny(1).network)
 
 
 @pytest.mark.parametrize(
@@ -121,10 +122,10 @@ def test_shipped(monkeypatch, file):
 )
 def test_name_and_file_must_agree(file, name, text):
     if text is None:
-        assert Backbone(name=name, weights=str(file)).name == name
+        assert timm_backbone(name=name, weights=str(file)).name == name
     else:
         with pytest.raises(WeightsError, match=text):
-            Backbone(name=name, weights=str(file))
+            timm_backbone(name=name, weights=str(file))
 
 
 def test_tensors_of_another_architecture(file):
@@ -132,11 +133,11 @@ def test_tensors_of_another_architecture(file):
     with pytest.raises(
         WeightsError, match=r"another architecture than resnet10t .* has shape .* not"
     ) as caught:
-        Backbone(name=None, weights=str(file))
+        timm_backbone(name=None, weights=str(file))
     assert "(0 tensors missing, " in str(caught.value)
     file.with_suffix(".json").write_text(json.dumps({"architecture": "test_vit"}))
     with pytest.raises(WeightsError, match=r"another architecture than test_vit .*cls_token is missing"):
-        Backbone(name=None, weights=str(file))
+        timm_backbone(name=None, weights=str(file))
 
 
 def test_truncated(file):
@@ -144,13 +145,13 @@ def test_truncated(file):
     for length in (len(whole) // 2, 100, 4, 0):
         file.write_bytes(whole[:length])
         with pytest.raises(WeightsError, match=f"{file}: this is not a readable safetensors file"):
-            Backbone(name=None, weights=str(file))
+            timm_backbone(name=None, weights=str(file))
 
 
 def test_corrupt(file):
     file.write_bytes(b"\xff" * 5000)
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
-        Backbone(name=None, weights=str(file))
+        timm_backbone(name=None, weights=str(file))
 
 
 @pytest.mark.parametrize("name", ["model.pth", "model.bin", "model.ckpt", "model.pkl"])
@@ -161,7 +162,7 @@ def test_pickles_are_refused_unread(tmp_path, name):
 
     (tmp_path / name).write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(WeightsError, match=r"only \.safetensors files are read"):
-        Backbone(name="resnet10t", weights=str(tmp_path / name))
+        timm_backbone(name="resnet10t", weights=str(tmp_path / name))
     assert not (tmp_path / "exploded").exists()
 
 
@@ -192,7 +193,7 @@ def test_json_beside_it(file, content, text):
     if content is not None:
         beside.write_bytes(content.encode("latin-1"))
     with pytest.raises(WeightsError, match=text):
-        Backbone(name=None, weights=str(file))
+        timm_backbone(name=None, weights=str(file))
 
 
 def test_no_such_place(tmp_path):
@@ -209,7 +210,7 @@ def test_no_such_place(tmp_path):
 def test_real_weights(shared_data, dataset):
     """A pretrained MobileNet-v2: every tensor arrives, and it sees that flowers of a kind are alike."""
     file = shared_data / "weights" / f"mobilenetv2_100.coral_{dataset}.safetensors"
-    backbone = Backbone(name=None, weights=str(file)).eval()
+    backbone = timm_backbone(name=None, weights=str(file)).eval()
     assert backbone.name == "mobilenetv2_100"
     assert backbone.preprocessing["mean"] == (0.5, 0.5, 0.5)
     assert backbone.preprocessing["image_size"] == 224

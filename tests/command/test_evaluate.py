@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.training.processes import command
-from transferlab.command.evaluate import evaluated_config
 from transferlab.data.catalog.digits import Digits
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
+from transferlab.training.runs import evaluated_config
 
 TINY = [
     *("data.shots_per_class=4", "data.batch_size=16", "trainer.max_epochs=2"),

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from transferlab.cli import main
 from transferlab.command import features
 from transferlab.feature.layout import shard_name, space_key
 from transferlab.run.cache import write_whole
@@ -119,13 +118,6 @@ def test_mistakes(given, told):
     assert str(caught.value) == (
         f"transferlab features takes list, or clear with keys or without, not {told}."
     )
-
-
-def test_help(capsys):
-    with pytest.raises(SystemExit) as left:
-        main(["features", "--help"])
-    assert left.value.code == 0
-    assert capsys.readouterr().out == features.HELP
 
 
 def test_nothing_heavy_is_imported(store):

@@ -24,12 +24,6 @@ def test_a_finished_run_is_left_alone(capsys):
     assert capsys.readouterr().out == f"this run has finished already\n{folder}\n"
 
 
-def test_help_and_no_argument(capsys):
-    assert resume.run(["--help"]) == 0
-    assert resume.run([]) == 2
-    assert "transferlab resume RUN" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

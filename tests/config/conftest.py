@@ -8,7 +8,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from transferlab.config import places, resolvers
+from transferlab.config import config_files, resolvers
 from transferlab.config.compose import ConfigError, compose_checked
 
 PARTS = [
@@ -44,10 +44,10 @@ def nodes(config: DictConfig, path: str = ""):
 def shipped_nodes():
     """The nodes of configs that together choose every option of every group."""
     resolvers.register()
-    options = places.options([places.shipped()])
+    options = config_files.options([config_files.shipped()])
     whole = [group for group in options if "/" not in group]
     found = []
-    with initialize_config_dir(str(places.shipped()), version_base="1.3"):
+    with initialize_config_dir(str(config_files.shipped()), version_base="1.3"):
         for groups in (whole, PARTS):
             for number in range(max(len(options[group]) for group in groups)):
                 chosen = {group: options[group][min(number, len(options[group]) - 1)] for group in groups}

@@ -39,7 +39,7 @@ UNDERSTOOD = {
 
 @pytest.mark.parametrize("text", UNDERSTOOD)
 def test_evaluate(text):
-    assert evaluate(ast.parse(text, mode="eval").body) == UNDERSTOOD[text]
+    assert evaluate(ast.parse(text, mode="eval").body, {}.__getitem__) == UNDERSTOOD[text]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from transferlab.config import bounds
 from transferlab.config.annotation import broken_rule
 from transferlab.config.bounds import Above, AtLeast, AtMost, Below, NotEmpty
 from transferlab.config.check import check
+from transferlab.config.classes import find
 from transferlab.config.compose import compose_checked
-from transferlab.config.facts import find
 
 # The options chosen, then the wrong value of each key and what it must be
 WRONG: dict[tuple[str, ...], dict[str, str]] = {
@@ -219,7 +219,7 @@ def test_a_wrong_value_that_another_key_refers_to_is_told_once(problems):
 def test_an_unknown_key_that_cannot_be_resolved(problems):
     assert problems("+foo=${nope}") == [
         "foo: there is no such key. Keys of the config: "
-        "name, seed, backbone, data, strategy, fit, features, trainer, logger, allow."
+        "kind, name, seed, backbone, data, strategy, fit, features, trainer, logger, allow."
     ]
 
 

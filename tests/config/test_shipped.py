@@ -9,16 +9,15 @@ import pytest
 import yaml
 
 from tests.config.conftest import PARTS
-from transferlab.config import places
-from transferlab.config.allowed import is_allowed, shipped_targets
-from transferlab.config.check import GIVEN
+from transferlab.config import config_files
+from transferlab.config.classes import GIVEN, is_allowed, shipped_targets
 from transferlab.config.signature import signature
 
-FILES = sorted(places.shipped().rglob("*.yaml"))
+FILES = sorted(config_files.shipped().rglob("*.yaml"))
 
 
 def test_every_group_is_looked_at():
-    assert {group for group in places.options([places.shipped()]) if "/" in group} == set(PARTS)
+    assert {group for group in config_files.options([config_files.shipped()]) if "/" in group} == set(PARTS)
 
 
 def test_yaml_lists_exactly_what_each_class_takes(shipped_nodes):
@@ -49,7 +48,7 @@ def test_each_target_is_named_in_full():
     assert not is_allowed("os.system", ["o"])
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(places.shipped())))
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(config_files.shipped())))
 def test_every_file_says_what_it_is(file):
     lines = [line for line in file.read_text().splitlines() if not line.startswith("# @package")]
     assert lines[0].startswith("# ")

@@ -22,8 +22,7 @@ from transferlab.data.similarity import (
     similar_pairs,
     thumbnail,
 )
-from transferlab.report.inspection_page import as_html
-from transferlab.report.inspection_text import as_text
+from transferlab.report.inspection_page import as_html, as_text
 
 
 def settings(source, target=None, **options):

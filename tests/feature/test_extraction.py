@@ -9,6 +9,7 @@ import torch
 
 from transferlab.backbone.boundary_search import find_boundary
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.batches import Batches
 from transferlab.data.catalog.digits import Digits
@@ -57,7 +58,7 @@ def features(backbone: Backbone, data: Batches, positions, dtype=torch.float32) 
 
 
 def test_equal_to_the_network_and_in_any_company():
-    backbone = Backbone(name=None, weights="shipped")
+    backbone = timm_backbone(name=None, weights="shipped")
     backbone.train()
     data = batches_of(Digits(), backbone)
     size = batch_size(CPU)
@@ -90,7 +91,7 @@ def chosen(backbone: Backbone, data: Batches, notes: list[str]) -> torch.dtype:
 def test_auto_takes_bfloat16_where_it_changes_next_to_nothing():
     notes: list[str] = []
     torch.manual_seed(0)
-    backbone = Backbone(name="test_resnet", weights="random", image_size=32)
+    backbone = timm_backbone(name="test_resnet", weights="random", image_size=32)
     data = batches_of(Digits(), backbone)
     assert chosen(backbone, data, notes) == torch.bfloat16
     assert not notes
@@ -109,7 +110,7 @@ def test_auto_leaves_bfloat16_where_it_does_not(shared_data):
     """These weights were quantised to eight bits: in bfloat16 their features turn by up to ten degrees."""
     notes: list[str] = []
     weights = f"{shared_data}/weights/mobilenetv2_100.coral_tf2ptq_in1k.safetensors"
-    backbone = Backbone(name=None, weights=weights, image_size=128)
+    backbone = timm_backbone(name=None, weights=weights, image_size=128)
     data = batches_of(Folder(f"{shared_data}/flowers"), backbone)
     assert chosen(backbone, data, notes) == torch.float32
     assert "cosine 0.9" in notes[0]

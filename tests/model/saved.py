@@ -13,6 +13,7 @@ from PIL import Image
 from torch import nn
 
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.config.compose import compose_checked
 from transferlab.config.instantiation import make
 from transferlab.data.image.preprocessing import Preprocessing
@@ -34,7 +35,7 @@ def tiny_model(
     torch.manual_seed(seed)
     node = compose_checked(chosen).config.strategy.head
     if backbone is None:
-        backbone = Backbone(name="resnet10t", weights="random", image_size=32, kwargs=KWARGS)
+        backbone = timm_backbone(name="resnet10t", weights="random", image_size=32, kwargs=KWARGS)
     bottleneck = None if units is None else make_bottleneck(backbone.num_features, units)
     head = make(node).build(units or backbone.num_features, len(classes))
     for parameter in head.parameters():

@@ -6,12 +6,13 @@ import torch
 from torch import nn
 
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.model.classifier import Classifier
 
 
 def tiny() -> Backbone:
     kwargs = {"channels": [8, 8, 16, 16], "stem_width": 8}
-    return Backbone(name="resnet10t", weights="random", image_size=32, kwargs=kwargs)
+    return timm_backbone(name="resnet10t", weights="random", image_size=32, kwargs=kwargs)
 
 
 def test_forward_is_features_then_head():

@@ -196,6 +196,7 @@ def assert_refused(saved: Path, changes: dict, text: str) -> None:
     said = str(caught.value)
     assert text in said
     assert "run/model." in said
+    assert "Fix: " in said
     assert "\n" not in said
     assert not Path("exploded").exists()
 

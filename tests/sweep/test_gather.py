@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation.comparison.run_folders import make_run
-from transferlab.evaluation.comparison.recorded import Recorded
+from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.gather import gather

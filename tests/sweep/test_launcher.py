@@ -16,24 +16,21 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
-from hydra_plugins.transferlab_launcher import LocalLauncher
-from hydra_plugins.transferlab_slurm import SlurmLauncher
-from transferlab.config import hydra_parts as launcher_check
-from transferlab.config import places
+from hydra_plugins.transferlab_plugins import LocalLauncher, SlurmLauncher
+from transferlab.config import config_files
 from transferlab.config.compose import started
-from transferlab.config.hydra_parts import problems_of_launcher
-from transferlab.sweep.hydra.sweep_loader import SweepLoader
-from transferlab.sweep.hydra.sweep_task import Task
+from transferlab.config.multirun import problems_of_launcher
+from transferlab.sweep.hydra_sweep import SweepLoader, Task
 from transferlab.sweep.local import local_launcher as launching
 from transferlab.sweep.slurm import slurm_launcher as slurm_launch
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
-SHIPPED = places.shipped() / "hydra" / "launcher"
+SHIPPED = config_files.shipped() / "hydra" / "launcher"
 
 
 @pytest.fixture(autouse=True)
 def _as_on_a_cluster(monkeypatch):
-    monkeypatch.setattr(launcher_check, "_what_slurm_needs", lambda: [])
+    monkeypatch.setattr("transferlab.config.multirun.shutil.which", lambda name: name)
 
 
 @pytest.fixture
@@ -49,7 +46,7 @@ def master(loader, *overrides: str):
 
 def test_hydra_finds_it():
     found = [f"{each.__module__}.{each.__name__}" for each in Plugins.instance().discover(Launcher)]
-    assert "hydra_plugins.transferlab_launcher.LocalLauncher" in found
+    assert "hydra_plugins.transferlab_plugins.LocalLauncher" in found
 
 
 @pytest.mark.parametrize(("name", "launcher"), [("local", LocalLauncher), ("slurm", SlurmLauncher)])

@@ -16,8 +16,7 @@ from transferlab.data.splits import arrange
 from transferlab.run.run_folder import Run
 from transferlab.sweep.reproduce import changes_since
 from transferlab.training.build import make_data
-from transferlab.training.run_inputs import current_inputs, record_inputs, recorded_inputs
-from transferlab.training.run_record import describe_data
+from transferlab.training.run_record import current_inputs, describe_data, record_inputs, recorded_inputs
 
 
 @pytest.fixture

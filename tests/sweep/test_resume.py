@@ -139,7 +139,7 @@ def test_results_of_a_group_stay_where_its_data_is_gone():
     assert "unmounted" in members[1].result["error"]
 
 
-LOCAL = {"_target_": "hydra_plugins.transferlab_launcher.LocalLauncher", "jobs_at_once": 1}
+LOCAL = {"_target_": "hydra_plugins.transferlab_plugins.LocalLauncher", "jobs_at_once": 1}
 
 
 @pytest.mark.parametrize("status", ["failed", "finished"])

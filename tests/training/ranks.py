@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from tests.training.processes import in_child
-from transferlab.training import lightning_fit, runs  # noqa: F401 (imported once here, not in every child)
+from transferlab.training import runs
+from transferlab.training.lightning import lightning_fit  # noqa: F401 (once here, not in every child)
 
 WORLD_SIZE = 2
 _GIVE_UP_S = 100

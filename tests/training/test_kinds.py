@@ -10,7 +10,7 @@ import pytest
 from tests.training import tiny_kind
 from tests.training.processes import command, in_child, kill_at_call, was_killed
 from transferlab.config.compose import ConfigError, compose_checked
-from transferlab.config.kinds import KINDS
+from transferlab.config.schema import KINDS
 from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.heads.sharing import groups_of

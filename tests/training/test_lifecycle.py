@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.strategy.tiny import tiny_classifier
-from tests.training.processes import in_child, kill_at_call, was_killed
+from tests.training.processes import command, in_child, kill_at_call, was_killed
 from tests.training.ranks import on_ranks, train_on_ranks
 from tests.training.test_resume import STEPS_AN_EPOCH, TINY, assert_same
 from tests.training.witnesses import EVENTS, OWN, WitnessObjective, WitnessPenalty, write_configs
@@ -24,7 +24,7 @@ from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.last import Last
 from transferlab.training import runs
 from transferlab.training.fit_settings import FitSettings
-from transferlab.training.frozen.prefix_policy import why_not_kept
+from transferlab.training.frozen.prefix_policy import why_not_stored
 from transferlab.training.lightning.checkpoints import load_checkpoint
 from transferlab.training.lightning.module import TransferModule
 
@@ -157,6 +157,16 @@ def test_heads_alone_conclude_as_lightning_does(views):
     assert Path("killed/memory.safetensors").read_bytes() == Path("kept/memory.safetensors").read_bytes()
 
 
+def test_heads_of_a_sweep_conclude_each_for_itself():
+    rates = "strategy.learning_rates.base=0.01,0.02"
+    code, shown, said = command(["train", "-m", *arguments(*PROBE), rates, "hydra.sweep.dir=sweep"])
+    assert code == 0, said
+    assert "2 heads train together" in shown
+    train("alone", *PROBE, "strategy.learning_rates.base=0.02")
+    first, second = sorted(Path("sweep").glob("*/memory.safetensors"))
+    assert second.read_bytes() == Path("alone/memory.safetensors").read_bytes() != first.read_bytes()
+
+
 def test_killed_behind_a_fit_by_lightning_on_stored_features():
     chosen = [*PROBE, "trainer.accumulate_grad_batches=2"]
     train("alone", *chosen)
@@ -243,7 +253,7 @@ def test_a_penalty_on_pixels_is_named():
     parts = named_parts(WitnessObjective(), {"pixels": Pixels()})
     experiment = SimpleNamespace(strategy=SimpleNamespace(parts=parts), data=None)
     said = "strategy.penalty.pixels: Pixels works on the images, so the frozen layers run in each epoch."
-    assert why_not_kept(experiment, None) == said
+    assert why_not_stored(experiment, None) == said
 
 
 def test_where_nothing_is_frozen_nothing_is_said():

@@ -9,13 +9,13 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.training.processes import in_child, kill_at_call, was_killed
-from transferlab.config import places
+from transferlab.config import config_files
 from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.lightning.checkpoints import Checkpoints
 from transferlab.training.lightning.module import TransferModule
 
-FILES = {file.stem: file.read_text() for file in (places.shipped() / "strategy").glob("*.yaml")}
+FILES = {file.stem: file.read_text() for file in (config_files.shipped() / "strategy").glob("*.yaml")}
 STRATEGIES = sorted(FILES)
 TWO_DOMAINS = {"source_only", *(name for name, text in FILES.items() if "defaults: [source_only" in text)}
 TINY = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,15 +31,27 @@ class Measured:
     panel: Panel
 
 
-def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Measured], tuple[str, ...]]:
+@dataclass(frozen=True)
+class MeasuredGap:
+    """The gap by one network, or before and after its training.
+
+    Attributes:
+        measured: the measures, each with what to draw.
+        classes: names of the classes.
+        seed: of the picture.
+    """
+
+    measured: tuple[Measured, ...]
+    classes: tuple[str, ...]
+    seed: int
+
+
+def measure_gap(config: DictConfig, *, run: Run | None = None) -> MeasuredGap:
     """The gap between source and target training images by the features of the config's backbone.
 
     Args:
         config: checked and resolved, with two domains.
         run: a finished run of this config: also by its backbone, after the training.
-
-    Returns:
-        What was measured, and the names of the classes.
 
     Raises:
         UserError: no second domain, or too few images.
@@ -63,7 +74,7 @@ def measure_gap(config: DictConfig, *, run: Run | None = None) -> tuple[list[Mea
     if run is not None:
         trained = Model.load(run.path, config.get("allow") or ())
         measured.append(_Sees(experiment, trained.network.backbone).gap("after it"))
-    return measured, splits.classes
+    return MeasuredGap(tuple(measured), splits.classes, experiment.seed)
 
 
 class _Sees:
@@ -91,11 +102,11 @@ class _Sees:
         return Measured(title, gap, Panel(title, source_ND, target_MD, source_labels_N=labels_N, gap=gap))
 
 
-def write_gap(measured: Sequence[Measured], classes: tuple[str, ...], folder: Path, *, seed: int) -> Path:
+def write_gap(gap: MeasuredGap, folder: Path) -> Path:
     """Write gap.json and gap.png into a folder; return the picture's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {entry.title: asdict(entry.gap) for entry in measured}
+    content = {entry.title: asdict(entry.gap) for entry in gap.measured}
     (folder / "gap.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     picture = folder / "gap.png"
-    draw_gap(picture, [entry.panel for entry in measured], classes=classes, seed=seed)
+    draw_gap(picture, [entry.panel for entry in gap.measured], classes=gap.classes, seed=gap.seed)
     return picture

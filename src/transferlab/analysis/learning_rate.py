@@ -23,8 +23,8 @@ from pytorch_lightning.callbacks import Callback
 from transferlab.analysis.short_fit import fit_shortly
 from transferlab.run.errors import UserError
 from transferlab.training.build import build
-from transferlab.training.errors import NotFiniteError
 from transferlab.training.lightning.module import TransferModule
+from transferlab.training.losses import NotFiniteError
 
 SMOOTHING = 0.98  # of the loss, an exponential moving average, as fastai and Lightning have it
 DIVERGED = 4.0  # times the lowest smoothed loss

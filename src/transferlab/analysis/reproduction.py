@@ -17,7 +17,7 @@ from transferlab.run.run_folder import REPORTED, Run
 Verdict = Literal["identical", "within the interval", "differs", "differs, has no interval", "not compared"]
 # They have intervals wherever there are predictions, and so decide whether a run is reproduced
 _DECIDING = frozenset(
-    f"{part}.{name}" for part in REPORTED for name in ("accuracy", "balanced_accuracy", "macro_f1")
+    f"{split}.{name}" for split in REPORTED for name in ("accuracy", "balanced_accuracy", "macro_f1")
 )
 _NOT_COMPARED = ("status", "seed", "warnings", "metrics", "error")
 _TIMES = ("cost.fit_seconds",)
@@ -32,7 +32,7 @@ class Value:
         name: its dotted path.
         recorded: None where the run has none.
         again: None where the reproduction has none.
-        interval: of the recorded one, over the samples of its part (95 %); None where none is known.
+        interval: of the recorded one, over the samples of its split (95 %); None where none is known.
     """
 
     name: str
@@ -58,17 +58,17 @@ class Value:
 
 @dataclass(frozen=True)
 class PredictionsApart:
-    """How the predictions for a part differ.
+    """How the predictions for a split differ.
 
     Attributes:
-        part: of the data.
+        split: of the data.
         num_samples: that both have.
         num_others: that only one of them has.
         largest: difference of a probability.
         num_changed: samples with another predicted class.
     """
 
-    part: str
+    split: str
     num_samples: int
     num_others: int
     largest: float
@@ -79,17 +79,17 @@ def values_apart(run: Run, again: Run) -> list[Value]:
     """Every number of result.json, of both."""
     recorded, now = dict(_numbers(run.result)), dict(_numbers(again.result))
     intervals = {
-        f"{part}.{name}": interval for part in REPORTED for name, interval in _intervals(run, part).items()
+        f"{split}.{name}": interval for split in REPORTED for name, interval in _intervals(run, split).items()
     }
     names = dict.fromkeys([*recorded, *now])
     return [Value(name, recorded.get(name), now.get(name), intervals.get(name)) for name in names]
 
 
 def predictions_apart(run: Run, again: Run) -> list[PredictionsApart]:
-    """The predictions of both, part by part; samples are matched by name."""
+    """The predictions of both, split by split; samples are matched by name."""
     found = []
-    for part in REPORTED:
-        files = [each.path / "predictions" / f"{part}.csv" for each in (run, again)]
+    for split in REPORTED:
+        files = [each.path / "predictions" / f"{split}.csv" for each in (run, again)]
         if not all(file.is_file() for file in files):
             continue
         recorded, now = (Predictions.read(file) for file in files)
@@ -99,12 +99,12 @@ def predictions_apart(run: Run, again: Run) -> list[PredictionsApart]:
         other_N = np.array([row for _, row in both], dtype=np.int64)
         others = len(recorded.samples) + len(now.samples) - 2 * len(both)
         if recorded.classes != now.classes:
-            found.append(PredictionsApart(part, len(both), others, float("nan"), len(both)))
+            found.append(PredictionsApart(split, len(both), others, float("nan"), len(both)))
             continue
         before_NC, after_NC = recorded.probabilities_NC[one_N], now.probabilities_NC[other_N]
         largest = float(np.abs(before_NC - after_NC).max(initial=0.0))
         changed = int((before_NC.argmax(1) != after_NC.argmax(1)).sum())
-        found.append(PredictionsApart(part, len(both), others, largest, changed))
+        found.append(PredictionsApart(split, len(both), others, largest, changed))
     return found
 
 
@@ -124,7 +124,7 @@ def verdict_of(values: list[Value], predictions: list[PredictionsApart]) -> Verd
     Where one of these differs and has none, as the recorded predictions are gone, nothing better can be said.
     """
     verdicts = {value.verdict for value in values} - {"not compared"}
-    same = all(part.largest == 0 and part.num_others == 0 for part in predictions)
+    same = all(split.largest == 0 and split.num_others == 0 for split in predictions)
     if verdicts <= {"identical"} and same:
         return "identical"
     deciding = {value.verdict for value in values if value.name in _DECIDING}
@@ -145,8 +145,8 @@ def _numbers(content: Any, path: str = "") -> Iterator[tuple[str, float | None]]
         yield path, content
 
 
-def _intervals(run: Run, part: str) -> dict[str, Interval]:
-    file = run.path / "predictions" / f"{part}.csv"
+def _intervals(run: Run, split: str) -> dict[str, Interval]:
+    file = run.path / "predictions" / f"{split}.csv"
     if not file.is_file():
         return {}
     table = Predictions.read(file)

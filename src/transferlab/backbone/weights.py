@@ -1,7 +1,9 @@
 """Where a backbone's weights come from: a hub, a file, a trained model, or nowhere.
 
 A weights file is `NAME.safetensors` with `NAME.json` beside it, which says what it belongs to:
-`architecture` (timm's name), `model_kwargs`, `mean`, `std`, `input_size`, `interpolation`, `crop_pct`.
+`architecture` (timm's name), `model_kwargs`, `mean`, `std`, `input_size`, `interpolation`, `crop_pct`. For a
+network of the user's own the JSON may be missing; in one, `network` (a config's node: `_target_` and
+arguments) stands in the place of `architecture` and `model_kwargs`.
 A trained model is such a pair, `model.safetensors` and `model.json`, whose JSON says more: see `Model`.
 """
 
@@ -38,8 +40,8 @@ class WeightsFile:
 
     Attributes:
         path: of the tensors.
-        architecture: timm's name.
-        kwargs: further arguments for `timm.create_model`.
+        architecture: timm's name, or the dotted path of what makes a network of the user's own.
+        kwargs: its further arguments.
         preprocessing: what the JSON says of the images, as far as it does.
         about: all that the JSON says.
     """
@@ -49,6 +51,11 @@ class WeightsFile:
     kwargs: dict[str, Any]
     preprocessing: dict[str, Any]
     about: dict[str, Any]
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it holds weights of a network of the user's own."""
+        return "architecture" not in self.about
 
     @property
     def json(self) -> Path:
@@ -87,8 +94,12 @@ class WeightsFile:
         return of_part("backbone", self.tensors) or self.tensors
 
 
-def find_weights(weights: str) -> WeightsFile | None:
+def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None:
     """The file that `backbone.weights` names; None for `hub` and `random`.
+
+    Args:
+        weights: as the config says it.
+        needs_json: False for a network of the user's own.
 
     Raises:
         WeightsError: no such file, no JSON beside it, or a JSON that does not say what it should.
@@ -109,6 +120,8 @@ def find_weights(weights: str) -> WeightsFile | None:
         )
     beside = path.with_suffix(".json")
     if not beside.is_file():
+        if not needs_json:
+            return WeightsFile(path, "", {}, {}, {})
         raise WeightsError(
             f"backbone.weights={weights}: {beside.name} is missing beside it. It must name the architecture, "
             'e.g. {"architecture": "resnet18", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}.'
@@ -151,15 +164,27 @@ def _read(file: Path) -> Any:
 
 def _described(path: Path, about: Any) -> WeightsFile:
     beside = path.with_suffix(".json")
-    if not isinstance(about, dict) or not isinstance(about.get("architecture"), str):
-        raise WeightsError(f"{beside}: it must name the `architecture`, as timm does, e.g. resnet18.")
-    kwargs = about.get("model_kwargs") or {}
+    node: Any = about.get("network") if isinstance(about, dict) else None
+    if is_node(node):
+        architecture, kwargs = node["_target_"], {key: node[key] for key in node if key != "_target_"}
+    elif isinstance(about, dict) and isinstance(about.get("architecture"), str):
+        architecture, kwargs = about["architecture"], about.get("model_kwargs") or {}
+    else:
+        raise WeightsError(
+            f"{beside}: no network. Fix: it must name the `architecture`, as timm does: resnet18."
+        )
     found = {key: about[key] for key in _PREPROCESSING if about.get(key) is not None}
     wrong = [key for key, value in found.items() if not _PREPROCESSING[key](value)]
     if wrong or not isinstance(kwargs, dict):
         key = wrong[0] if wrong else "model_kwargs"
-        raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}.")
-    return WeightsFile(path, about["architecture"], kwargs, found, about)
+        raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}. Fix: correct it, or copy it again.")
+    return WeightsFile(path, architecture, kwargs, found, about)
+
+
+def is_node(value: object) -> bool:
+    """Whether a value from a JSON is a config's node; interpolations could read the environment."""
+    is_class = isinstance(value, dict) and isinstance(value.get("_target_"), str)
+    return is_class and "${" not in json.dumps(value)
 
 
 def _is_share(value: object) -> bool:
@@ -202,9 +227,10 @@ def load_into(network: torch.nn.Module, file: WeightsFile) -> None:
             if missing
             else f"has shape {list(tensors[wrong].shape)}, not {list(own[wrong].shape)}"
         )
+        than = f"{file.architecture} with {file.kwargs or 'default arguments'}"
         raise WeightsError(
             f"backbone.weights={file.path}: these are weights of another architecture than "
-            f"{file.architecture} with {file.kwargs or 'default arguments'}: {wrong} {rule} "
+            f"{type(network).__name__ if file.is_own else than}: {wrong} {rule} "
             f"({len(missing)} tensors missing, {len(shapes)} of another shape)."
         )
     network.load_state_dict({name: tensors[name] for name in own if name in tensors}, strict=False)

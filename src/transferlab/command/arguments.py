@@ -1,33 +1,52 @@
-"""How verbs read what they have in common: where to write, which run, whose modules are allowed."""
+"""Arguments that verbs have in common: options, the output folder, the run, the allowed modules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from transferlab.run.errors import UserError
 
 
-def out_and_rest(arguments: Sequence[str], *, verb: str) -> tuple[Path | None, list[str]]:
-    """The folder that `--out` names, None if it does not, and the other arguments.
+def options_and_rest(
+    arguments: Sequence[str], takes: Mapping[str, str], *, verb: str, short: Mapping[str, str] = {}
+) -> tuple[dict[str, str], list[str]]:
+    """The options (`--out DIR`, `--out=DIR`) with their values, and the other arguments.
+
+    Args:
+        arguments: what was typed.
+        takes: a word for the value that each option takes; empty where it takes none.
+        verb: whose options they are.
+        short: the full names of short ones.
 
     Raises:
-        UserError: another option.
+        UserError: another option, or one without its value.
     """
-    folder, waiting, rest = None, list(arguments), []
+    found, rest, waiting = dict[str, str](), list[str](), list(arguments)
     while waiting:
         argument = waiting.pop(0)
         name, equals, value = argument.partition("=")
-        if name == "--out":
-            if not equals and not waiting:
-                raise UserError("--out needs a folder: --out DIR.")
-            folder = Path(value if equals else waiting.pop(0))
-        elif argument.startswith("-"):
-            raise UserError(f"{argument}: there is no such option. transferlab {verb} --help lists them.")
-        else:
+        name = short.get(name, name)
+        if not argument.startswith("-"):
             rest.append(argument)
-    return folder, rest
+        elif name not in takes:
+            close = get_close_matches(name, takes, n=1, cutoff=0.75)
+            hint = f"Did you mean {close[0]}?" if close else f"transferlab {verb} --help lists them."
+            raise UserError(f"{argument}: there is no such option. {hint}")
+        elif equals or not takes[name]:
+            found[name] = value
+        elif waiting and not waiting[0].startswith("-"):
+            found[name] = waiting.pop(0)
+        else:
+            raise UserError(f"{name} needs a value. Fix: {name} {takes[name]}")
+    return found, rest
+
+
+def out_and_rest(arguments: Sequence[str], *, verb: str) -> tuple[Path | None, list[str]]:
+    """The folder that `--out` names, None if it does not, and the other arguments; raises `UserError`."""
+    options, rest = options_and_rest(arguments, {"--out": "DIR"}, verb=verb)
+    return (Path(options["--out"]) if "--out" in options else None), rest
 
 
 def folders_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -37,11 +56,6 @@ def folders_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str
     """
     overrides = [text for text in arguments if "=" in text and not Path(text).is_dir()]
     return [text for text in arguments if text not in overrides], overrides
-
-
-def dated(folder: Path | str) -> Path:
-    """A folder of its own for now, within one."""
-    return Path(folder) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
 
 
 def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.command.arguments import dated, out_and_rest
+from transferlab.command.arguments import out_and_rest
+from transferlab.run.run_folder import dated
 
 HELP = """\
 transferlab compare SWEEP
@@ -27,9 +28,6 @@ Exit code: 0 done, 1 no run has finished, 2 a mistake in the command.
 
 def run(arguments: Sequence[str]) -> int:
     """Compare runs and sweeps."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     out, given = out_and_rest(arguments, verb="compare")
     folders = [Path(text) for text in given]
 
@@ -39,7 +37,7 @@ def run(arguments: Sequence[str]) -> int:
     of_sweep = len(folders) == 1 and not is_run(folders[0])
     out = out or (folders[0] if of_sweep else dated("comparisons"))
 
-    from transferlab.report.comparison import compare_runs
+    from transferlab.report.comparison_tables import compare_runs
     from transferlab.sweep.sweep_record import left_behind_lines
 
     file = compare_runs(runs, out)

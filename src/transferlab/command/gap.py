@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import dated, folders_and_overrides, out_and_rest
-from transferlab.config.compose import compose_checked
-from transferlab.run.errors import UserError
-from transferlab.run.run_folder import Run
+from transferlab.command.arguments import folders_and_overrides, out_and_rest
+from transferlab.run.run_folder import dated
 
 if TYPE_CHECKING:
     from transferlab.analysis.gap import Measured
@@ -22,8 +19,8 @@ transferlab gap RUN
 
 How far apart two domains are, as a backbone sees them: two folders of images, the source and target of a
 config, or those of a run, before and after its training. MMD with a permutation test, proxy A-distance,
-Fréchet distance, KID and CORAL on features (which are kept for other runs), and a t-SNE picture.
-The figures are of this backbone's features, not of Inception's: compare them for one backbone only.
+Fréchet distance, KID and CORAL on features (which are cached for other runs), and a t-SNE picture.
+The distances are of this backbone's features, not of Inception's: compare them for one backbone only.
 
   --out DIR   where gap.json and gap.png go (default: gaps/<date>_<time>)
 """
@@ -40,44 +37,16 @@ _ROWS = (  # what to show: label, attribute, what it is without a gap
 
 def run(arguments: Sequence[str]) -> int:
     """Measure and draw the gap."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
-    folder, rest = out_and_rest(arguments, verb="gap")
-    places, overrides = _places_and_overrides(rest)
-    trained = Run(places[0]) if len(places) == 1 else None
-    if trained is not None and not trained.model_file.is_file():
-        raise UserError(f"{trained.path}: this is not a finished run. Give one, or two folders of images.")
-    if len(places) == 2:
-        roots = [f"data.source.root='{places[0]}'", f"data.target.root='{places[1]}'"]
-        overrides = ["data=domains", *roots, *overrides]
-    if trained is None:
-        config = compose_checked(overrides).config
-    else:
-        from transferlab.training.runs import recorded_config
+    out, rest = out_and_rest(arguments, verb="gap")
+    folders, overrides = folders_and_overrides(rest)
 
-        config = recorded_config(trained)
+    from transferlab import api
+    from transferlab.analysis.gap import write_gap
 
-    from transferlab.analysis.gap import measure_gap, write_gap
-
-    measured, classes = measure_gap(config, run=trained)
-    _show(measured)
-    picture = write_gap(measured, classes, folder or dated("gaps"), seed=int(config.seed))
-    sys.stdout.write(f"{picture}\n")
+    found = api.gap(*folders, overrides=overrides)
+    _show(found.measured)
+    sys.stdout.write(f"{write_gap(found, out or dated('gaps'))}\n")
     return 0
-
-
-def _places_and_overrides(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The folders to look at, and what is said of the config."""
-    places, overrides = folders_and_overrides(arguments)
-    for place in places:
-        if not Path(place).is_dir():
-            raise UserError(f"{place}: there is no such folder.")
-    if len(places) > 2:
-        raise UserError(f"transferlab gap compares two folders, not {len(places)}.")
-    if len(places) == 1 and overrides:
-        raise UserError(f"{overrides[0]}: a run has its own config. Leave it out.")
-    return places, overrides
 
 
 def _show(measured: Sequence[Measured]) -> None:

@@ -6,8 +6,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from transferlab.command.arguments import dated, out_and_rest
-from transferlab.config.compose import compose_checked
+from transferlab.command.arguments import out_and_rest
+from transferlab.run.run_folder import dated
 
 HELP = """\
 transferlab inspect data.root=DIR
@@ -25,20 +25,14 @@ Exit code: 0 nothing wrong, 1 leaks, empty classes or too little to train on, 2 
 
 def run(arguments: Sequence[str]) -> int:
     """Inspect the data of a config; 1 where it must not be trained on as it is."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     out, overrides = out_and_rest(arguments, verb="inspect")
-    if not any(argument.startswith(("data=", "experiment=")) for argument in overrides):
-        overrides.insert(0, "data=folder")
-    composed = compose_checked(overrides)
 
-    from transferlab.data.inspection import inspect_data
-    from transferlab.report.inspection_page import as_html
-    from transferlab.report.inspection_text import as_text
-    from transferlab.training.build import make_data
+    from transferlab import api
 
-    inspection = inspect_data(make_data(composed.config))
+    inspection = api.inspect(overrides)
+
+    from transferlab.report.inspection_page import as_html, as_text
+
     sys.stdout.write(as_text(inspection) + "\n")
     folder = out or dated("inspections")
     folder.mkdir(parents=True, exist_ok=True)

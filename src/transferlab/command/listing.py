@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.config import places
+from transferlab.config import config_files
 from transferlab.run.errors import UserError
 
 GROUPS = {"backbones": "backbone", "strategies": "strategy", "data": "data", "experiments": "experiment"}
@@ -26,8 +26,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def list_options(group: str) -> list[tuple[str, str]]:
     """Name and description of each option of a group: the shipped ones, then the user's own."""
-    folders = [places.shipped() / group]
-    own = places.users()
+    folders = [config_files.shipped() / group]
+    own = config_files.users()
     if own is not None:
         folders.append(own / group)
     found: dict[str, str] = {}

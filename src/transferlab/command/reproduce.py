@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import allowed_and_rest, dated, only_folder, out_and_rest
+from transferlab.command.arguments import allowed_and_rest, only_folder, out_and_rest
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import REPORTED, Run
+from transferlab.run.run_folder import REPORTED, Run, dated
 
 if TYPE_CHECKING:
     from transferlab.analysis.reproduction import Value
@@ -30,9 +30,6 @@ _ALWAYS = (*(f"{split}." for split in REPORTED), "selection.", "cost.")
 
 def run(arguments: Sequence[str]) -> int:
     """Reproduce a run."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     out, given = out_and_rest(arguments, verb="reproduce")
     allow, paths = allowed_and_rest(given)
     recorded = Run(only_folder(paths, verb="reproduce"))
@@ -63,19 +60,12 @@ def _compare(recorded: Run, again: Run) -> str:
     values = reproduction.values_apart(recorded, again)
     predictions = reproduction.predictions_apart(recorded, again)
     verdict = reproduction.verdict_of(values, predictions)
-    rows = [
-        {
-            "value": value.name,
-            "recorded": value.recorded,
-            "again": value.again,
-            "difference": value.difference,
-            "low": value.interval.low if value.interval else None,
-            "high": value.interval.high if value.interval else None,
-            "verdict": value.verdict,
-        }
-        for value in values
-    ]
-    write_atomically(again.path / "reproduction.csv", pd.DataFrame(rows).to_csv(index=False))
+    columns = ("value", "recorded", "again", "difference", "low", "high", "verdict")
+    rows = []
+    for value in values:
+        ends = (value.interval.low, value.interval.high) if value.interval else (None, None)
+        rows.append((value.name, value.recorded, value.again, value.difference, *ends, value.verdict))
+    write_atomically(again.path / "reproduction.csv", pd.DataFrame(rows, columns=columns).to_csv(index=False))
     sys.stdout.write(f"\n{recorded.path.name}\n")
     apart = reproduction.environment_apart(recorded, again)
     for name, (then, now) in apart.items():
@@ -86,7 +76,7 @@ def _compare(recorded: Run, again: Run) -> str:
     for part in predictions:
         others = f", {part.num_others} in one of them only" if part.num_others else ""
         sys.stdout.write(
-            f"predictions of {part.part}: largest difference of a probability {part.largest:.3g}, "
+            f"predictions of {part.split}: largest difference of a probability {part.largest:.3g}, "
             f"{part.num_changed} of {part.num_samples} images predicted otherwise{others}\n"
         )
     sys.stdout.write(f"{verdict}\n")

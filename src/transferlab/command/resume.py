@@ -1,4 +1,4 @@
-"""`transferlab resume RUN` or `SWEEP`, and how further processes of a run join it."""
+"""`transferlab resume RUN` or `SWEEP`; and `join`, by which further processes take part in a run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,12 @@ Runs of a sweep that train together (group.json names them) are run again togeth
 
 Of a sweep what has finished stays, what was cut short goes on, what is missing or has failed is run; then its
 runs are compared. Jobs are those that the sweep's folder records, whatever has become of the config files.
-Where images or weights have changed since, jobs are run anew beside the earlier ones, and you are told.
+Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
     """Resume one run or one sweep; the exit code is 0 when all has finished."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     path, allow = _path_and_allow(arguments)
     if (path / "sweep.json").is_file():
         return _resume_sweep(path, allow)

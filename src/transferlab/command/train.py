@@ -5,16 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from transferlab.command.show import show
-from transferlab.config.compose import compose_checked
+from transferlab.command.arguments import options_and_rest
+from transferlab.config.compose import Composed, compose_checked
 from transferlab.config.multirun import check_sweep
+from transferlab.config.overrides import did_you_mean
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run
 
 HELP = """\
@@ -38,111 +39,82 @@ transferlab train [group=option ...] [key=value ...]
 Groups: backbone, data, strategy (with /unfreezing /objective /penalty /learning_rates), trainer, logger,
 experiment; `transferlab list GROUP` shows the options, `transferlab train --cfg job` every key.
 """
-_WITH_VALUE = {
-    "--cfg": "cfg",
-    "-c": "cfg",
-    "--package": "package",
-    "-p": "package",
-    "--config-name": "config_name",
-    "-cn": "config_name",
-    "--config-dir": "config_dir",
-    "-cd": "config_dir",
+_OPTIONS = {
+    **dict.fromkeys(("--multirun", "--resolve"), ""),
+    **{"--cfg": "job", "--package": "KEY", "--config-name": "NAME", "--config-dir": "DIR"},
 }
+_SHORT = {"-m": "--multirun", "-c": "--cfg", "-p": "--package", "-cn": "--config-name", "-cd": "--config-dir"}
 _FOR_HYDRA = ("--info", "-i", "--hydra-help", "--shell-completion", "-sc")
-
-
-@dataclass
-class _Arguments:
-    """What stands on the command line."""
-
-    overrides: list[str] = field(default_factory=list)
-    config_name: str = "train"
-    config_dir: str | None = None
-    multirun: bool = False
-    cfg: str | None = None
-    package: str | None = None
-    resolve: bool = False
+_SHOWN = ("job", "hydra", "all")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Train; the exit code is 0 when every run finished, 1 when a job of a sweep failed."""
-    if any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0
     if any(argument.partition("=")[0] in _FOR_HYDRA for argument in arguments):
         _hydra(arguments, config_name="train", task=None)
         return 0
-    given = _parse(list(arguments))
-    if given.cfg is not None:
-        composed = compose_checked(
-            given.overrides, config_name=given.config_name, config_dir=given.config_dir
+    takes = _OPTIONS | dict.fromkeys(_FOR_HYDRA, "")
+    options, overrides = options_and_rest(arguments, takes, verb="train", short=_SHORT)
+    config_name, config_dir = options.get("--config-name", "train"), options.get("--config-dir")
+    if "--cfg" in options and "--multirun" in options:
+        raise UserError(
+            "--cfg shows the config of one run, and -m asks for several. Leave one of the two out."
         )
-        sys.stdout.write(show(composed, given.cfg, package=given.package, resolve=given.resolve))
+    if "--cfg" in options:
+        composed = compose_checked(overrides, config_name=config_name, config_dir=config_dir)
+        sys.stdout.write(_shown(composed, options["--cfg"], options.get("--package"), "--resolve" in options))
         return 0
-    if given.multirun:
-        return _sweep(given)
-    from transferlab.training.lightning.distributed import is_worker
+    if "--multirun" in options:
+        return _sweep(overrides, config_name, config_dir)
     from transferlab.training.runs import train
 
-    finished = train(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
+    finished = train(overrides, config_name=config_name, config_dir=config_dir)
     if not is_worker():
         sys.stdout.write(f"{finished.path}\n")
     return 0
 
 
-def _parse(arguments: list[str]) -> _Arguments:
-    given = _Arguments()
-    while arguments:
-        argument = arguments.pop(0)
-        name, equals, value = argument.partition("=")
-        if name in _WITH_VALUE:
-            if not equals:
-                if not arguments or arguments[0].startswith("-"):
-                    raise UserError(f"{name} needs a value. transferlab train --help tells which.")
-                value = arguments.pop(0)
-            setattr(given, _WITH_VALUE[name], value)
-        elif argument in ("-m", "--multirun"):
-            given.multirun = True
-        elif argument == "--resolve":
-            given.resolve = True
-        elif argument.startswith("-"):
-            mend = get_close_matches(
-                name, [*_WITH_VALUE, *_FOR_HYDRA, "--multirun", "--resolve"], n=1, cutoff=0.75
-            )
-            hint = f"Did you mean {mend[0]}?" if mend else "transferlab train --help lists them."
-            raise UserError(f"{argument}: there is no such option. {hint}")
-        else:
-            given.overrides.append(argument)
-    if given.multirun and given.cfg is not None:
-        raise UserError(
-            "--cfg shows the config of one run, and -m asks for several. Leave one of the two out."
-        )
-    return given
+def _shown(composed: Composed, what: str, package: str | None, resolve: bool) -> str:
+    """A config as YAML: of the experiment (`job`), Hydra's own part (`hydra`), `all`; or one key of it."""
+    if what not in _SHOWN:
+        raise UserError(f"--cfg {what}: it takes {', '.join(_SHOWN)}.{did_you_mean(what, _SHOWN)}")
+    job = composed.config if resolve else composed.written
+    content: dict[str, Any] = {str(key): job._get_node(key) for key in job} if what != "hydra" else {}
+    if what != "job":
+        content["hydra"] = composed.hydra
+    part: Any = OmegaConf.create(content)
+    header = ""
+    if package is not None:
+        part, header = OmegaConf.select(part, package), f"# @package {package}\n"
+        if not OmegaConf.is_config(part):
+            raise UserError(f"--package={package}: there is no such part of the config.")
+    return header + OmegaConf.to_yaml(part, resolve=resolve and what == "job")
 
 
-def _sweep(given: _Arguments) -> int:
+def _sweep(overrides: Sequence[str], config_name: str, config_dir: str | None) -> int:
     """Run every combination, each in a folder of its own, then compare them."""
-    sweep = check_sweep(given.overrides, config_name=given.config_name, config_dir=given.config_dir)
+    sweep = check_sweep(overrides, config_name=config_name, config_dir=config_dir)
     for text in sweep.warnings:
         sys.stdout.write(f"note: {text}\n")
-    from transferlab.sweep.hydra.sweep_task import Task
+    from transferlab.sweep.hydra_sweep import Task
 
-    task = Task(_as_typed(given))
-    further = [] if given.config_dir is None else [f"--config-dir={given.config_dir}"]
+    named = [] if config_name == "train" else ["--config-name", config_name]
+    further = [] if config_dir is None else ["--config-dir", config_dir]
+    task = Task(shlex.join(["transferlab", "train", "-m", *named, *further, *overrides]))
     into = [f"hydra.sweep.dir='{sweep.folder}'"]
     try:
-        _hydra(["--multirun", *further, *sweep.overrides, *into], config_name=given.config_name, task=task)
+        _hydra(["--multirun", *further, *sweep.overrides, *into], config_name=config_name, task=task)
     except KeyboardInterrupt:
         sys.stderr.write(f"To go on: transferlab resume {shlex.quote(str(sweep.folder))}\n")
         raise
-    # a launcher of others may have run the jobs elsewhere: then the folder tells
+    # a launcher of others may have run the jobs elsewhere: then the folder shows them
     runs = task.plan.runs or [Run(result.parent) for result in sweep.folder.glob("*/result.json")]
     return conclude(sweep.folder, runs) if runs else 0
 
 
 def conclude(folder: Path, runs: Sequence[Run]) -> int:
     """Compare what is in a sweep's folder; the exit code is 0 if these runs of it have finished."""
-    from transferlab.report.comparison import compare_runs
+    from transferlab.report.comparison_tables import compare_runs
     from transferlab.sweep.gather import gather
     from transferlab.sweep.sweep_record import left_behind_lines
 
@@ -152,18 +124,11 @@ def conclude(folder: Path, runs: Sequence[Run]) -> int:
     return 0 if all(run.status == "finished" for run in runs) else 1
 
 
-def _as_typed(given: _Arguments) -> str:
-    """The command of a sweep, to be repeated in a shell."""
-    options = [] if given.config_name == "train" else ["--config-name", given.config_name]
-    options += [] if given.config_dir is None else ["--config-dir", given.config_dir]
-    return shlex.join(["transferlab", "train", "-m", *options, *given.overrides])
-
-
 def _hydra(arguments: Sequence[str], *, config_name: str, task: Callable[[DictConfig], None] | None) -> None:
     """Let Hydra's own command line do it: sweeps, completion, information on a config."""
     import hydra
 
-    from transferlab.config import places, resolvers
+    from transferlab.config import config_files, resolvers
 
     def nothing(config: DictConfig) -> None:
         """For what Hydra answers without running anything."""
@@ -172,7 +137,7 @@ def _hydra(arguments: Sequence[str], *, config_name: str, task: Callable[[DictCo
     before = sys.argv
     sys.argv = [before[0], *arguments]
     try:
-        hydra.main(config_path=str(places.shipped()), config_name=config_name, version_base="1.3")(
+        hydra.main(config_path=str(config_files.shipped()), config_name=config_name, version_base="1.3")(
             task or nothing
         )()
     finally:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from transferlab.command.arguments import dated, out_and_rest
+from transferlab.command.arguments import options_and_rest
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
+from transferlab.run.run_folder import dated
 
 HELP = """\
 transferlab tune learning_rate [group=option ...] [key=value ...]
@@ -41,32 +42,25 @@ _OPTIONS: dict[str, dict[str, float]] = {
 
 def run(arguments: Sequence[str]) -> int:
     """Find a value, show how, and print the path of the record."""
-    if not arguments or any(argument in ("-h", "--help") for argument in arguments):
-        sys.stdout.write(HELP)
-        return 0 if arguments else 2
     what, *rest = arguments
     if what not in _OPTIONS:
         raise UserError(f"transferlab tune {what}: it tunes {' or '.join(_OPTIONS)}.")
-    numbers, rest = _numbers_and_rest(what, rest)
-    out, overrides = out_and_rest(rest, verb="tune")
+    takes = {"--out": "DIR", **dict.fromkeys(_OPTIONS[what], "NUMBER")}
+    options, overrides = options_and_rest(rest, takes, verb="tune")
+    folder = Path(options.pop("--out")) if "--out" in options else dated("tuning")
+    numbers = _numbers(what, options)
     config = compose_checked(overrides).config
     _require_one_device(config)
     tune = {"learning_rate": _learning_rate, "batch_size": _batch_size}[what]
-    sys.stdout.write(f"{tune(config, numbers, out or dated('tuning'))}\n")
+    sys.stdout.write(f"{tune(config, numbers, folder)}\n")
     return 0
 
 
-def _numbers_and_rest(what: str, arguments: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    """The options of what is tuned, and the other arguments."""
-    numbers, rest, waiting = dict(_OPTIONS[what]), list[str](), list(arguments)
-    while waiting:
-        argument = waiting.pop(0)
-        name, equals, value = argument.partition("=")
-        if name not in numbers:
-            rest.append(argument)
-            continue
-        text = value if equals else waiting.pop(0) if waiting else ""
-        kind: Callable[[str], float] = type(_OPTIONS[what][name])
+def _numbers(what: str, typed: Mapping[str, str]) -> dict[str, float]:
+    """The options of what is tuned, all of them numbers above 0."""
+    numbers = dict(_OPTIONS[what])
+    for name, text in typed.items():
+        kind: Callable[[str], float] = type(numbers[name])
         try:
             numbers[name] = kind(text)
         except ValueError:
@@ -74,11 +68,11 @@ def _numbers_and_rest(what: str, arguments: Sequence[str]) -> tuple[dict[str, fl
         if not 0 < numbers[name] < float("inf"):
             word = "whole number" if kind is int else "number"
             raise UserError(f"{name} {text}: must be a {word} above 0.")
-    return numbers, rest
+    return numbers
 
 
 def _require_one_device(config: DictConfig) -> None:
-    from transferlab.training.heads.needs_lightning import on_one_device
+    from transferlab.training.fit_settings import on_one_device
 
     if not on_one_device(config.trainer):
         raise UserError(

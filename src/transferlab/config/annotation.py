@@ -42,7 +42,7 @@ _WORDS: dict[Any, str] = {
 }
 
 
-def evaluate(node: ast.expr, lookup: Lookup | None = None) -> Any:
+def evaluate(node: ast.expr, lookup: Lookup) -> Any:
     """The type that an annotation's syntax tree means; `Any` where it names anything but plain types.
 
     Args:
@@ -50,13 +50,9 @@ def evaluate(node: ast.expr, lookup: Lookup | None = None) -> Any:
         lookup: what a name that is not a plain type stands for; raises `LookupError` where it has no meaning.
     """
     try:
-        return meant_by(node, lookup or _nothing)
+        return meant_by(node, lookup)
     except (LookupError, TypeError, ValueError):
         return Any
-
-
-def _nothing(name: str) -> Any:
-    raise LookupError(name)
 
 
 def meant_by(node: ast.expr, lookup: Lookup) -> Any:
@@ -164,12 +160,15 @@ def broken_rule(value: Any, annotation: Any) -> str | None:
     return None
 
 
-def wrong_type(value: Any, annotation: Any) -> str:
-    """A sentence on what a value of another type must be.
+def fault(value: Any, annotation: Any) -> str | None:
+    """A sentence on what a value must be: of another type, or within its bounds; None where it is.
 
-    >>> wrong_type("autoo", int | Literal["auto"])
-    'must be a whole number or auto. Did you mean auto?'
+    >>> fault("autoo", int | Literal["auto"]), fault(1, int)
+    ('must be a whole number or auto. Did you mean auto?', None)
     """
+    if matches(value, annotation):
+        broken = broken_rule(value, annotation)
+        return f"{broken}." if broken else None
     options = choices(annotation)
     close = get_close_matches(value, options, n=1) if isinstance(value, str) else []
     unlike = "" if options and isinstance(value, str) else f", not {kind(value)}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import (
@@ -17,33 +17,16 @@ from omegaconf.errors import (
     UnsupportedInterpolationType,
 )
 
-from transferlab.config.allowed import is_allowed, shipped_targets
-from transferlab.config.annotation import broken_rule, in_words, matches, plain, wrong_type
-from transferlab.config.bounds import AtLeast, Bound
-from transferlab.config.facts import find
-from transferlab.config.places import near
+from transferlab.config.annotation import fault, in_words, matches, plain
+from transferlab.config.classes import find, is_allowed, shipped_targets
+from transferlab.config.config_files import explained, near, shipped_options, slots, where_key
 from transferlab.config.rules.contradictions import contradictions
 from transferlab.config.signature import Argument, Signature, signature
-from transferlab.config.sources import explained, options_of, slots, where_key
 from transferlab.run.errors import UserError
 
 _EXPERIMENT = "transferlab.config.schema.Experiment"
 _HYDRAS = ("_target_", "_convert_", "_recursive_")  # keys that `instantiate` understands
 _NAMED_PARTS = ("logger", "strategy.penalty")  # mappings of any names to classes
-
-# Arguments that the program itself passes to a class, not the config
-GIVEN: Mapping[str, frozenset[str]] = {
-    "pytorch_lightning.Trainer": frozenset(
-        {"logger", "callbacks", "use_distributed_sampler", "default_root_dir", "enable_checkpointing"}
-    ),
-    "transferlab.backbone.network.Backbone": frozenset({"load_weights"}),
-    "transferlab.training.lightning.loggers.tensorboard": frozenset({"folder", "run_id"}),
-    "transferlab.training.lightning.loggers.wandb": frozenset({"folder", "run_id"}),
-}
-# Bounds of arguments that a library's class cannot state itself
-BOUNDS: Mapping[str, Mapping[str, Bound]] = {
-    "pytorch_lightning.Trainer": {"accumulate_grad_batches": AtLeast(1), "num_nodes": AtLeast(1)}
-}
 
 
 class ConfigError(UserError):
@@ -72,20 +55,14 @@ def check(
     """
     walk = _Walk(config, given, files, chosen or {})
     walk.node(config, "", signature(_EXPERIMENT))
-    resolved = _resolved(config) if walk.is_whole else None
-    problems = walk.hidden(resolved)
+    resolved: Any = None
+    with contextlib.suppress(OmegaConfBaseException, RecursionError):  # an unknown key cannot be resolved
+        resolved = OmegaConf.to_container(config, resolve=True) if walk.is_whole else None
+    problems = walk.sentences(resolved)
     if resolved is not None and walk.is_whole:
         wrong = [f"{path}=" for path, _, _ in walk.found]
         problems += [text for text in contradictions(resolved) if not any(path in text for path in wrong)]
     return problems
-
-
-def _resolved(config: DictConfig) -> Any:
-    """The config as plain values; None where a key that is unknown cannot be resolved."""
-    try:
-        return OmegaConf.to_container(config, resolve=True)
-    except (OmegaConfBaseException, RecursionError):
-        return None
 
 
 def check_part(node: Mapping[str, Any], path: str, *, allow: Sequence[str] = ()) -> list[str]:
@@ -99,7 +76,7 @@ def check_part(node: Mapping[str, Any], path: str, *, allow: Sequence[str] = ())
     root = OmegaConf.create({path: dict(node), "allow": list(allow)})
     walk = _Walk(root, {"allow": allow}, (), {})
     walk.node(root[path], path, None)
-    return walk.hidden({path: node})
+    return walk.sentences({path: node})
 
 
 def known_paths(config: Any, path: str = "") -> Iterator[str]:
@@ -121,14 +98,6 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
             yield from _targets(value, f"{path}.{key!s}" if path else str(key))
 
 
-def _argument(taken: Signature, name: str) -> Argument | None:
-    """An argument, within the bounds that its class states or that are stated for it here."""
-    argument, bound = taken.arguments.get(name), BOUNDS.get(taken.target, {}).get(name)
-    if argument is None or bound is None:
-        return argument
-    return replace(argument, annotation=Annotated[argument.annotation, bound])
-
-
 class _Walk:
     """Collects the problems of a config, node by node."""
 
@@ -147,24 +116,23 @@ class _Walk:
         self.found: list[tuple[str, str, str | None]] = []
         self.is_whole = True  # whether every value is there and of its type, so that rules can judge it
 
-    def finished(self) -> list[str]:
-        """The sentences; a wrong value that other keys refer to is told once, where it stands."""
-        wrong = {path for path, _, _ in self.found}
-        return [text for _, text, source in self.found if source not in wrong]
+    def sentences(self, resolved: Any) -> list[str]:
+        """All sentences, with those on classes that stand where no class is expected.
 
-    def hidden(self, resolved: Any) -> list[str]:
-        """All sentences, with those on classes that stand where no class is expected."""
+        A wrong value that other keys refer to is reported once, where it stands.
+        """
         for path, target in _targets(resolved):
             if not is_allowed(target, self.allow):
-                self.forbidden(path, target)
-        return self.finished()
+                self._forbidden(path, target)
+        wrong = {path for path, _, _ in self.found}
+        return [text for _, text, source in self.found if source not in wrong]
 
     def node(self, config: DictConfig, path: str, taken: Signature | None) -> None:
         """Check a mapping whose keys are the arguments of `taken`, or of the class that it names."""
         if "_target_" in config:
             target = str(config._get_node("_target_"))
             if not is_allowed(target, self.allow):
-                self.forbidden(path, target)
+                self._forbidden(path, target)
                 return
             taken = find(target)
             if taken is None:
@@ -174,35 +142,33 @@ class _Walk:
                 )
                 return
         assert taken is not None
-        handed = GIVEN.get(taken.target, frozenset())
-        names = [name for name in taken.arguments if name not in handed]
+        names = list(taken.arguments)
         for key in map(str, config):
             full = f"{path}.{key}" if path else key
             if key in _HYDRAS and "_target_" in config:
                 continue
-            if key in names or (taken.open and key not in handed):
-                self._value(config, key, full, _argument(taken, key))
+            if key in names or taken.open:
+                self._value(config, key, full, taken.arguments.get(key))
             else:
                 self._unknown_key(full, names)
-        for name in names:
-            if taken.arguments[name].required and config._get_node(name) is None:
-                self._no_value(f"{path}.{name}" if path else name, taken.arguments[name])
+        for name, argument in taken.arguments.items():
+            if argument.required and config._get_node(name) is None:
+                self._no_value(f"{path}.{name}" if path else name, argument)
 
     def _value(self, config: DictConfig, key: str, path: str, argument: Argument | None) -> None:
         node: Any = config._get_node(key)
-        source = (
-            re.fullmatch(r"\$\{([^.:{}][^:{}]*)\}", str(node._value())) if node._is_interpolation() else None
-        )
+        reference = re.fullmatch(r"\$\{([^.:{}][^:{}]*)\}", str(node._value()))
+        source = reference[1] if reference and node._is_interpolation() else None
         try:
             if OmegaConf.is_missing(config, key):
-                if not node._is_interpolation():  # else told where the value is missing
+                if not node._is_interpolation():  # else reported where the value is missing
                     self._no_value(path, argument)
                 return
             value = config[key]
         except InterpolationToMissingValueError:
             return
         except (OmegaConfBaseException, RecursionError) as error:
-            self._interpolation(path, node._value(), error, source and source[1])
+            self._interpolation(path, node._value(), error, source)
             return
         if isinstance(value, DictConfig):
             self._mapping(value, path, argument)
@@ -212,10 +178,8 @@ class _Walk:
         if path in self.slots and not (value is None and argument and "None" in argument.text):
             option = "..." if value is None else plain(value).replace(" ", "")
             self._say(path, f"={plain(value)}: an option is chosen with a slash: {self.slots[path]}={option}")
-        elif argument is not None and not matches(value, argument.annotation):
-            self._wrong_type(path, value, argument, source and source[1])
-        elif argument is not None and (rule := broken_rule(value, argument.annotation)):
-            self._say(path, f"={plain(value)}: {rule}.", source and source[1], whole=True)
+        else:
+            self._plain_value(path, value, argument, source)
 
     def _mapping(self, value: DictConfig, path: str, argument: Argument | None) -> None:
         if "_target_" in value:
@@ -230,10 +194,16 @@ class _Walk:
                     self._say(part, f": nothing of this name is chosen. Choose it first: {group}={name}")
         elif path in self.slots or ("." not in path and argument is not None):
             self._say(path, f": no class is named (_target_). {self._choose(path)}")
-        elif argument is not None and not matches({}, argument.annotation):
-            self._wrong_type(path, OmegaConf.to_container(value), argument, None)
+        else:
+            self._plain_value(path, OmegaConf.to_container(value), argument, None)
 
-    def forbidden(self, path: str, target: str) -> None:
+    def _plain_value(self, path: str, value: Any, argument: Argument | None, source: str | None) -> None:
+        if argument is not None and (text := fault(value, argument.annotation)):
+            fix = f" Write allow=[{value}]." if path == "allow" else ""
+            whole = matches(value, argument.annotation)
+            self._say(path, f"={plain(value)}: {text}{fix}", source, whole=whole)
+
+    def _forbidden(self, path: str, target: str) -> None:
         """A class that a config may not name."""
         close = get_close_matches(target, sorted(shipped_targets()), n=1, cutoff=0.85)
         if close:
@@ -256,12 +226,8 @@ class _Walk:
 
     def _choose(self, path: str) -> str:
         group = self.slots.get(path, path.replace(".", "/"))
-        options = options_of(group)
-        return (
-            f"Choose an option: {group}=... ({', '.join(options)})."
-            if options
-            else "It is in conf/train.yaml."
-        )
+        options = ", ".join(shipped_options(group))
+        return f"Choose an option: {group}=... ({options})." if options else "It is in conf/train.yaml."
 
     def _interpolation(self, path: str, raw: str, error: BaseException, source: str | None) -> None:
         if isinstance(error, InterpolationKeyError):
@@ -276,10 +242,6 @@ class _Walk:
             reason = f"{str(error).splitlines()[0]}."
         self._say(path, f"={raw}: {reason}", source)
 
-    def _wrong_type(self, path: str, value: Any, argument: Argument, source: str | None) -> None:
-        fix = f" Write allow=[{value}]." if path == "allow" else ""
-        self._say(path, f"={plain(value)}: {wrong_type(value, argument.annotation)}{fix}", source)
-
     def _unknown_key(self, path: str, siblings: Sequence[str]) -> None:
         parent, _, key = path.rpartition(".")
         if path == "experiment":
@@ -289,16 +251,12 @@ class _Walk:
         close = get_close_matches(key, siblings, n=1, cutoff=0.6)
         candidates = [f"{parent}.{close[0]}" if parent else close[0]] if close else []
         if not candidates:  # the right name in another place, or a name alike anywhere
-            wrong = {known for known, _, _ in self.found} | {path}
-            others = [
-                other for other in known_paths(self.root) if other not in wrong and "_target_" not in other
+            wrong = {found for found, _, _ in self.found} | {path}
+            known = [each for each in known_paths(self.root) if each not in wrong and "_target_" not in each]
+            by_name = {each.rpartition(".")[2]: each for each in known}
+            candidates = [each for each in known if each.rpartition(".")[2] == key] or [
+                by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
             ]
-            candidates = [other for other in others if other.rpartition(".")[2] == key]
-            if not candidates:
-                by_name = {other.rpartition(".")[2]: other for other in others}
-                candidates = [
-                    by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
-                ]
         if candidates:
             mend = f"Did you mean {' or '.join(candidates[:3])}?"
         elif siblings:

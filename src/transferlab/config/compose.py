@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -19,33 +19,24 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from transferlab.config import places, resolvers
-from transferlab.config.allowed import is_allowed
+from transferlab.config import config_files, resolvers
 from transferlab.config.check import ConfigError, check, known_paths
+from transferlab.config.classes import is_allowed
+from transferlab.config.config_files import near, shadowed, shipped, where, with_defaults
 from transferlab.config.overrides import Given, did_you_mean, read_overrides
 from transferlab.config.rules.contradictions import warnings_about
-from transferlab.config.sources import where
 
 
 @dataclass(frozen=True)
 class Composed:
-    """A checked config and what belongs to it.
+    """A checked config and what belongs to it."""
 
-    Attributes:
-        config: with every interpolation resolved.
-        written: the same with its interpolations, as the files have it.
-        hydra: Hydra's own part.
-        choices: the chosen option of each config group.
-        run_dir: where a single run goes.
-        warnings: what the user should know: settings without effect, files that are not read.
-    """
-
-    config: DictConfig
-    written: DictConfig
-    hydra: DictConfig
-    choices: dict[str, str | None]
-    run_dir: Path
-    warnings: list[str] = field(default_factory=list)
+    config: DictConfig  # with every interpolation resolved
+    written: DictConfig  # the same with its interpolations, as the files have it
+    hydra: DictConfig  # Hydra's own part
+    choices: dict[str, str | None]  # the chosen option of each config group
+    run_dir: Path  # where a single run goes
+    warnings: list[str]  # settings without effect, files that are not read
 
 
 def compose_checked(
@@ -79,7 +70,7 @@ def started(config_name: str, config_dir: str | Path | None) -> Iterator[Compose
     if config_dir is not None and not Path(config_dir).is_dir():
         raise ConfigError([f"--config-dir={config_dir}: there is no such folder."])
     outer = HydraConfig.instance().cfg
-    with initialize_config_dir(str(places.shipped()), job_name="transferlab", version_base="1.3"):
+    with initialize_config_dir(str(shipped()), job_name="transferlab", version_base="1.3"):
         try:
             yield Composer(GlobalHydra.instance().config_loader(), config_name, config_dir)
         finally:
@@ -99,7 +90,7 @@ class Composer:
         self._look_into([])
 
     def read(self, overrides: Sequence[str]) -> tuple[list[Given], list[str]]:
-        """The overrides that can be read, and a sentence for each that can not."""
+        """The overrides that can be read, and a sentence for each that cannot."""
         for text in overrides:
             if text.lstrip("+").startswith("hydra.searchpath="):
                 self._look_into(text.partition("=")[2].strip("[]").split(","))
@@ -116,7 +107,7 @@ class Composer:
         """The checked config of these overrides."""
         problems = list(problems)
         try:
-            config = self._hydra_compose([given.only(0).told() for given in read])
+            config = self._hydra_compose([given.only(0).for_hydra() for given in read])
         except ConfigError as error:
             raise ConfigError([*problems, *(self._hydra_problems(read) or error.problems)]) from None
         HydraConfig.instance().set_config(config)
@@ -128,7 +119,7 @@ class Composer:
         allow = task.get("allow") or []
         if allow and "allow" not in typed:
             problems.append(
-                "allow: a config file can not allow classes. Give it on the command line: "
+                "allow: a config file cannot allow classes. Give it on the command line: "
                 f"allow=[{','.join(str(item) for item in allow)}]."
             )
         problems += _forbidden_callbacks(hydra, task)
@@ -137,13 +128,13 @@ class Composer:
             raise ConfigError(problems)
         resolved = OmegaConf.create(OmegaConf.to_container(task, resolve=True))
         assert isinstance(resolved, DictConfig)
-        warnings = places.shadowed(self.folders) + warnings_about(resolved, [given.key for given in read])
+        warnings = shadowed(self.folders) + warnings_about(resolved, [given.key for given in read])
         return Composed(resolved, task, hydra, choices, Path(hydra.run.dir), warnings)
 
     def _look_into(self, further: Sequence[str]) -> None:
         path = [entry.path for entry in self.loader.get_search_path().get_path()]
-        self.folders = places.folders([*path, *(entry.strip(" '\"") for entry in further)])
-        self.groups = places.options(self.folders)
+        self.folders = config_files.folders([*path, *(entry.strip(" '\"") for entry in further)])
+        self.groups = config_files.options(self.folders)
 
     def _hydras_options(self, group: str) -> Sequence[str]:
         return self.loader.get_group_options(group, ObjectType.CONFIG)
@@ -159,12 +150,12 @@ class Composer:
             raise ConfigError([self._in_words(error, overrides)]) from error
 
     def _hydra_problems(self, read: Sequence[Given]) -> list[str]:
-        """The wrong ones among the `hydra.x=y`, where these are what can not be composed."""
+        """The wrong ones among the `hydra.x=y`, where these are what cannot be composed."""
         own = [given for given in read if given.key.startswith("hydra.") and given.values]
         if not own:
             return []
         try:
-            config = self._hydra_compose([given.only(0).told() for given in read if given not in own])
+            config = self._hydra_compose([given.only(0).for_hydra() for given in read if given not in own])
         except ConfigError:
             return []
         known = [f"hydra.{path}" for path in known_paths(config.hydra)]
@@ -179,7 +170,7 @@ class Composer:
         return found
 
     def _in_words(self, error: Exception, overrides: Sequence[str]) -> str:
-        """What Hydra says, in a line, without its advice on signs that nobody needs here."""
+        """Hydra's message in a line, without its advice on `+` and `++`."""
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         text = " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
         if missing := re.search(r"Could not (?:find|load) '(?:([^']*)/)?([^'/]*)'", text):
@@ -202,15 +193,15 @@ class Composer:
 
     def _written_by_users(self) -> list[Path]:
         """All files of the user's, and all experiments."""
-        own = [folder if folder != places.shipped() else folder / "experiment" for folder in self.folders]
+        own = [folder if folder != shipped() else folder / "experiment" for folder in self.folders]
         return [file for folder in own for file in sorted(folder.rglob("*.yaml"))]
 
     def _users_files(self, choices: Mapping[str, str | None]) -> list[Path]:
         """The files of this config that hold what a user wrote: his own, and any experiment."""
-        own = [folder for folder in self.folders if folder != places.shipped()]
+        own = [folder for folder in self.folders if folder != shipped()]
         names = [f"{group.partition('@')[0]}/{option}.yaml" for group, option in choices.items()]
-        experiment = places.shipped() / "experiment" / f"{choices.get('experiment')}.yaml"
-        found = places.with_defaults(own, [f"{self.config_name}.yaml", *names])
+        experiment = shipped() / "experiment" / f"{choices.get('experiment')}.yaml"
+        found = with_defaults(own, [f"{self.config_name}.yaml", *names])
         return [experiment, *found] if experiment.is_file() else found
 
 
@@ -230,7 +221,4 @@ def _broken_yaml(error: yaml.YAMLError) -> str:
     reason = getattr(error, "problem", None) or str(error).splitlines()[0]
     if mark is None:
         return f"A config file is not readable YAML: {reason}."
-    return f"{places.near(Path(str(mark.name)))}, line {mark.line + 1}: this is not readable YAML ({reason})."
-
-
-__all__ = ["Composed", "Composer", "ConfigError", "compose_checked", "started"]
+    return f"{near(Path(str(mark.name)))}, line {mark.line + 1}: this is not readable YAML ({reason})."

@@ -1,29 +1,33 @@
-"""Check a sweep before its first job runs."""
+"""Check a sweep before its first job runs: the values, and Hydra's launcher and sweeper."""
 
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from omegaconf import DictConfig, OmegaConf
+
+from transferlab.config.annotation import fault, plain
 from transferlab.config.compose import Composed, ConfigError, started
-from transferlab.config.hydra_parts import problems_of_launcher, problems_of_sweeper
 from transferlab.config.overrides import Given
+from transferlab.config.signature import signature
+
+_OURS = "hydra_plugins.transferlab_plugins."
+_SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
+_OPTUNA = "hydra_plugins.transferlab_plugins.OptunaSweeper"
+_BASIC = "hydra._internal.core_plugins."
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A checked sweep.
+    """A checked sweep."""
 
-    Attributes:
-        overrides: as Hydra is to be told them.
-        folder: the one folder of all its jobs.
-        warnings: what the user should know.
-    """
-
-    overrides: list[str]
-    folder: Path
+    overrides: list[str]  # as Hydra takes them
+    folder: Path  # of all its jobs
     warnings: list[str]
 
 
@@ -53,7 +57,7 @@ def check_sweep(
         if problems:
             raise ConfigError(problems)
     warnings = dict.fromkeys(text for each in composed for text in each.warnings)
-    return Sweep([given.told() for given in read], _folder(composed), list(warnings))
+    return Sweep([given.for_hydra() for given in read], _folder(composed), list(warnings))
 
 
 def _folder(composed: Sequence[Composed]) -> Path:
@@ -76,15 +80,15 @@ def _alternatives(read: Sequence[Given], first: Sequence[Given]) -> Iterator[tup
 
 def _with_causes(tried: Sequence[tuple[str, str, list[str]]]) -> list[str]:
     """Each problem once; where only some values have it, after the value that brings it."""
-    told = []
+    found = []
     for problem in dict.fromkeys(text for _, _, problems in tried for text in problems):
         if problem in tried[0][2]:  # the first values have it; which of them must be changed?
             causes = [before for before, _, problems in tried[1:] if problem not in problems]
         else:
             causes = [after for _, after, problems in tried[1:] if problem in problems]
         causes = [cause for cause in dict.fromkeys(causes) if not problem.startswith(cause)]
-        told.append(f"with {' or '.join(causes)}: {problem}" if causes else problem)
-    return told
+        found.append(f"with {' or '.join(causes)}: {problem}" if causes else problem)
+    return found
 
 
 def _telling(values: Sequence[str]) -> list[int]:
@@ -98,3 +102,46 @@ def _telling(values: Sequence[str]) -> list[int]:
     rest = [number for number in numbers if number not in whole and number not in odd]
     ends = [end(kind) for kind in (whole, rest) if kind for end in (min, max)]
     return sorted({position for _, position in ends + odd})
+
+
+def problems_of_launcher(launcher: DictConfig) -> list[str]:
+    """What is wrong with `hydra.launcher`, as sentences; a launcher of others is left to itself."""
+    target = str(launcher.get("_target_"))
+    if not target.startswith(_OURS):
+        return []
+    found = list(_problems_of_arguments(launcher, "hydra.launcher"))
+    if target == _SLURM and shutil.which("sbatch") is None:
+        found.append(
+            "hydra/launcher=slurm: there is no sbatch here. Start the sweep where you submit jobs to Slurm, "
+            "or leave this out to run it on this machine."
+        )
+    if target == _SLURM and find_spec("submitit") is None:
+        found.append("hydra/launcher=slurm: submitit is missing: pip install 'transferlab[slurm]'.")
+    return found
+
+
+def problems_of_sweeper(sweeper: DictConfig, overrides: Sequence[str]) -> list[str]:
+    """What is wrong with `hydra.sweeper` for these overrides; one of others is left to itself."""
+    target = str(sweeper.get("_target_"))
+    if target.startswith(_BASIC):
+        fix = "has no end of values to try. Add hydra/sweeper=optuna, which searches among them."
+        return [f"{text}: interval(...) {fix}" for text in overrides if "interval(" in text]
+    if target != _OPTUNA:
+        return []
+    found = list(_problems_of_arguments(sweeper, "hydra.sweeper"))
+    if "test" in str(sweeper.get("optimize")):
+        found.append("hydra.sweeper.optimize: what the test split says must choose nothing.")
+    if find_spec("optuna") is None:
+        found.append("hydra/sweeper=optuna: Optuna is missing: pip install 'transferlab[optuna]'.")
+    return found
+
+
+def _problems_of_arguments(plugin: DictConfig, path: str) -> Iterator[str]:
+    """A sentence for each argument, at `path` in the config, of a wrong type or out of its bounds."""
+    taken = signature(str(plugin._target_))
+    assert taken is not None
+    for name, argument in taken.arguments.items():
+        node = plugin.get(name)
+        value = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+        if text := fault(value, argument.annotation):
+            yield f"{path}.{name}={plain(value)}: {text}"

@@ -1,4 +1,4 @@
-"""What stands on the command line: `group=option`, `key=value`, and in a sweep several values of one."""
+"""Overrides on the command line: `group=option`, `key=value`, and in a sweep several values of one."""
 
 from __future__ import annotations
 
@@ -19,23 +19,14 @@ Options = Callable[
 
 @dataclass(frozen=True)
 class Given:
-    """One override, understood.
+    """One override, understood."""
 
-    Attributes:
-        text: as it was typed.
-        key: the dotted key or the group, without sign and package.
-        left: what stands left of the equals sign when Hydra is told.
-        values: what it is set to, as texts; more than one in a sweep, none where something is deleted.
-        is_group: whether an option of a group is chosen.
-        sweeps: whether it stands for several values.
-    """
-
-    text: str
-    key: str
-    left: str
-    values: tuple[str, ...]
-    is_group: bool
-    sweeps: bool
+    text: str  # as it was typed
+    key: str  # the dotted key or the group, without sign and package
+    left: str  # what stands left of the equals sign for Hydra
+    values: tuple[str, ...]  # what it is set to; several in a sweep, none where something is deleted
+    is_group: bool  # whether an option of a group is chosen
+    sweeps: bool  # whether it stands for several values
 
     def only(self, which: int) -> Given:
         """The override with one of its values."""
@@ -44,8 +35,8 @@ class Given:
         value = self.values[which]
         return replace(self, text=f"{self.text.partition('=')[0]}={value}", values=(value,), sweeps=False)
 
-    def told(self) -> str:
-        """The override as Hydra is told it."""
+    def for_hydra(self) -> str:
+        """The override as Hydra takes it."""
         if not self.values:
             return self.left
         return f"{self.left}={','.join(self.values) if self.is_group else self.text.partition('=')[2]}"
@@ -145,5 +136,5 @@ def _unreadable(text: str) -> str:
         return f"{text}: neither group=option nor key=value."
     name, _, value = text.partition("=")
     if value.count('"') or value.count("'"):
-        return f"{text}: this can not be read. Do its quotes and brackets come in pairs?"
-    return f"{text}: this can not be read. Quote a value with special characters: '{name}=\"{value}\"'"
+        return f"{text}: this cannot be read. Do its quotes and brackets come in pairs?"
+    return f"{text}: this cannot be read. Quote a value with special characters: '{name}=\"{value}\"'"

@@ -14,6 +14,7 @@ from transferlab.config.bounds import (
     PositiveFloat,
     PositiveInt,
 )
+from transferlab.config.instantiation import require
 from transferlab.data.augmentation.albumentations_file import AlbumentationsFile
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import CatalogSource
@@ -54,3 +55,8 @@ class DataSettings:
     cache_gib: PositiveFloat = 20.0
     sampling: Literal["uniform", "balanced"] = "uniform"
     steps_per_epoch: PositiveInt | None = None
+
+    def __post_init__(self) -> None:
+        require(self.source, "data.source", CatalogSource)
+        if self.target is not None:
+            require(self.target, "data.target", CatalogSource)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog
+from transferlab.data.catalog.own_catalog import load
 from transferlab.data.data_error import DataError, some
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.decoding import Examined
@@ -75,7 +76,7 @@ def inspect_data(settings: DataSettings) -> Inspection:
         report = DomainReport(name)
         reports.append(report)
         try:
-            arranged[name] = _inspect(source.load(), report, settings)
+            arranged[name] = _inspect(load(source), report, settings)
         except DataError as error:
             report.problems.append(str(error))
     if len(arranged) == 2 and not any(report.problems for report in reports):

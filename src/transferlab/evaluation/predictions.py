@@ -1,4 +1,4 @@
-"""The predictions table: the record from which every figure, plot and comparison is derived."""
+"""The predictions table: the record from which every metric, plot and comparison is derived."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transferlab.run.run_folder import write_atomically
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a model said of the samples of one part.
+    """A model's predictions for the samples of a split.
 
     Attributes:
         samples: their names, N of them.

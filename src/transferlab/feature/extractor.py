@@ -143,6 +143,7 @@ class Extractor:
             "pixels": views.depends_on,
             "computed_with": versions(*_COMPUTED_WITH),
             "version": _VERSION,
+            **({} if self.backbone.code is None else {"code": self.backbone.code}),
         }
 
 

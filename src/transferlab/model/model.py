@@ -14,13 +14,16 @@ from safetensors.torch import save
 from torch import nn
 
 import transferlab
-from transferlab.backbone.network import Backbone
+from transferlab.backbone.own_network import own_backbone
 from transferlab.backbone.tensor_names import named
+from transferlab.backbone.timm_network import timm_backbone
 from transferlab.backbone.weights import MODEL_FORMAT, WeightsError, load_into, read_model
 from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.model.classifier import Classifier
-from transferlab.model.trained_head import ModelError, TrainedHead
+from transferlab.model.trained_head import ModelError, TrainedHead, permitted
 from transferlab.run.run_folder import Run, write_atomically
+
+_DENSE = torch.contiguous_format
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,18 @@ class Model:
         tensors = named("backbone", backbone.network.state_dict())
         tensors |= named("bottleneck", network.bottleneck.state_dict())
         tensors |= named("head", network.head.state_dict())
-        content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+        # copies, as a network may use one tensor in two places
+        content = save({name: t.detach().cpu().clone(memory_format=_DENSE) for name, t in tensors.items()})
         beside = file.with_name(f".{file.name}.tmp")
         beside.write_bytes(content)
         first = next(network.bottleneck.children(), None)
         images = self.preprocessing
+        origin: dict[str, Any] = {"architecture": backbone.name, "model_kwargs": backbone.kwargs}
+        if backbone.code is not None:
+            origin = {"network": {"_target_": backbone.name, **backbone.kwargs}}
         about = {
             "format": MODEL_FORMAT,
-            "architecture": backbone.name,
-            "model_kwargs": backbone.kwargs,
+            **origin,
             "memory_format": backbone.memory_format,
             "num_features": backbone.num_features,
             "bottleneck_units": first.out_features if isinstance(first, nn.Linear) else None,
@@ -93,22 +99,29 @@ class Model:
     def load(cls, folder: str | Path, allow: Sequence[str] = ()) -> Model:
         """The model in a folder: a run's, or a copy of its two files. Nothing is fetched, nothing unpickled.
 
-        `allow` names the user's own modules that the head's class may come from. The network is in evaluation
+        `allow` names the user's own modules that network and head may come from. The network is in evaluation
         mode, on the CPU.
 
         Raises:
             UserError: a file is missing, damaged, of another format or not of the same run as the other; or
-                the head's class may not be named, or does not take its arguments.
+                the class of network or head may not be named, or does not take its arguments.
         """
         file = read_model(Path(folder).expanduser())
         trained = TrainedHead.of(file, allow)
+        weights = str(file.path.parent.resolve())
+        own = permitted(file, "network", allow) if file.is_own else None
         try:
             with torch.random.fork_rng(devices=[]):  # the first weights do not matter
-                backbone = Backbone(name=None, weights=str(file.path.parent.resolve()), load_weights=False)
+                backbone = (
+                    timm_backbone(name=None, weights=weights, load_weights=False)
+                    if own is None
+                    else own_backbone(network=own, weights=weights, load_weights=False)
+                )
             load_into(backbone.network, file)
         except WeightsError as error:
+            fix = f", or bring back the code of {own['_target_']} as it was" if own else ""
             raise ModelError(
-                f"{file.json}: {error} Fix: copy it again from the run that wrote it."
+                f"{file.json}: {error} Fix: copy it again from the run that wrote it{fix}."
             ) from error
         if file.about["memory_format"] == "channels_last":
             backbone.use_channels_last()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hydra.utils import get_object
@@ -17,9 +17,9 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from transferlab.backbone.tensor_names import Part, of_part
-from transferlab.backbone.weights import WeightsFile, read_model
-from transferlab.config.allowed import is_allowed
+from transferlab.backbone.weights import WeightsFile, is_node, read_model
 from transferlab.config.check import check_part
+from transferlab.config.classes import is_allowed
 from transferlab.config.instantiation import find_own_modules, make
 from transferlab.model.classifier import make_bottleneck
 from transferlab.run.errors import UserError
@@ -65,11 +65,6 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-def _is_head(value: Any) -> bool:
-    is_node = isinstance(value, dict) and isinstance(value.get("_target_"), str)
-    return is_node and "${" not in json.dumps(value)  # no interpolation, which could read the environment
-
-
 def _are_classes(value: Any) -> bool:
     are_texts = isinstance(value, list) and all(isinstance(name, str) for name in value)
     return are_texts and len(set(value)) == len(value) > 0
@@ -83,7 +78,7 @@ _KEYS: dict[str, Callable[[Any], bool]] = {
     "memory_format": lambda value: value in (None, "channels_last"),
     "num_features": _is_count,
     "bottleneck_units": lambda value: value is None or _is_count(value),
-    "head": _is_head,
+    "head": is_node,
     "label_kind": lambda value: value == "class",
     "classes": _are_classes,
     "temperature": lambda value: value is None or (type(value) in (int, float) and value > 0),
@@ -105,20 +100,31 @@ def checked(file: WeightsFile) -> Mapping[str, Any]:
     return about
 
 
-def _built(file: WeightsFile, num_features: int, allow: Sequence[str]) -> nn.Module:
-    """The head that the model.json describes, with its first weights."""
-    node, target = file.about["head"], file.about["head"]["_target_"]
+def permitted(file: WeightsFile, key: Literal["head", "network"], allow: Sequence[str]) -> dict[str, Any]:
+    """The node of a class that a model.json names, one that may be made.
+
+    Raises:
+        ModelError: it is not allowed, or does not take its arguments.
+    """
+    node, target = file.about[key], file.about[key]["_target_"]
     if not is_allowed(target, allow):
         raise ModelError(
-            f"{file.json}: head._target_={target}: a model may not name this class. Fix: if it is your own "
-            f"head, allow its module: allow=[{target.rpartition('.')[0] or target}]."
+            f"{file.json}: {key}._target_={target}: a model may not name this class. Fix: if it is your own, "
+            f"allow its module: allow=[{target.rpartition('.')[0] or target}]."
         )
-    if problems := check_part(node, "head", allow=allow):
+    if problems := check_part(node, key, allow=allow):
         raise ModelError(
             f"{file.json}: {' '.join(problems)} Fix: use the version that wrote it "
             f"({file.about.get('transferlab')}), or train the model again."
         )
     find_own_modules(allow)
+    return node
+
+
+def _built(file: WeightsFile, num_features: int, allow: Sequence[str]) -> nn.Module:
+    """The head that the model.json describes, with its first weights."""
+    node = permitted(file, "head", allow)
+    target = node["_target_"]
     try:
         if not callable(getattr(get_object(target), "build", None)):
             raise TypeError("it has no method `build`")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from transferlab.evaluation.comparison.compare import Comparison, Row, Summary
-from transferlab.evaluation.comparison.grouping import seeds_as_text
+from transferlab.evaluation.comparison.compare import Comparison, Row, Summary, compare
+from transferlab.evaluation.comparison.grouping import Recorded, seeds_as_text
 from transferlab.evaluation.comparison.intervals import FEWEST_SEEDS
 from transferlab.evaluation.comparison.pairs import MOST_ALL_PAIRS, Pair, Question
 from transferlab.evaluation.comparison.run_metrics import NAMES, SELECTIONS
-from transferlab.evaluation.comparison.signed_rank import seeds_needed
-from transferlab.report.comparison_files import TESTS
+from transferlab.evaluation.comparison.significance import seeds_needed
+from transferlab.report.comparison_files import TESTS, write
 
 _MOST_PAIRS = 20
 _MANY_SEEDS = 10
@@ -169,3 +170,19 @@ def _mean_and_std(summary: Summary | None) -> str:
 def _heading(console: Console, text: str) -> None:
     console.print()
     console.print(text, style="bold")
+
+
+def compare_runs(runs: Sequence[Recorded], into: Path) -> Path:
+    """Write comparison.csv and comparison_tests.csv into a folder, and print them as tables.
+
+    Args:
+        runs: gathered from their folders.
+        into: made if it is not there; earlier files are replaced.
+
+    Returns:
+        The path of comparison.csv.
+    """
+    comparison = compare(runs)
+    file = write(comparison, into)
+    show(comparison, Console(highlight=False, markup=False, emoji=False))
+    return file

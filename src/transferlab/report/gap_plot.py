@@ -20,7 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from transferlab.evaluation.gap.domain_gap import DomainGap
-from transferlab.evaluation.gap.features import check_two_domains, sampled_rows
+from transferlab.evaluation.gap.feature_samples import check_two_domains, sampled_rows
 from transferlab.run.randomness import derived_seed
 
 # for people with any kind of colour vision: Okabe & Ito (2008) and Petroff (2021, arXiv:2107.02270)

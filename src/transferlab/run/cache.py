@@ -1,7 +1,6 @@
-"""What any run may use again: where it is kept, how it appears at once, how one process makes it while others
-wait, and how the least recently used goes when all together grow too large.
+"""A cache of files and folders that processes share: written at once, made by one, evicted by last use.
 
-An entry is a file or a folder. What is being made stands beside its place as `.<name>.<random>.making`.
+What is being made stands beside its place as `.<name>.<random>.making`.
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ _owners: dict[tuple[int, Path], object] = {}
 
 
 def cache_folder(kind: str) -> Path:
-    """`$TRANSFERLAB_CACHE/kind`, else `kind` in the user's cache folder (`~/.cache/transferlab`); not
-    created.
-    """
+    """`$TRANSFERLAB_CACHE/kind`, else `kind` in the user's cache folder (`~/.cache/transferlab`)."""
     own = os.environ.get("TRANSFERLAB_CACHE")
     if own:
         return Path(own).expanduser() / kind
@@ -150,17 +147,11 @@ def _try(lock: Path) -> IO[str] | None:
 
 @dataclass(frozen=True)
 class Entry:
-    """What an entry takes and when it was last used.
+    """Size and last use of an entry."""
 
-    Attributes:
-        path: a file or folder.
-        num_bytes: of all its files.
-        used_s: seconds since the epoch.
-    """
-
-    path: Path
-    num_bytes: int
-    used_s: float
+    path: Path  # a file or folder
+    num_bytes: int  # of all its files
+    used_s: float  # seconds since the epoch
 
 
 def entry(path: Path) -> Entry | None:

@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, code, command."""
+"""Environment of a run: versions, hardware, code, command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Everything that may make the same config give other figures elsewhere."""
+    """Everything that may make the same config give other metrics elsewhere."""
     import torch
 
     cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -65,17 +65,14 @@ def _processor() -> str:
 def _git_commit(folder: Path) -> str | None:
     """The commit of the user's own repository, with `+changes` where its tracked files differ from it."""
     try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, timeout=5, check=True
-        ).stdout.strip()
-        changes = subprocess.run(
-            ["git", "status", "--porcelain", "--untracked-files=no"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout
+        commit = _git(folder, "rev-parse", "HEAD").strip()
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):
         return None
     return commit + ("+changes" if changes else "")
+
+
+def _git(folder: Path, *command: str) -> str:
+    return subprocess.run(
+        ["git", *command], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+    ).stdout

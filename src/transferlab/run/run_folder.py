@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ REPORTED = ("val", "test", "source_test")
 
 
 class RunFolderError(UserError):
-    """A run folder that can not be used as asked."""
+    """A run folder that cannot be used as asked."""
 
 
 class Run:
@@ -33,31 +34,14 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.model_file = self.path / "model.safetensors"  # model.json beside it says what it is
+        self.last_checkpoint = self.path / "checkpoints" / "last.ckpt"
+        self.best_checkpoint = self.path / "checkpoints" / "best.ckpt"
+        self.epoch_predictions = self.path / "predictions" / "epochs"  # of unlabelled target samples
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}, {self.status})"
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def model_file(self) -> Path:
-        """The trained network; model.json beside it says what it is."""
-        return self.path / "model.safetensors"
-
-    @property
-    def last_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def best_checkpoint(self) -> Path:
-        return self.path / "checkpoints" / "best.ckpt"
-
-    @property
-    def epoch_predictions(self) -> Path:
-        """What each epoch predicted for unlabelled target samples."""
-        return self.path / "predictions" / "epochs"
 
     @property
     def result(self) -> dict[str, Any]:
@@ -143,7 +127,7 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"{self.path} can not be created: {error.strerror}.") from error
+            raise RunFolderError(f"{self.path} cannot be created: {error.strerror}.") from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -158,7 +142,7 @@ class Run:
         try:
             lock = (self.path / ".lock").open("w")
         except OSError as error:
-            raise RunFolderError(f"{self.path} can not be written to: {error.strerror}.") from error
+            raise RunFolderError(f"{self.path} cannot be written to: {error.strerror}.") from error
         with lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -171,7 +155,9 @@ class Run:
 
 def write_atomically(file: Path, text: str) -> None:
     """Write a text file so that a kill leaves the old one or the new one, never a part."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)
+    write_whole(file, text.encode("utf-8"))
+
+
+def dated(folder: Path | str) -> Path:
+    """A folder within one, named by date and time."""
+    return Path(folder) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"

@@ -1,4 +1,4 @@
-"""What the parts of a strategy must offer; a user's own part is a class that fits one of these."""
+"""Interfaces of a strategy's parts; a user's own part is a class that fits one of these."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ class Objective(Part, ABC):
 
     @abstractmethod
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
-        """The loss of a batch; `progress` is the part of the training that is over, 0 to 1."""
+        """The loss of a batch; `progress` is the share of the training that is over, 0 to 1."""
 
 
 class Penalty(Part, ABC):

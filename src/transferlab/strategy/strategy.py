@@ -6,32 +6,21 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transferlab.config.bounds import PositiveInt, Share
+from transferlab.config.instantiation import require
 from transferlab.model.classifier import Classifier
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.objective.domains import BatchNorm, Domains
-from transferlab.strategy.parts import Facts, Head, Objective, Part, Solver, Unfreezing, named_parts
+from transferlab.strategy.parts import Facts, Head, Objective, Part, Penalty, Solver, Unfreezing, named_parts
 
 Selection = Literal["val_loss", "last", "entropy", "information_maximisation", "snd", "dev", "oracle"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """Head x unfreezing x objective x penalty x learning rates.
+    """Head x unfreezing x objective x penalty (by name) x learning rates.
 
-    Attributes:
-        head: what turns the backbone's features into class scores.
-        unfreezing: which stages train in which epoch.
-        objective: what is minimised.
-        penalty: what is added for the weights themselves, by name.
-        learning_rates: how fast each group of parameters learns, and by which optimizer.
-        start_from: `weights`; `random` to train from scratch; or `model` to go on with bottleneck and head,
-            too, of the trained model that `backbone.weights` names.
-        selection: the epoch whose weights are kept: the last, that of the lowest validation loss (of the
-            source, where there are two domains), or the best by another of `evaluation.selection.CRITERIA`.
-        bottleneck_units: features that a layer between backbone and head gives, which is what an adaptation
-            compares; None: no such layer.
-        head_dropout: share of the features dropped before the head, in training.
-        bn: which statistics the batch norms of trainable stages use; see `Domains`.
+    conf/strategy/fine_tune.yaml describes the other arguments, `Domains` the kinds of `bn`. Of two domains,
+    the validation loss of `selection` is the source's; an adaptation compares the bottleneck's features.
     """
 
     head: Head
@@ -45,14 +34,21 @@ class Strategy:
     head_dropout: Share = 0.0
     bn: BatchNorm = "mixed"
 
+    def __post_init__(self) -> None:
+        require(self.head, "strategy.head", Head)
+        require(self.unfreezing, "strategy.unfreezing", Unfreezing)
+        require(self.objective, "strategy.objective", Objective)
+        for name, part in self.penalty.items():
+            require(part, f"strategy.penalty.{name}", Penalty)
+
     @property
     def solver(self) -> Solver:
-        """How the head is fitted; an own one that does not say so learns by gradients."""
+        """Solver that fits the head: gradients, where a user's own does not state one."""
         return getattr(self.head, "solver", "gradient")
 
     @property
     def parts(self) -> dict[str, Part]:
-        """What has a lifecycle, see `named_parts`."""
+        """The parts with a lifecycle, see `named_parts`."""
         return named_parts(self.objective, self.penalty)
 
     def begin(self, network: Classifier, facts: Facts) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from transferlab.evaluation.comparison.recorded import Recorded
+from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.sweep_record import SweepRecord

@@ -1,4 +1,4 @@
-"""A group of jobs that train together: what its members record of it, and running it from the start.
+"""Groups of jobs: which are pending, what members of a group record of it, and running it from the start.
 
 The last bits of a head's weights may depend on what was trained beside it. So a group is run as a whole: if
 it was cut short, all of its members are run again.
@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from transferlab.run.run_folder import Run
-from transferlab.sweep.job import Job
+from transferlab.sweep.job import Job, recorded_job
 from transferlab.training import runs
+from transferlab.training.heads.sharing import groups_of
 
 FILE = "group.json"
 IN_USE = frozenset({".lock", "log.txt"})  # files of a run folder that are in use when its run begins
@@ -48,7 +49,7 @@ def run_group(jobs: Sequence[Job]) -> None:
             locks.enter_context(job.run.locked())
         for job in jobs:
             start_anew(job.run, stays=IN_USE | {FILE, "config.yaml", "environment.json"})
-        # whatever happens from here on, each member tells the others, and what it was
+        # from here on each member's folder names the others
         for job in jobs:
             job.run.write_json(FILE, {"members": [other.run.path.name for other in jobs]})
         for job in jobs:
@@ -71,6 +72,45 @@ def start_anew(run: Run, *, stays: Set[str]) -> None:
 def _describe(job: Job) -> None:
     """Write what a restart of the group needs of a member, before any of them has begun."""
     job.run.write_config(job.config)
-    if not job.run.environment:  # else it knows already, and with how many threads the group began
+    if (
+        not job.run.environment
+    ):  # else it is there already, with the number of threads of the group's beginning
         folder = {"folder": str(Path.cwd()), "choices": dict(job.choices)}
         job.run.write_json("environment.json", folder)
+
+
+def pending_groups(jobs: Sequence[Job]) -> list[list[Job]]:
+    """What is still to be run, as the jobs of one process each: here a child, on a cluster an array task.
+
+    Jobs that have finished are left out, unless they belong to a group of which others have not: then the
+    group is run again as it was recorded, also those of its members that this sweep does not ask for.
+    """
+    asked = {job.run.path: job for job in jobs}
+    groups: list[list[Job]] = []
+    new: list[Job] = []
+    placed: set[Path] = set()
+    for path, job in asked.items():
+        if path in placed:
+            continue
+        group = _recorded_group(job, asked)
+        if job.run.status == "finished" and not group:
+            continue
+        if group:
+            placed |= {member.run.path for member in group}
+            if any(member.run.status != "finished" for member in group):
+                groups.append(group)
+        elif job.run.config_file.is_file() and not (job.run.path / FILE).is_file():
+            groups.append([job])  # it was cut short by itself, and goes on by itself
+        else:
+            new.append(job)
+    groups += [[new[position] for position in group] for group in groups_of([job.config for job in new])]
+    order = {path: position for position, path in enumerate(asked)}
+    return sorted(groups, key=lambda group: min(order.get(job.run.path, len(order)) for job in group))
+
+
+def _recorded_group(job: Job, asked: Mapping[Path, Job]) -> list[Job]:
+    """The group that a job has been run in, if its members can still train together; else nothing."""
+    allow = job.config.get("allow") or []
+    members = [run for run in members_of(job.run) if run.path in asked or run.config_file.is_file()]
+    group = [asked.get(run.path) or recorded_job(run, allow) for run in members]
+    return group if len(group) > 1 and len(groups_of([member.config for member in group])) == 1 else []

@@ -54,7 +54,7 @@ class Job:
 
 
 def composed_job(config: DictConfig) -> Job | Run:
-    """The job that Hydra has composed; if its config is wrong, the run alone, recorded as failed."""
+    """The job that Hydra has composed; if its config is wrong, only the run, recorded as failed."""
     hydra = HydraConfig.get()
     run = Run(Path(hydra.runtime.output_dir))
     given = {text.lstrip("+").partition("=")[0]: text for text in hydra.overrides.task}
@@ -93,15 +93,15 @@ def failure_recorded(runs: Sequence[Run]) -> Iterator[None]:
     except RunFolderError:
         raise
     except Exception as error:
-        told = str(error) or type(error).__name__
+        text = str(error) or type(error).__name__
         affected = [
             (run, earlier) for run, earlier in zip(runs, before, strict=True) if run.status != "finished"
         ]
         unsaid = [run for run, earlier in affected if run.status != "failed" or run.result == earlier]
-        record_end(unsaid, "failed", told)
+        record_end(unsaid, "failed", text)
         if isinstance(error, UserError):
-            sys.stderr.write(f"{told}\n")
-        else:  # a fault of the program, whose trace is kept
+            sys.stderr.write(f"{text}\n")
+        else:  # a fault of the program, whose trace is written
             for run, _ in affected:
                 (run.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
             sys.stderr.write(
@@ -110,7 +110,7 @@ def failure_recorded(runs: Sequence[Run]) -> Iterator[None]:
 
 
 def record_end(runs: Sequence[Run], status: str, reason: str | None = None) -> None:
-    """Say in result.json how runs ended that did not get to say it themselves."""
+    """Record in result.json how runs ended that could not do so themselves."""
     error = {} if reason is None else {"error": reason}
     for run in runs:
         run.write_json("result.json", {**run.result, "status": status, **error})

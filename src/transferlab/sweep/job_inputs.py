@@ -18,7 +18,7 @@ from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.image_check import usable
 from transferlab.data.image.reader import content_hash
 from transferlab.training.build import make_data
-from transferlab.training.run_inputs import weights_hash
+from transferlab.training.run_record import weights_hash
 
 _known: dict[str, str] = {}  # hash by the config of a catalog, for as long as this process lives
 

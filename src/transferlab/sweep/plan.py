@@ -26,7 +26,7 @@ Compose = Callable[[list[str], int], DictConfig]  # overrides and a number -> th
 
 
 class Plan:
-    """Turns what a sweep asks for into jobs in its folder, and writes them into its record.
+    """Turns overrides into jobs in the sweep's folder, and writes them into its record.
 
     Args:
         command: the command line that repeats the sweep, for the record.
@@ -45,7 +45,7 @@ class Plan:
     def jobs(
         self, overrides: Sequence[Sequence[str]], compose: Compose, *, first: int = 0
     ) -> list[Job | Run]:
-        """Compose jobs and place them; the run alone for each whose config or data cannot be used.
+        """Compose jobs and place them; only the run for each whose config or data cannot be used.
 
         Args:
             overrides: of each job.
@@ -61,7 +61,7 @@ class Plan:
             HydraConfig.instance().cfg = outer
 
     def add(self, config: DictConfig) -> Job | Run:
-        """The job that Hydra has composed; its run alone if its config is wrong, recorded as failed."""
+        """The job that Hydra has composed; only its run if its config is wrong, recorded as failed."""
         found = composed_job(config)
         run = found.run if isinstance(found, Job) else found
         if self._record is None:
@@ -80,7 +80,7 @@ class Plan:
         return found
 
     def add_recorded(self, entry: Mapping[str, Any], allow: Sequence[str] = ()) -> Job | Run:
-        """A job of the sweep's record; its run alone if it cannot be run, recorded as failed."""
+        """A job of the sweep's record; only its run if it cannot be run, recorded as failed."""
         assert self._record is not None
         folder = self._record.folder
         run = Run(folder / entry["folder"])
@@ -97,8 +97,8 @@ class Plan:
     def _placed(self, job: Job, overrides: Sequence[str]) -> Job | Run:
         """The job in the folder that belongs to the data and weights as they are now.
 
-        `job` is in the folder that its config alone gives, which is its base name. Where data or weights
-        cannot be read, the run alone is returned, recorded as failed.
+        `job` is in the folder that its config gives, which is its base name. Where data or weights
+        cannot be read, only the run is returned, recorded as failed.
         """
         assert self._record is not None
         base, inputs = job.run.path, dict[str, str]()

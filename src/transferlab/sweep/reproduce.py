@@ -15,36 +15,35 @@ from transferlab.sweep.job import Job, recorded_job
 from transferlab.sweep.run_jobs import keep_threads
 from transferlab.training import runs
 from transferlab.training.build import make_data
-from transferlab.training.run_inputs import current_inputs, recorded_inputs
-from transferlab.training.run_record import split_differences
+from transferlab.training.run_record import current_inputs, recorded_inputs, split_differences
 
 
 def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
-    """What is no longer as it was when a run began, a sentence each: data, weights, the group."""
+    """Changes since a run began, a sentence each: data, weights, the group."""
     with runs.in_its_folder(run):
         config = runs.recorded_config(run, allow)
         splits = arrange(make_data(config))
         now, before = current_inputs(config.backbone, splits), recorded_inputs(run)
-    told = []
+    changes = []
     if before and before["data"] != now["data"]:
-        told += split_differences(splits, run) or ["data: the contents of images have changed."]
+        changes += split_differences(splits, run) or ["data: the contents of images have changed."]
     if before and before["backbone.weights"] != now["backbone.weights"]:
-        told.append("backbone.weights: not the same weights as then.")
+        changes.append("backbone.weights: not the same weights as then.")
     if not before:
-        told.append(
+        changes.append(
             f"{run.path} does not say what it has read (no inputs.json), so nothing can be said of that."
         )
     if gone := len(recorded_members(run)) - len(members_of(run)):
-        told.append(
+        changes.append(
             f"{gone} of the runs that it trained with are deleted: without them its last bits may differ."
         )
-    return told
+    return changes
 
 
 def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[Run, Run]]:
     """Run a recorded config again, in its seeds and with as many threads; a member of a group with all of it.
 
-    Nobody else is told: its loggers are left out.
+    Its loggers are left out.
 
     Args:
         run: finished.

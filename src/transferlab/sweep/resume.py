@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from transferlab.config.check import ConfigError
-from transferlab.config.hydra_parts import problems_of_launcher
+from transferlab.config.multirun import problems_of_launcher
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.group import members_of, run_group
@@ -21,8 +21,8 @@ from transferlab.sweep.run_jobs import keep_threads
 from transferlab.sweep.sweep_record import SweepRecord
 from transferlab.training import runs
 
-_LOCAL = "hydra_plugins.transferlab_launcher.LocalLauncher"
-_SLURM = "hydra_plugins.transferlab_slurm.SlurmLauncher"
+_LOCAL = "hydra_plugins.transferlab_plugins.LocalLauncher"
+_SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
 
 
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
@@ -85,7 +85,7 @@ def _require_launcher(record: SweepRecord) -> None:
     target = str(record.about["launcher"].get("_target_"))
     if target not in (_LOCAL, _SLURM):
         raise UserError(
-            f"{record.folder}: its jobs were started by {target}, which can not be told to go on. Repeat the "
+            f"{record.folder}: its jobs were started by {target}, which cannot continue it. Fix: repeat the "
             f"command with hydra.sweep.dir={record.folder}: {record.about['command']}"
         )
     if problems := problems_of_launcher(OmegaConf.create(record.about["launcher"])):

@@ -1,4 +1,4 @@
-"""What a person sees of a sweep while it runs: what goes on, what has ended."""
+"""Progress of a sweep on the terminal: what runs, what has ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transferlab.sweep.job import Job
 
 
 class Progress:
-    """Tells of groups that begin and end; on a terminal also, in one line, of those that run.
+    """Prints groups that begin and end; on a terminal also, in one line, those that run.
 
     Args:
         total: how many jobs there are.

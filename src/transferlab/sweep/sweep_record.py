@@ -1,4 +1,4 @@
-"""What a sweep's folder says of itself: which command it is, and every job that it has asked for.
+"""The record of a sweep in its folder: its command, and each of its jobs.
 
     sweep.json    the command, where it was given, and Hydra's launcher and sweeper
     jobs.jsonl    a line for each job: its base name, its folder, its config, what it reads

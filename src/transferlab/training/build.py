@@ -83,7 +83,11 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
         )
     seed = int(config.seed)
     torch.manual_seed(derived_seed("initialisation", seed))
-    backbone = make(config.backbone, load_weights=load_weights and strategy.start_from != "random")
+    backbone: Backbone = make(
+        config.backbone,
+        load_weights=load_weights and strategy.start_from != "random",
+        _recursive_=False,  # an own network is made by its backbone
+    )
     features: FeatureSettings = make(config.features)
     batches = Batches(
         splits,

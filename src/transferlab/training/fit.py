@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from transferlab.run.errors import UserError
 from transferlab.training.build import Experiment, Fitted
+from transferlab.training.fit_settings import on_one_device
 from transferlab.training.heads.head_fit import fit_heads_of, fits_head_alone
-from transferlab.training.heads.needs_lightning import on_one_device
 from transferlab.training.recorder import Recorder
 
 if TYPE_CHECKING:

@@ -1,6 +1,8 @@
-"""The losses of a batch, which holds images or activations of frozen layers in their place."""
+"""Losses of a batch, of images or of stored activations, and the errors that end a training."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
@@ -22,3 +24,24 @@ def losses_of(objective: Objective, network: Classifier, batch: Batch, progress:
             "layers stand in for the images here. Fix: declare `needs_images: ClassVar[bool] = True` in the "
             f"class, or read batch[{_STANDS_IN[key]!r}], which is what the network takes."
         ) from error
+
+
+class NotFiniteError(UserError):
+    """The loss is not a number any more."""
+
+
+def loss_not_finite(terms: Iterable[str], *, epoch: int, step: int) -> NotFiniteError:
+    """The error of a training loss; `terms` are the names of those that are not finite."""
+    return NotFiniteError(
+        f"The training loss is not finite ({', '.join(terms)}) in epoch {epoch}, step {step}. "
+        "Lower strategy.learning_rates.base, clip gradients (trainer.gradient_clip_val=1.0), or use "
+        "trainer.precision=32-true. Checkpoints of earlier epochs are kept."
+    )
+
+
+def predictions_not_finite(epoch: int) -> NotFiniteError:
+    """The error of validation predictions."""
+    return NotFiniteError(
+        f"The validation predictions of epoch {epoch} are not finite: the weights have overflowed. Lower "
+        "strategy.learning_rates.base or clip gradients: trainer.gradient_clip_val=1.0."
+    )

@@ -9,24 +9,22 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch.utils.data import DataLoader
 
 from transferlab.config.instantiation import make
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.evaluation_data import evaluation_loader, other_splits
-from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.splits import arrange
 from transferlab.evaluation.metrics import metrics_in_order
 from transferlab.evaluation.predictions import Predictions
 from transferlab.model.model import Model
+from transferlab.report.run_tables import show_metrics
 from transferlab.run import environment
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.training.build import make_data
 from transferlab.training.lightning.outputs import Outputs
-from transferlab.training.run_inputs import recorded_inputs
-from transferlab.training.run_record import evaluation_record
-from transferlab.training.terminal import quiet_libraries, say, show_figures
+from transferlab.training.run_record import evaluation_record, recorded_inputs
+from transferlab.training.terminal import quiet_libraries, say
 
 # One device is enough, whatever the training had; and every sample counts
 _FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_test_batches": None, "fast_dev_run": False}
@@ -51,38 +49,38 @@ def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
     into.create()
     with into.locked():
         model = Model.load(run.path, config.get("allow") or ())
-        parts, notices = _parts(run, config, model)
-        predictions = {part: _predicted(model, config, parts[part], into) for part in parts}
-        labelled = {part: table for part, table in predictions.items() if (table.labels_N >= 0).any()}
-        notices += [
-            f"{part}: no image has a label, so there are predictions alone."
-            for part in parts
-            if part not in labelled
+        splits, notes = _splits(run, config, model)
+        predictions = {name: _predicted(model, config, catalog, into) for name, catalog in splits.items()}
+        labelled = {name: table for name, table in predictions.items() if (table.labels_N >= 0).any()}
+        notes += [
+            f"{name}: no image has a label, so there are predictions alone."
+            for name in splits
+            if name not in labelled
         ]
         result = {
             "status": "finished",
             "of": str(run.path.resolve()),
-            "metrics": run.result.get("metrics") or metrics_in_order(parts["test"].class_counts),
+            "metrics": run.result.get("metrics") or metrics_in_order(splits["test"].class_counts),
             **evaluation_record(labelled),
-            "warnings": notices,
+            "warnings": notes,
         }
         into.write_config(config)
         into.write_json("environment.json", environment.describe())
-        for part, table in predictions.items():
-            table.write(into.path / "predictions" / f"{part}.csv")
+        for name, table in predictions.items():
+            table.write(into.path / "predictions" / f"{name}.csv")
         into.write_json("result.json", result)
-    for text in notices:
+    for text in notes:
         say(f"note: {text}")
     if labelled:
-        show_figures(result)
+        show_metrics(result)
     return result
 
 
-def _parts(run: Run, config: DictConfig, model: Model) -> tuple[dict[str, Catalog], list[str]]:
-    """The catalogs to evaluate on, and what the user should know."""
+def _splits(run: Run, config: DictConfig, model: Model) -> tuple[dict[str, Catalog], list[str]]:
+    """The catalogs of the splits to evaluate on, and notes for the user."""
     settings = make_data(config)
     if _is_other_data(run, config):
-        parts, notices = other_splits(settings, model.classes)
+        catalogs, notes = other_splits(settings, model.classes)
         of_source = ["source_test"] if settings.target is not None else []
     else:
         splits = arrange(settings)
@@ -91,18 +89,18 @@ def _parts(run: Run, config: DictConfig, model: Model) -> tuple[dict[str, Catalo
                 f"The data of {run.path} has other classes now: {', '.join(splits.classes)}; the model has "
                 f"{', '.join(model.classes)}."
             )
-        parts, notices = {name: splits[name].catalog for name in splits.reported}, []
-        of_source = [name for name in parts if splits[name].domain == "source"]
+        catalogs, notes = {name: splits[name].catalog for name in splits.reported}, []
+        of_source = [name for name in catalogs if splits[name].domain == "source"]
         before = recorded_inputs(run).get("data")
         if before is not None and before != splits.fingerprint():
-            notices.append("the run's data has changed since it was trained: other images, labels or parts.")
+            notes.append("the run's data has changed since it was trained: other images, labels or splits.")
     if model.domain == "target":
-        notices += [
-            f"{part}: left out; with strategy.bn=domain_specific the model is the target's."
-            for part in of_source
+        notes += [
+            f"{name}: left out; with strategy.bn=domain_specific the model is the target's."
+            for name in of_source
         ]
-        parts = {part: catalog for part, catalog in parts.items() if part not in of_source}
-    return parts, notices
+        catalogs = {name: catalog for name, catalog in catalogs.items() if name not in of_source}
+    return catalogs, notes
 
 
 def _is_other_data(run: Run, config: DictConfig) -> bool:
@@ -114,7 +112,7 @@ def _is_other_data(run: Run, config: DictConfig) -> bool:
 
 
 def _predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) -> Predictions:
-    """What the model says of every sample, computed as at the end of a training."""
+    """The model's predictions for every sample, computed as at the end of a training."""
     loader = evaluation_loader(
         catalog, model.preprocessing, batch_size=config.data.batch_size, num_workers=config.data.num_workers
     )
@@ -129,7 +127,7 @@ def _predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) ->
             use_distributed_sampler=False,
             default_root_dir=str(into.path),
         )
-        trainer.test(predictor, datamodule=_Batches(loader, model.preprocessing), verbose=False)
+        trainer.test(predictor, loader, verbose=False)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
     probabilities_NC, _, _ = predictor.outputs.gathered()
@@ -137,29 +135,18 @@ def _predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) ->
 
 
 class _Predictor(pl.LightningModule):
-    """Collects a model's predictions."""
+    """Collects a model's predictions; batches are normalised on the device."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.network, self.temperature = model.network, model.temperature
+        self.preprocessing = model.preprocessing
         self.outputs = Outputs()
+
+    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> Any:
+        return {**batch, "input": self.preprocessing.normalised(batch["image"])}
 
     def test_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> None:
         features_ND = self.network.features(batch["input"])
         logits_NC = self.network.classify(features_ND)
         self.outputs.add(features_ND, logits_NC / self.temperature if self.temperature else logits_NC, batch)
-
-
-class _Batches(pl.LightningDataModule):
-    """The batches of a loader, normalised on the device."""
-
-    def __init__(self, loader: DataLoader[Any], preprocessing: Preprocessing) -> None:
-        super().__init__()
-        self.loader, self.preprocessing = loader, preprocessing
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        return self.loader
-
-    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> Any:
-        image = self.preprocessing.normalised(batch["image"])
-        return {**batch, "input": image, "image": image}

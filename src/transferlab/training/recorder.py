@@ -1,4 +1,4 @@
-"""The recorder of a run: what its folder says while the run goes on, and how it ended."""
+"""The recorder of a run: its folder while the run goes on, and how it ended."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 
 from transferlab.run import environment
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.run.signals import interrupt_restored
 from transferlab.strategy.parts import History
-from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.terminal import say
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Recorder:
     quiet: bool = True
 
     def note(self, *texts: str) -> None:
-        """Print notes for the user and keep them in result.json."""
+        """Print notes for the user and record them in result.json."""
         self.result["warnings"] = [*self.result["warnings"], *texts]
         for text in texts if not self.quiet else ():
             say(f"note: {text}")
@@ -84,12 +84,12 @@ def recorded(
         config: checked and resolved.
         run: its folder.
         choices: the options of the config groups, for the record.
-        warnings: what to tell the user first; also recorded.
+        warnings: printed first, and recorded.
         resume: the folder has a config already.
         quiet: print nothing.
 
     Raises:
-        UserError: data, weights or a training that can not be used; recorded as failed.
+        UserError: data, weights or a training that cannot be used; recorded as failed.
         KeyboardInterrupt: the user or the system ended it; recorded as interrupted.
     """
     result: dict[str, Any] = {"status": "running", "seed": config.seed, "warnings": []}

@@ -1,11 +1,16 @@
-"""What a run leaves behind besides its model: history.csv, split.csv, and what result.json says."""
+"""The record of a run besides its model: inputs.json, split.csv, memory.safetensors, result.json."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
@@ -19,11 +24,14 @@ from transferlab.evaluation.predictions import Predictions
 from transferlab.model.classifier import Classifier
 from transferlab.report.contact_sheet import contact_sheet
 from transferlab.run.cache import write_whole
+from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.validated import depth_curve
 from transferlab.training.stopping import selected_epoch
+
+_INPUTS = "inputs.json"  # hashes of what a run is made from besides its config
 
 
 def describe_data(batches: Batches, run: Run) -> None:
@@ -41,7 +49,7 @@ def split_differences(splits: Splits, run: Run) -> list[str]:
     file = run.path / "split.csv"
     if not file.is_file():
         return []
-    keys, told = ["domain", "sample"], []
+    keys, notes = ["domain", "sample"], []
     # through CSV, too, so that equal cells are equal
     now = pd.read_csv(io.StringIO(splits.table().to_csv(index=False)), dtype=str, keep_default_na=False)
     then = pd.read_csv(file, dtype=str, keep_default_na=False)
@@ -49,26 +57,100 @@ def split_differences(splits: Splits, run: Run) -> list[str]:
     for side, what in (("left_only", "are gone"), ("right_only", "are new")):
         names = both.loc[both["_merge"] == side, "sample"].tolist()
         if names:
-            told.append(f"data: {len(names)} images {what}: {some(names)}.")
+            notes.append(f"data: {len(names)} images {what}: {some(names)}.")
     shared = both[both["_merge"] == "both"]
     for column in ("label", "group", "split"):
         names = shared.loc[shared[f"{column}_then"] != shared[f"{column}_now"], "sample"].tolist()
         if names:
-            told.append(f"data: {len(names)} images have another {column}: {some(names)}.")
-    return told
+            notes.append(f"data: {len(names)} images have another {column}: {some(names)}.")
+    return notes
+
+
+def current_inputs(backbone: Mapping[str, Any], splits: Splits) -> dict[str, str]:
+    """`data`: a hash of samples, labels, contents and split; `backbone.weights`: see `weights_hash`.
+
+    Args:
+        backbone: the config's section.
+        splits: of the data.
+    """
+    return {"data": splits.fingerprint(), "backbone.weights": weights_hash(backbone)}
+
+
+def recorded_inputs(run: Run) -> dict[str, str]:
+    """The content of inputs.json; empty before the run has read anything."""
+    file = run.path / _INPUTS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def record_inputs(inputs: Mapping[str, str], run: Run) -> list[str]:
+    """Write inputs.json; return a note where a run starts over with other inputs.
+
+    Raises:
+        UserError: the run goes on from a checkpoint that was made with others.
+    """
+    before = recorded_inputs(run)
+    changed = sorted(name for name in before if before[name] != inputs.get(name))
+    if changed and run.last_checkpoint.is_file():
+        raise UserError(
+            f"{run.path}: {' and '.join(changed)}: not the same files as when this run began, so it cannot "
+            "go on from its checkpoint. Bring them back, or train anew in another folder."
+        )
+    run.write_json(_INPUTS, inputs)
+    note = f"{' and '.join(changed)}: not the same files as when this run began; it starts over with these."
+    return [note] if changed else []
+
+
+def weights_hash(backbone: Mapping[str, Any]) -> str:
+    """A text that differs where pretrained weights do, for a config's section `backbone`.
+
+    For a file, or an earlier run, a hash of the weights and of the JSON beside them. For the hub the place
+    there, which timm's version decides. `random`, which the seed decides, stands for itself.
+
+    Raises:
+        WeightsError: no such file.
+    """
+    from transferlab.backbone.weights import find_weights
+
+    weights = str(backbone["weights"])
+    file = find_weights(weights, needs_json="network" not in backbone)
+    if file is not None:
+        pair = [path for path in (file.json, file.path) if path.is_file()]
+        return _hash_of(*((path, path.stat().st_mtime_ns, path.stat().st_size) for path in pair))
+    return f"hub {_place_on_hub(str(backbone['name']))}" if weights == "hub" else weights
+
+
+@lru_cache(maxsize=64)
+def _hash_of(*stamped: tuple[Path, int, int]) -> str:
+    """A hash of some files' contents; computed once as long as time and size of each stay."""
+    digest = hashlib.blake2b(digest_size=16)
+    for file, *_ in stamped:
+        with file.open("rb") as content:
+            while block := content.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _place_on_hub(name: str) -> str:
+    import timm
+
+    known = (
+        timm.get_pretrained_cfg(name, allow_unregistered=False) if timm.is_model(name.split(".")[0]) else None
+    )
+    if known is None:
+        return name
+    return str(known.hf_hub_id or known.url or f"{known.architecture}.{known.tag}")
 
 
 def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:
-    """Which epoch's weights were kept, by which rule, and how deep they were trained."""
-    rule = strategy.selection
-    kept = selected_epoch(history, rule)
-    kept = len(history) - 1 if kept is None else kept
-    record: dict[str, Any] = {"rule": rule}
+    """The epoch whose weights were selected, by which rule, and how deep they were trained."""
+    record: dict[str, Any] = {"rule": strategy.selection}
     if history:
+        selected = selected_epoch(history, strategy.selection)
+        entry = history[-1 if selected is None else selected]
         record |= {
-            "epoch": int(history[kept]["epoch"]),
-            "trainable_stages": int(history[kept]["trainable_stages"]),
-            "val_loss": history[kept].get("val/loss"),
+            "epoch": int(entry["epoch"]),
+            "trainable_stages": int(entry["trainable_stages"]),
+            "val_loss": entry.get("val/loss"),
         }
     if getattr(strategy.unfreezing, "searches_depth", False):
         record["depth_curve"] = {str(depth): loss for depth, loss in depth_curve(history).items()}
@@ -90,24 +172,22 @@ def cost_record(network: Classifier, history: History, fit_seconds: float) -> di
 
 
 def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-    """The metrics of each split, and those of each class in the test split."""
+    """The metrics of each split, and those per class of the test split."""
     record: dict[str, Any] = {}
-    for part, table in predictions.items():
-        known = table.labels_N >= 0
-        record[part] = {
-            **classification_metrics(table.probabilities_NC[known], table.labels_N[known]),
-            "samples": int(known.sum()),
-        }
+    for split, table in predictions.items():
+        labelled = _labelled(table)
+        record[split] = {**classification_metrics(*labelled), "samples": len(labelled[1])}
     if "test" in predictions:
-        test = predictions["test"]
-        known = test.labels_N >= 0
-        arguments = test.probabilities_NC[known], test.labels_N[known]
-        record["per_class"] = per_class_metrics(*arguments, test.classes)
-        record["confusion_matrix"] = {
-            "classes": list(test.classes),
-            "counts": confusion_matrix(*arguments).tolist(),
-        }
+        classes, labelled = predictions["test"].classes, _labelled(predictions["test"])
+        record["per_class"] = per_class_metrics(*labelled, classes)
+        counts = confusion_matrix(*labelled).tolist()
+        record["confusion_matrix"] = {"classes": list(classes), "counts": counts}
     return record
+
+
+def _labelled(table: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    known = table.labels_N >= 0
+    return table.probabilities_NC[known], table.labels_N[known]
 
 
 def save_memory(tensors: Mapping[str, torch.Tensor], run: Run) -> None:

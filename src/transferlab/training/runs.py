@@ -5,20 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
-from transferlab.config.kinds import kind_of
 from transferlab.config.rules.contradictions import warnings_about
+from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.run_folder import Run
-from transferlab.training.lightning.distributed import is_worker, started_together, wait_for_leader
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def train(
         The finished run.
 
     Raises:
-        UserError: a config, data or weights that can not be used.
+        UserError: a config, data or weights that cannot be used.
 
     >>> run = train(["strategy=feature_extraction", "data.shots_per_class=10"])  # doctest: +SKIP
     >>> run.result["test"]["accuracy"]  # doctest: +SKIP
@@ -92,18 +92,12 @@ def run_together(members: Sequence[Member]) -> None:
     from transferlab.training.recorder import recorded
     from transferlab.training.train import train_together
 
-    with ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         recorders = [
             stack.enter_context(
-                recorded(
-                    member.config,
-                    member.run,
-                    choices=member.choices,
-                    warnings=member.warnings,
-                    quiet=place > 0,
-                )
+                recorded(m.config, m.run, choices=m.choices, warnings=m.warnings, quiet=n > 0)
             )
-            for place, member in enumerate(members)
+            for n, m in enumerate(members)
         ]
         train_together([member.config for member in members], recorders)
 
@@ -157,11 +151,9 @@ def _require_config(run: Run) -> None:
         raise UserError(f"{run.path}: this is not a run folder (it has no config.yaml).")
 
 
-@contextlib.contextmanager
-def in_its_folder(run: Run) -> Iterator[None]:
+def in_its_folder(run: Run) -> contextlib.AbstractContextManager[None]:
     """Work in the folder that a run was started from, as far as it exists: its config's paths start there."""
-    with in_folder(run.environment.get("folder")):
-        yield
+    return in_folder(run.environment.get("folder"))
 
 
 @contextlib.contextmanager
@@ -191,3 +183,83 @@ def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) ->
     if problems:
         raise ConfigError(problems)
     return config
+
+
+def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
+    """The config of a run with what the command line says of data and device.
+
+    `data=OPTION` takes all of the data's config from there. Without it `data.KEY=VALUE` changes the run's
+    own; with `data.root` goes every path below it. Of a folder that holds a model alone, `data` and `trainer`
+    as the command line and the defaults say.
+
+    Raises:
+        UserError: no model, an override of something else, or a config that does not fit the code.
+    """
+    if not trained.model_file.is_file():
+        raise UserError(
+            f"{trained.path}: there is no model.safetensors in it. Fix: give the folder of a run whose "
+            "training has finished, or one that holds its model.safetensors and model.json."
+        )
+    allow = [name for text in overrides if text.startswith("allow=") for name in _names(text)]
+    asked = [text for text in overrides if not text.startswith("allow=")]
+    for text in asked:
+        if text.lstrip("+").partition("=")[0].partition("/")[0].partition(".")[0] not in ("data", "trainer"):
+            raise UserError(f"{text}: only data and trainer can be other ones than in the training.")
+    of_data = [text for text in asked if not text.lstrip("+").startswith("trainer")]
+    is_chosen = any(text.lstrip("+").startswith("data=") for text in of_data)
+    allowing = f"allow=[{','.join(allow)}]"
+    if trained.config_file.is_file():
+        chosen = compose_checked([*of_data, allowing]).config.data if is_chosen else None
+        changes = [text for text in asked if chosen is None or text not in of_data]
+        return _config_of_run(trained, changes, chosen, allow)
+    if not is_chosen:
+        raise UserError(
+            f"{trained.path}: a model without the config.yaml of its run does not say which data to evaluate "
+            "it on. Fix: add data=OPTION, e.g. data=folder data.root=DIR."
+        )
+    return OmegaConf.masked_copy(compose_checked([*asked, allowing]).config, ["data", "trainer", "allow"])
+
+
+def _config_of_run(
+    trained: Run, changes: Sequence[str], data: DictConfig | None, allow: Sequence[str]
+) -> DictConfig:
+    """The config of a run with these changes, and other data where some is given."""
+    config = OmegaConf.load(trained.config_file)
+    assert isinstance(config, DictConfig)
+    # what it began with may be gone; now it begins with what it became
+    config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
+    for text in changes:
+        _change(config, text)
+    if data is None:
+        return checked_record(config, trained.config_file, allow)
+    two_domains = config.data.get("target") is not None and data.target is None
+    # a strategy may have needed a target to train with; to be evaluated it does not
+    config.data = OmegaConf.merge(data, {"target": data.source}) if two_domains else data
+    config = checked_record(config, trained.config_file, allow)
+    config.data = data
+    return config
+
+
+def _change(config: DictConfig, text: str) -> None:
+    parsed = OverridesParser.create().parse_override(text)
+    key, value = parsed.key_or_group, parsed.value()
+    if OmegaConf.select(config, key.rpartition(".")[0]) is None:
+        raise UserError(f"{text}: there is no {key.rpartition('.')[0]} in this run's config.")
+    before = OmegaConf.select(config, key)
+    OmegaConf.update(config, key, value, force_add=True)
+    if key == "data.root" and before:
+        _move(config.data, str(before), str(value))
+
+
+def _move(node: DictConfig, before: str, after: str) -> None:
+    """Put `after` where paths in a config begin with `before`, as `${data.root}` in the files would."""
+    for key, value in node.items():
+        if isinstance(value, DictConfig):
+            _move(value, before, after)
+        elif isinstance(value, str) and (value == before or value.startswith(f"{before}/")):
+            node[key] = after + value[len(before) :]
+
+
+def _names(text: str) -> list[str]:
+    """The modules of `allow=[MODULE,...]`."""
+    return [name for name in text.partition("=")[2].strip("[]").split(",") if name]

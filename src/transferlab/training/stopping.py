@@ -1,4 +1,4 @@
-"""When a training is over before its last epoch: pure functions of the recorded history."""
+"""The selected epoch, and the end of a training before its last one: pure functions of the history."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def best_epoch(history: History) -> int | None:
 
 
 def selected_epoch(history: History, selection: Selection) -> int | None:
-    """The position in the history of the epoch whose weights are kept; None where none has a finite score."""
+    """The position in the history of the selected epoch; None where none has a finite score."""
     if selection == "last":
         return len(history) - 1 if history else None
     if selection == "val_loss":
@@ -28,7 +28,7 @@ def selected_epoch(history: History, selection: Selection) -> int | None:
 
 
 def epochs_without_better(history: History, min_delta: float) -> int:
-    """How many of the last epochs did not bring the validation loss down by more than `min_delta`."""
+    """The number of last epochs that did not bring the validation loss down by more than `min_delta`."""
     best, waited = float("inf"), 0
     for entry in history:
         if "val/loss" not in entry:

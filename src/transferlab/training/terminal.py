@@ -1,21 +1,14 @@
-"""What a run says on the terminal."""
+"""Lines of a run on the terminal, and silence of the libraries."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
 from transferlab.feature.extraction import Computed
-from transferlab.run.run_folder import REPORTED
-from transferlab.training.build import Experiment
-from transferlab.training.lightning.distributed import is_worker
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+from transferlab.run.processes import is_worker
 
 # Advice of libraries that a run has already taken into account
 _SETTLED = (
@@ -65,79 +58,15 @@ def quiet_libraries() -> None:
 
 
 def epoch_line(entry: Mapping[str, float], max_epochs: int | None, num_stages: int | None) -> str:
-    """A finished epoch as a line; without `num_stages` nothing is said of what is open."""
+    """A finished epoch as a line; how many stages are open only with `num_stages`."""
     total = f"/{max_epochs}" if max_epochs and max_epochs > 0 else ""
-    parts = [f"epoch {int(entry['epoch']) + 1:>3}{total}", f"train loss {entry.get('train/loss', 0):.4f}"]
+    cells = [f"epoch {int(entry['epoch']) + 1:>3}{total}", f"train loss {entry.get('train/loss', 0):.4f}"]
     if "val/loss" in entry:
-        parts.append(f"val loss {entry['val/loss']:.4f}")
-        parts.append(f"val accuracy {entry['val/accuracy']:.3f}")
+        cells.append(f"val loss {entry['val/loss']:.4f}")
+        cells.append(f"val accuracy {entry['val/accuracy']:.3f}")
     if "train/lambda" in entry:
-        parts.append(f"lambda {entry['train/lambda']:.2f}")
+        cells.append(f"lambda {entry['train/lambda']:.2f}")
     if num_stages is not None:
-        parts.append(f"stages {int(entry['trainable_stages'])}/{num_stages}")
-    parts.append(f"{entry['seconds']:.1f} s")
-    return "  ".join(parts)
-
-
-def show_figures(figures: Mapping[str, Any]) -> None:
-    """The metrics of each split as a table."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("")
-    names = figures["metrics"]
-    for name in names:
-        table.add_column(name.replace("_", " "), justify="right")
-    for split in REPORTED:
-        if split in figures:
-            values = [figures[split].get(name) for name in names]
-            table.add_row(split.replace("_", " "), *["-" if v is None else f"{v:.3f}" for v in values])
-    _console().print(table)
-
-
-def show_result(figures: Mapping[str, Any]) -> None:
-    """The final figures as a table, and how they came about."""
-    show_figures(figures)
-    console, names = _console(), figures["metrics"]
-    selection, cost = figures["selection"], figures["cost"]
-    if "target" in selection:
-        console.print(_selection_table(selection["target"], selection["rule"], names[:2]))
-    stages = f", {selection['trainable_stages']} stages open" if "trainable_stages" in selection else ""
-    console.print(
-        f"kept epoch {selection.get('epoch', -1) + 1} of {cost['epochs']} ({selection['rule']}{stages}); "
-        f"{cost['trainable_parameters']:,} of {cost['parameters']:,} parameters trained; "
-        f"{cost['fit_seconds']:.1f} s",
-        highlight=False,
-    )
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console() if sys.stdout.isatty() else Console(width=160)
-
-
-def _selection_table(target: Mapping[str, Mapping[str, float]], rule: str, names: Sequence[str]) -> Table:
-    """What the epoch that each criterion selects gives on the target's test part."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("epoch selected by")
-    table.add_column("epoch", justify="right")
-    for name in names:
-        table.add_column(f"test {name.replace('_', ' ')}", justify="right")
-    for criterion, figures in target.items():
-        label = criterion + (" (kept)" if criterion == rule else "")
-        label += ", by target labels" if criterion == "oracle" else ""
-        table.add_row(label, str(int(figures["epoch"]) + 1), *[f"{figures[name]:.3f}" for name in names])
-    return table
-
-
-def summary_of(experiment: Experiment) -> str:
-    """What is about to be trained, in a line."""
-    backbone, splits = experiment.network.backbone, experiment.batches.splits
-    sizes = ", ".join(f"{name.replace('_', ' ')} {size}" for name, size in splits.counts().items())
-    return (
-        f"{backbone.name} at {backbone.preprocessing['image_size']} px, {len(backbone.stages)} stages; "
-        f"{splits.num_classes} classes; samples: {sizes}"
-    )
+        cells.append(f"stages {int(entry['trainable_stages'])}/{num_stages}")
+    cells.append(f"{entry['seconds']:.1f} s")
+    return "  ".join(cells)

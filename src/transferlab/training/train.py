@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
+from transferlab.report.run_tables import show_result, summary
+from transferlab.run.processes import is_worker
 from transferlab.training import run_record as record
 from transferlab.training.build import Experiment, Fitted, build, build_like, model_of
 from transferlab.training.fit import fit
 from transferlab.training.heads.head_fit import fit_heads_of
-from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.recorder import Recorder
-from transferlab.training.run_inputs import current_inputs, record_inputs
-from transferlab.training.terminal import say, show_result, summary_of
+from transferlab.training.terminal import say
 
 
 def train(config: DictConfig, recorder: Recorder, *, resume: bool) -> None:
@@ -28,7 +28,7 @@ def train(config: DictConfig, recorder: Recorder, *, resume: bool) -> None:
     assert run is not None
     checkpoint = run.last_checkpoint if resume and run.last_checkpoint.is_file() else None
     experiment = build(config, load_weights=checkpoint is None)
-    inputs = current_inputs(config.backbone, experiment.batches.splits)
+    inputs = record.current_inputs(config.backbone, experiment.batches.splits)
     _begin(experiment, recorder, inputs)
     reported = experiment.batches.splits.reported
     fitted = fit(experiment, recorder, checkpoint=checkpoint, predict=reported, started=started)
@@ -36,7 +36,7 @@ def train(config: DictConfig, recorder: Recorder, *, resume: bool) -> None:
 
 
 def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder]) -> None:
-    """Train heads on one frozen backbone together; see `sweep.groups` for the configs that can.
+    """Train heads on one frozen backbone together; see `heads.sharing` for the configs that can.
 
     One that fails is recorded as failed, and the others go on.
 
@@ -46,7 +46,7 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
     started = time.perf_counter()
     first = build(configs[0])
     experiments = [first, *(build_like(first, config) for config in configs[1:])]
-    inputs = current_inputs(configs[0].backbone, first.batches.splits)
+    inputs = record.current_inputs(configs[0].backbone, first.batches.splits)
     for experiment, recorder in zip(experiments, recorders, strict=True):
         _begin(experiment, recorder, inputs)
     say(f"{len(configs)} heads train together")
@@ -60,15 +60,15 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
 
 
 def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]) -> None:
-    """Say what is about to be trained on what, and record it."""
+    """Print and record what is about to be trained on what."""
     assert recorder.run is not None
     recorder.note(*experiment.batches.splits.notices, *experiment.notices)
     for part in experiment.strategy.parts.values():
         recorder.note(*part.notices)
     if not recorder.quiet:
-        say(summary_of(experiment))
+        say(summary(experiment.network.backbone, experiment.batches.splits))
     if not is_worker():
-        recorder.note(*record_inputs(inputs, recorder.run))
+        recorder.note(*record.record_inputs(inputs, recorder.run))
         record.describe_data(experiment.batches, recorder.run)
     recorder.open_loggers(experiment.config)
 

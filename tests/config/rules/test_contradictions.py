@@ -139,8 +139,8 @@ IDLE = [
     ),
     (
         {"strategy__unfreezing": VALIDATED, "strategy__selection": "last"},
-        "strategy.selection=last: the depth that validates best is found but not kept. "
-        "strategy.selection=val_loss keeps it.",
+        "strategy.selection=last: the depth that validates best is found but not used. "
+        "Fix: strategy.selection=val_loss",
     ),
     (
         {"strategy__unfreezing": {"_target_": NONE}, "strategy__penalty": {"l2_sp": {"strength": 1.0}}},

@@ -7,9 +7,8 @@ import pytest
 from scipy import stats
 
 from transferlab.evaluation.comparison.hits import Hits
-from transferlab.evaluation.comparison.holm import holm
-from transferlab.evaluation.comparison.paired_bootstrap import paired_bootstrap
 from transferlab.evaluation.comparison.pairs import Method, compare_pairs
+from transferlab.evaluation.comparison.significance import holm, paired_bootstrap
 
 NUM_SAMPLES = 200
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from transferlab.evaluation.gap.domain_gap import divided_at_random, domain_gap
-from transferlab.evaluation.gap.features import sampled_rows
+from transferlab.evaluation.gap.feature_samples import sampled_rows
 from transferlab.evaluation.gap.moments import frechet_distance
 
 

@@ -10,7 +10,7 @@ from transferlab.evaluation.selection.deep_embedded_validation import (
     importance_weights,
     weighted_risk,
 )
-from transferlab.evaluation.selection.source_risk import log_losses, source_risk
+from transferlab.evaluation.selection.scores import log_losses, source_risk
 
 
 def normal(samples: int, features: int, *, seed: int, shift: float = 0.0) -> np.ndarray:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import inspect
+import math
 from importlib import import_module
 
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from scipy import stats
 
 from tests.strategy.tiny import tiny_classifier
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
-from transferlab.config.allowed import shipped_targets
-from transferlab.config.facts import fact
+from transferlab.config.classes import fact, shipped_targets
+from transferlab.config.config_files import shipped
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.objective.adaptation import (
+    Adaptation,
+    certainty_weights,
+    entropy,
+    share_of_weight,
+)
 from transferlab.strategy.objective.domains import Domains
 from transferlab.strategy.parts import Facts, Objective
 
@@ -27,12 +36,12 @@ ADVERSARIAL = {"critic_loss", "adversary_loss"}
 EVERY = pytest.mark.parametrize("case", list(CASES), ids=lambda case: case.rpartition(".")[2])
 
 
-def make(case: str, network) -> Objective:
+def make(case: str, network, **further) -> Objective:
     module, _, name = case.partition("+")[0].rpartition(".")
     kind = getattr(import_module(module), name)
     small = {key: value for key, value in SMALL.items() if key in inspect.signature(kind).parameters}
     torch.manual_seed(1)
-    objective = kind(**small, **CASES[case])
+    objective = kind(**small, **CASES[case], **further)
     objective.prepare(Facts(network.backbone.num_features, torch.ones(3)))
     objective.remember(network)
     return objective
@@ -163,8 +172,57 @@ def test_whole_module_in_another_precision(case, network, batch, dtype):
 
 @EVERY
 def test_label_smoothing(case, network, batch):
-    objective = make(case, network)
-    objective.label_smoothing = 0.2
+    objective = make(case, network, label_smoothing=0.2)
     found = objective.losses(network.eval(), batch, 0.5).terms["class_loss"]
     expected = torch.nn.functional.cross_entropy(network(batch["input"]), batch["label"], label_smoothing=0.2)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("progress", "arguments", "expected"),
+    [
+        (0.0, {}, 0.0),
+        (0.1, {}, math.tanh(0.5)),  # 2 / (1 + exp(-x)) - 1 = tanh(x / 2)
+        (0.5, {}, math.tanh(2.5)),
+        (1.0, {}, math.tanh(5.0)),
+        (0.5, {"weight": 0.2}, 0.2 * math.tanh(2.5)),
+        (0.5, {"steepness": 4.0}, math.tanh(1.0)),
+        (0.25, {"horizon": 0.5}, math.tanh(2.5)),
+        (0.75, {"horizon": 0.5}, math.tanh(5.0)),
+        (0.0, {"horizon": 0.0}, 1.0),
+        (0.3, {"horizon": 0.0, "weight": 2.0}, 2.0),
+    ],
+)
+def test_lambda(progress, arguments, expected):
+    usual = {"weight": 1.0, "steepness": 10.0, "horizon": 1.0, "label_smoothing": 0.0}
+    assert Adaptation(**(usual | arguments)).factor(progress) == pytest.approx(expected, abs=1e-12)
+
+
+def test_tllibs_schedule():
+    """2 / (1 + exp(-alpha i / max_iters)) - 1 with alpha 1, max_iters 1000, in 20 epochs of 1,000 steps."""
+    with initialize_config_dir(str(shipped()), version_base="1.3"):
+        config = compose("train", ["strategy=dann", "strategy/objective=dann_tllib"]).strategy.objective
+    for step in (0, 1, 500, 1000, 7000, 19999):
+        found = share_of_weight(step / 20_000, steepness=config.steepness, horizon=config.horizon)
+        assert found == pytest.approx(2 / (1 + math.exp(-step / 1000)) - 1, abs=1e-12)
+
+
+def test_entropy_is_that_of_scipy():
+    logits = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    expected = stats.entropy(logits.softmax(1).numpy(), axis=1)
+    assert entropy(logits).tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+def test_limits():
+    sure, even = torch.tensor([[1e4, 0.0, 0.0]]), torch.zeros(1, 3)
+    assert entropy(sure).item() == 0
+    assert entropy(even).item() == pytest.approx(math.log(3))
+    assert entropy(sure.half()).dtype == torch.float32
+    found = certainty_weights(entropy(torch.cat([sure, even])))
+    assert found.tolist() == pytest.approx([2.0, 1 + 1 / 3])
+
+
+def test_weights_are_constants():
+    logits = torch.randn(3, 4, requires_grad=True)
+    assert entropy(logits).requires_grad
+    assert not certainty_weights(entropy(logits)).requires_grad

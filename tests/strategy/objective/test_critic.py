@@ -1,4 +1,4 @@
-"""The critic's loss and figures, by hand."""
+"""The critic's loss and metrics, by hand, and the gradient reversal before it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch.nn import functional
 
 from transferlab.strategy.objective.critic import (
     behind_reversal,
-    critic_figures,
+    critic_metrics,
     domain_loss,
     make_critic,
+    reverse_gradient,
 )
 
 
@@ -43,18 +44,18 @@ def test_extreme_scores_stay_finite_in_half_precision():
     assert domain_loss(scores[:1], scores[1:]).dtype == torch.float32
 
 
-def test_figures():
-    figures = critic_figures(torch.tensor([1.0, 2.0, -1.0, 3.0]), torch.tensor([-1.0, 0.0]))
-    assert figures["critic_accuracy_source"] == 0.75
-    assert figures["critic_accuracy_target"] == 1.0  # 0 is no reason to say source
+def test_metrics():
+    metrics = critic_metrics(torch.tensor([1.0, 2.0, -1.0, 3.0]), torch.tensor([-1.0, 0.0]))
+    assert metrics["critic_accuracy_source"] == 0.75
+    assert metrics["critic_accuracy_target"] == 1.0  # 0 is no reason to say source
     expected = torch.tensor([1.0, 2.0, -1.0, 3.0, -1.0, 0.0]).std(correction=0)
-    torch.testing.assert_close(figures["critic_spread"], expected)
-    assert critic_figures(torch.full((4,), 0.3), torch.full((5,), 0.3))["critic_spread"] < 1e-6
+    torch.testing.assert_close(metrics["critic_spread"], expected)
+    assert critic_metrics(torch.full((4,), 0.3), torch.full((5,), 0.3))["critic_spread"] < 1e-6
 
 
 @pytest.mark.parametrize("hidden_layers", [0, 1, 3])
 def test_layers(hidden_layers):
-    critic = make_critic(5, hidden_units=7, hidden_layers=hidden_layers)
+    critic = make_critic(5, 7, hidden_layers)
     widths = [
         (layer.in_features, layer.out_features) for layer in critic if isinstance(layer, torch.nn.Linear)
     ]
@@ -64,9 +65,19 @@ def test_layers(hidden_layers):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_fp32_under_autocast(dtype):
-    critic = make_critic(5, hidden_units=7, hidden_layers=1)
+    critic = make_critic(5, 7, 1)
     inputs = torch.randn(4, 5).to(dtype)
     with torch.autocast("cpu", dtype=dtype):
-        found = behind_reversal(critic, inputs, 0.5)
+        found = torch.cat(behind_reversal(critic, inputs[:1], inputs[1:], 0.5))
     assert found.dtype == torch.float32
-    torch.testing.assert_close(found, critic(inputs.float()))
+    torch.testing.assert_close(found, critic(inputs.float()).squeeze(1))
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.3, 1.0, 2.5])
+def test_identity_forwards_minus_lambda_backwards(factor):
+    inputs = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    outputs = reverse_gradient(inputs, factor)
+    assert torch.equal(outputs, inputs)
+    gradient = torch.randn(4, 5, dtype=torch.float64)
+    outputs.backward(gradient)
+    assert torch.equal(inputs.grad, -factor * gradient)

@@ -38,7 +38,7 @@ def test_reversed_gradient_is_minus_lambda_times_the_plain_one(network, batch, w
     plain = gradients(network.backbone, plain_loss)
 
     torch.testing.assert_close(losses.terms["critic_loss"], plain_loss)
-    factor = objective.adaptation.at(progress)
+    factor = objective.adaptation.factor(progress)
     assert losses.observed["lambda"].item() == pytest.approx(factor)
     for backwards, forwards in zip(reversed_, plain, strict=True):
         torch.testing.assert_close(backwards, -factor * forwards, rtol=1e-4, atol=1e-7)

@@ -9,8 +9,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from transferlab.strategy.objective.class_weights import balanced_weights, choose_weights, imbalance_ratio
-from transferlab.strategy.objective.cross_entropy import CrossEntropy
+from transferlab.strategy.objective.cross_entropy import (
+    CrossEntropy,
+    balanced_weights,
+    choose_weights,
+    imbalance_ratio,
+)
 from transferlab.strategy.objective.focal import Focal, focal_loss
 from transferlab.strategy.objective.logit_adjustment import LogitAdjustment, log_priors
 from transferlab.strategy.parts import Facts

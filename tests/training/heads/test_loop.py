@@ -15,11 +15,11 @@ from transferlab.strategy.objective.focal import Focal
 from transferlab.strategy.objective.logit_adjustment import LogitAdjustment
 from transferlab.strategy.penalty.l1 import L1
 from transferlab.strategy.penalty.l2_sp import L2SP
-from transferlab.training.errors import NotFiniteError
 from transferlab.training.fit_settings import FitSettings
 from transferlab.training.heads import loop
 from transferlab.training.heads.head_job import HeadFit, HeadJob
 from transferlab.training.heads.loop import fit_heads
+from transferlab.training.losses import NotFiniteError
 
 TRAIN, VAL = features(), features(seed=1)
 RATES = (1e-3, 3e-3, 1e-2, 3e-2)
@@ -115,7 +115,7 @@ def test_what_can_not_be_stacked_is_fitted_all_the_same():
 
 
 def test_many_jobs_of_each_seed_and_parts_for_the_cache(monkeypatch):
-    monkeypatch.setattr("transferlab.training.heads.lockstep._FLOATS_AT_ONCE", 2000)
+    monkeypatch.setattr("transferlab.training.heads.stacked._FLOATS_AT_ONCE", 2000)
     jobs = [job(number % 3, base=1e-3 * (number + 1)) for number in range(24)]
     for fit, case in zip(fits(jobs, max_epochs=2), jobs, strict=True):
         assert_equal(fit, fits([case], max_epochs=2)[0])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from transferlab.config import places
+from transferlab.config import config_files
 from transferlab.config.compose import started
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.training.heads.sharing import groups_of
@@ -139,11 +139,11 @@ def test_configs_stay_as_they_are(composed):
 
 @pytest.mark.parametrize("option", ["none", "light", "medical", "rand", "standard", "trivial"])
 def test_augmentation_that_changes_nothing_is_known_without_building_it(together, option):
-    file = places.shipped() / "data" / "augmentation" / f"{option}.yaml"
+    file = config_files.shipped() / "data" / "augmentation" / f"{option}.yaml"
     arguments = yaml.safe_load(file.read_text())
     del arguments["_target_"]
     assert together("seed=1", both=(f"data/augmentation={option}",)) != Augmentation(**arguments).is_random
 
 
 def _options(group: str) -> list[Path]:
-    return sorted((places.shipped() / group).glob("*.yaml"))
+    return sorted((config_files.shipped() / group).glob("*.yaml"))

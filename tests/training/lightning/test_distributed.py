@@ -29,7 +29,6 @@ from transferlab.training import runs
 from transferlab.training.build import build
 from transferlab.training.lightning import module
 from transferlab.training.lightning.checkpoints import load_checkpoint
-from transferlab.training.lightning.distributed import is_worker
 from transferlab.training.lightning.lightning_fit import _predict
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
@@ -245,24 +244,6 @@ def test_processes_that_are_started_together_need_a_common_folder(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match=r"hydra\.run\.dir=DIR"):
         runs.train(PROGRESSIVE)
-
-
-@pytest.mark.parametrize(
-    ("variables", "worker"),
-    [
-        ({}, False),
-        ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, False),
-        ({"LOCAL_RANK": "1", "NODE_RANK": "0"}, True),
-        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, True),  # the first process of another machine
-        ({"LOCAL_RANK": "0", "RANK": "4"}, True),  # the same, started by torchrun
-    ],
-)
-def test_the_first_process_of_the_first_machine_leads(monkeypatch, variables, worker):
-    for name in ("RANK", "NODE_RANK", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert is_worker() == worker
 
 
 @pytest.mark.slow

@@ -14,11 +14,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.facts import fact, opens_nothing
-from transferlab.config.kinds import KINDS
+from transferlab.config.classes import fact, opens_nothing
 from transferlab.config.overrides import did_you_mean
 from transferlab.config.rules.domain_rules import domain_contradictions, idle_with_domains
 from transferlab.config.rules.head_rules import idle_with_logistic, logistic_contradictions
+from transferlab.config.schema import KINDS
 
 _WEIGHTS = ("hub", "random", "shipped")
 _WARMUP = "strategy.learning_rates.warmup_epochs"
@@ -26,7 +26,16 @@ _WARMUP = "strategy.learning_rates.warmup_epochs"
 
 def contradictions(config: dict[str, Any]) -> list[str]:
     """One sentence for each rule that a config breaks; it cannot be run then."""
-    return [problem for rule in _RULES for problem in rule(config)]
+    rules = (
+        _wrong_run,
+        _wrong_weights,
+        _wrong_model,
+        domain_contradictions,
+        _missing_folders,
+        _wrong_data,
+        logistic_contradictions,
+    )
+    return [problem for rule in rules for problem in rule(config)]
 
 
 def warnings_about(config: DictConfig, given: Collection[str] = ()) -> list[str]:
@@ -35,36 +44,45 @@ def warnings_about(config: DictConfig, given: Collection[str] = ()) -> list[str]
     `given` are the keys and groups of the command line: some settings are worth a word only there.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    found = [text for notice in _NOTICES for text in notice(plain)]
-    return [*found, *idle_with_logistic(plain, given)]
+    return [*idle_with_domains(plain), *_unlikely(plain), *_idle(plain), *idle_with_logistic(plain, given)]
 
 
-def _kind_is_known(config: dict[str, Any]) -> Iterator[str]:
+def _wrong_run(config: dict[str, Any]) -> Iterator[str]:
     if config["kind"] not in KINDS:
         close = did_you_mean(config["kind"], list(KINDS))
         yield f"kind={config['kind']}: must be {' or '.join(KINDS)}.{close}"
+    if not config["name"].strip():
+        yield "name has no value, and the run folder is called after it. Set it: name=..., or leave it out."
+    trainer = config["trainer"]
+    bounds = [trainer.get("max_epochs"), trainer.get("max_time")]
+    if bounds == [None, None] and trainer.get("max_steps") == -1:
+        yield (
+            "trainer.max_epochs=null: the training would never end. "
+            "Set it, or trainer.max_steps, or trainer.max_time."
+        )
 
 
-def _backbone_is_named(config: dict[str, Any]) -> Iterator[str]:
+def _wrong_weights(config: dict[str, Any]) -> Iterator[str]:
     backbone = config["backbone"]
-    if backbone.get("name") is None and backbone.get("weights") in ("hub", "random"):
+    name, weights = (backbone.get(key) for key in ("name", "weights"))
+    if "network" in backbone:
+        if "_target_" not in backbone["network"]:
+            yield (
+                f"backbone.network={backbone['network']}: no class or function is named. "
+                "Fix: 'backbone.network={_target_: my_nets.build}' 'allow=[my_nets]'"
+            )
+        if weights in ("hub", "shipped"):
+            yield f"backbone.weights={weights}: has none of your own network. Fix: backbone.weights=random"
+    elif name is None and weights in ("hub", "random"):
         yield (
             "backbone.name has no value, and backbone.weights names no file that would tell it. "
             "Set it: backbone.name=resnet18 (any timm name), or choose a preset: backbone=resnet18."
         )
-
-
-def _weights_exist(config: dict[str, Any]) -> Iterator[str]:
-    weights = config["backbone"].get("weights")
     if isinstance(weights, str) and weights not in _WEIGHTS and not Path(weights).expanduser().exists():
         yield (
             f"backbone.weights={weights}: there is no such file or folder. "
             f"It takes {', '.join(_WEIGHTS)}, a .safetensors file or a run folder."
         )
-
-
-def _scratch_has_no_weights(config: dict[str, Any]) -> Iterator[str]:
-    weights = config["backbone"].get("weights")
     if config["strategy"].get("start_from") == "random" and weights not in _WEIGHTS:
         yield (
             f"backbone.weights={weights} would not be used: strategy.start_from=random trains from scratch. "
@@ -72,7 +90,7 @@ def _scratch_has_no_weights(config: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _model_is_there(config: dict[str, Any]) -> Iterator[str]:
+def _wrong_model(config: dict[str, Any]) -> Iterator[str]:
     """What `strategy.start_from=model` needs: a trained model, with the bottleneck that the strategy has."""
     weights, units = str(config["backbone"].get("weights")), config["strategy"].get("bottleneck_units")
     if config["strategy"].get("start_from") != "model":
@@ -86,9 +104,8 @@ def _model_is_there(config: dict[str, Any]) -> Iterator[str]:
             "model.safetensors and model.json."
         )
         return
-    with contextlib.suppress(
-        ValueError, LookupError, TypeError, OSError
-    ):  # its reader says what is wrong with it
+    # what is wrong with the file, its reader says
+    with contextlib.suppress(ValueError, LookupError, TypeError, OSError):
         trained = json.loads(file.read_text(encoding="utf-8"))["bottleneck_units"]
         if trained != units:
             yield (
@@ -99,7 +116,7 @@ def _model_is_there(config: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _folders_exist(config: dict[str, Any]) -> Iterator[str]:
+def _missing_folders(config: dict[str, Any]) -> Iterator[str]:
     data = config["data"]
     places = {"data.root": data.get("root")}
     for domain in ("source", "target"):
@@ -112,50 +129,29 @@ def _folders_exist(config: dict[str, Any]) -> Iterator[str]:
             yield f"{key}={value}: there is no such folder."
 
 
-def _epochs_are_bounded(config: dict[str, Any]) -> Iterator[str]:
-    trainer = config["trainer"]
-    bounds = [trainer.get("max_epochs"), trainer.get("max_time")]
-    if bounds == [None, None] and trainer.get("max_steps") == -1:
-        yield (
-            "trainer.max_epochs=null: the training would never end. "
-            "Set it, or trainer.max_steps, or trainer.max_time."
-        )
-
-
-def _training_is_left(config: dict[str, Any]) -> Iterator[str]:
-    val, test = (_number(config, f"data.{split}_fraction") for split in ("val", "test"))
+def _wrong_data(config: dict[str, Any]) -> Iterator[str]:
+    val, test, fold, folds = (
+        _number(config, f"data.{key}") for key in ("val_fraction", "test_fraction", "fold", "num_folds")
+    )
     if val is not None and test is not None and val + test >= 1:
         yield (
             f"data.val_fraction={val} and data.test_fraction={test} leave nothing to train on. "
             "Together they must stay below 1."
         )
-
-
-def _fold_is_one_of_them(config: dict[str, Any]) -> Iterator[str]:
-    fold, folds = _number(config, "data.fold"), _number(config, "data.num_folds")
     if fold is not None and folds is not None and fold >= folds:
         yield f"data.fold={fold}: must be one of 0 to {folds - 1} (data.num_folds={folds})."
-
-
-def _one_limit_on_training(config: dict[str, Any]) -> Iterator[str]:
-    fraction, shots = config["data"].get("fraction"), config["data"].get("shots_per_class")
+    data = config["data"]
+    fraction, shots = data.get("fraction"), data.get("shots_per_class")
     if fraction is not None and shots is not None:
         yield (
             f"data.fraction={fraction} and data.shots_per_class={shots} both limit the training images. "
             "Set one of them to null."
         )
-
-
-def _damage_is_looked_for(config: dict[str, Any]) -> Iterator[str]:
-    on_bad_image = config["data"].get("on_bad_image", "error")
-    if on_bad_image != "error" and config["data"].get("check_images") is False:
+    if data.get("on_bad_image", "error") != "error" and data.get("check_images") is False:
         yield (
-            f"data.on_bad_image={on_bad_image}: needs data.check_images=true, as broken images must be known "
-            "before the data is split."
+            f"data.on_bad_image={data['on_bad_image']}: needs data.check_images=true, as broken images must "
+            "be known before the data is split."
         )
-
-
-def _contrast_rises(config: dict[str, Any]) -> Iterator[str]:
     for domain in ("source", "target"):
         lowest, highest = (_number(config, f"data.{domain}.{end}_contrast") for end in ("min", "max"))
         if lowest is not None and highest is not None and lowest > highest:
@@ -164,51 +160,41 @@ def _contrast_rises(config: dict[str, Any]) -> Iterator[str]:
             )
 
 
-def _has_a_name(config: dict[str, Any]) -> Iterator[str]:
-    if not config["name"].strip():
-        yield "name has no value, and the run folder is called after it. Set it: name=..., or leave it out."
-
-
-def _patience_can_act(config: dict[str, Any]) -> Iterator[str]:
-    epochs, patience = config["trainer"].get("max_epochs"), config["fit"].get("early_stopping_patience")
-    if patience is not None and epochs is not None and epochs > 0 and patience >= epochs:
+def _unlikely(config: dict[str, Any]) -> Iterator[str]:
+    strategy = config["strategy"]
+    if fact(strategy.get("unfreezing"), "searches_depth") and strategy.get("selection") == "last":
         yield (
-            f"fit.early_stopping_patience={patience} has no effect: training ends after "
-            f"trainer.max_epochs={epochs} anyway."
+            "strategy.selection=last: the depth that validates best is found but not used. Fix: "
+            "strategy.selection=val_loss"
         )
-
-
-def _random_weights_are_meant(config: dict[str, Any]) -> Iterator[str]:
-    if config["strategy"].get("start_from") == "weights" and config["backbone"].get("weights") == "random":
+    is_random = config["backbone"].get("weights") == "random" and "network" not in config["backbone"]
+    if strategy.get("start_from") == "weights" and is_random:
         yield (
             "backbone.weights=random: nothing is transferred, though the strategy expects pretrained "
             "weights. Is strategy=from_scratch meant?"
         )
 
 
-def _rates_can_act(config: dict[str, Any]) -> Iterator[str]:
-    if not opens_nothing(config["strategy"].get("unfreezing")):
-        return
-    rates = config["strategy"].get("learning_rates") or {}
-    if rates.get("stage_decay", 1.0) != 1.0:
-        yield "strategy.learning_rates.stage_decay has no effect: no stage of the backbone is trained."
-    if "l2_sp" in (config["strategy"].get("penalty") or {}):
-        yield "strategy.penalty.l2_sp.strength has no effect: no stage of the backbone is trained."
-
-
-def _stages_can_open(config: dict[str, Any]) -> Iterator[str]:
-    unfreezing, epochs = config["strategy"].get("unfreezing") or {}, config["trainer"].get("max_epochs")
-    every = unfreezing.get("every_epochs")
-    if isinstance(every, int) and isinstance(epochs, int) and 0 < epochs <= every:
+def _idle(config: dict[str, Any]) -> Iterator[str]:
+    strategy, epochs = config["strategy"], config["trainer"].get("max_epochs") or 0
+    patience, warmup = _number(config, "fit.early_stopping_patience"), _number(config, _WARMUP)
+    if patience is not None and 0 < epochs <= patience:
+        yield (
+            f"fit.early_stopping_patience={patience} has no effect: training ends after "
+            f"trainer.max_epochs={epochs} anyway."
+        )
+    if opens_nothing(strategy.get("unfreezing")):
+        if _number(config, "strategy.learning_rates.stage_decay") not in (None, 1):
+            yield "strategy.learning_rates.stage_decay has no effect: no stage of the backbone is trained."
+        if "l2_sp" in (strategy.get("penalty") or {}):
+            yield "strategy.penalty.l2_sp.strength has no effect: no stage of the backbone is trained."
+    every = _number(config, "strategy.unfreezing.every_epochs")
+    if every is not None and 0 < epochs <= every:
         yield (
             f"strategy.unfreezing.every_epochs={every} has no effect: no stage opens within "
             f"trainer.max_epochs={epochs}."
         )
-
-
-def _warmup_fits(config: dict[str, Any]) -> Iterator[str]:
-    epochs, warmup = config["trainer"].get("max_epochs"), _number(config, _WARMUP)
-    if isinstance(epochs, int) and warmup is not None and 0 < epochs <= warmup:
+    if warmup is not None and 0 < epochs <= warmup:
         yield (
             f"{_WARMUP}={warmup}: the full learning rate is never reached within trainer.max_epochs={epochs}."
         )
@@ -220,42 +206,3 @@ def _number(config: dict[str, Any], path: str) -> Any:
     for key in path.split("."):
         node = node.get(key) if isinstance(node, dict) else None
     return node if isinstance(node, int | float) else None
-
-
-_RULES = (
-    _kind_is_known,
-    _backbone_is_named,
-    _weights_exist,
-    _scratch_has_no_weights,
-    _model_is_there,
-    domain_contradictions,
-    _folders_exist,
-    _epochs_are_bounded,
-    _training_is_left,
-    _fold_is_one_of_them,
-    _one_limit_on_training,
-    _damage_is_looked_for,
-    _contrast_rises,
-    _has_a_name,
-    logistic_contradictions,
-)
-
-
-def _best_depth_is_kept(config: dict[str, Any]) -> Iterator[str]:
-    strategy = config["strategy"]
-    if fact(strategy.get("unfreezing"), "searches_depth") and strategy.get("selection") == "last":
-        yield (
-            "strategy.selection=last: the depth that validates best is found but not kept. "
-            "strategy.selection=val_loss keeps it."
-        )
-
-
-_NOTICES = (
-    idle_with_domains,
-    _best_depth_is_kept,
-    _patience_can_act,
-    _random_weights_are_meant,
-    _rates_can_act,
-    _stages_can_open,
-    _warmup_fits,
-)

@@ -1,11 +1,11 @@
-"""What does not go with a head that is fitted at once, by L-BFGS, and not trained in epochs."""
+"""Settings that exclude a head that is fitted at once by L-BFGS, instead of trained in epochs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from transferlab.config.facts import class_name, fact, opens_nothing
+from transferlab.config.classes import class_name, fact, opens_nothing
 
 _OF_EPOCHS = frozenset(
     {

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from transferlab.data.catalog.catalog import Catalog, CatalogSource
+from transferlab.data.catalog.own_catalog import load
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.decoding import Examined, examine
 from transferlab.data.image.reader import EncodedReader, FileReader
@@ -27,7 +28,7 @@ QUARANTINE = ".quarantine"
 
 def usable(source: CatalogSource, settings: DataSettings) -> Catalog:
     """A source's catalog, without images that cannot be read where these are looked for; `DataError`."""
-    catalog = source.load().usable()
+    catalog = load(source).usable()
     return checked(catalog, settings.on_bad_image) if settings.check_images else catalog
 
 

@@ -15,7 +15,6 @@ import torch
 
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.image.preprocessing import Preprocessing, resized_short_side
-from transferlab.data.image.reader import EncodedReader
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.splits import Splits
 from transferlab.run.cache import GIB, cache_folder, evict, exclusive, mark_used, whole_folder
@@ -125,7 +124,7 @@ def with_decoded(splits: Splits, preprocessing: Preprocessing, *, most_gib: floa
         encoded = [
             split
             for split in splits.values()
-            if split.domain == domain and isinstance(split.catalog.reader, EncodedReader)
+            if split.domain == domain and not split.catalog.reader.in_memory
         ]
         if not encoded:
             continue

@@ -1,9 +1,10 @@
-"""Runs that differ only in their seeds form a group; the folds of a seed form one repetition of it."""
+"""Groups: runs that differ only in their seeds; the folds of a seed form one repetition."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from transferlab.evaluation.comparison.differences import (
@@ -15,7 +16,6 @@ from transferlab.evaluation.comparison.differences import (
     short_names,
     what_differs,
 )
-from transferlab.evaluation.comparison.recorded import Recorded
 
 Seed = tuple[int, ...]
 
@@ -118,3 +118,30 @@ def _group(
 def _seed(config: Mapping[str, Any]) -> Seed:
     """The seeds of a run, each once: by default the one is the other."""
     return tuple(dict.fromkeys(int(config[name]) for name in SEEDS if config.get(name) is not None))
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a run's folder says.
+
+    Attributes:
+        path: of the folder.
+        config: resolved; empty where the run has not begun.
+        choices: the options of the config groups.
+        result: what result.json says; empty where nothing is said yet.
+    """
+
+    path: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, str | None] = field(default_factory=dict)
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:
+        """`finished`, or `running`, `failed`, `interrupted`; `missing` where nothing is said yet."""
+        return str(self.result.get("status", "missing"))
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a line; empty where there is nothing to say."""
+        return str(self.result.get("error", "")).partition("\n")[0]

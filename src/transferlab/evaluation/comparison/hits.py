@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from transferlab.evaluation.comparison.grouping import Repetition
-from transferlab.evaluation.comparison.recorded import Recorded
+from transferlab.evaluation.comparison.grouping import Recorded, Repetition
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,13 @@ import numpy as np
 
 from transferlab.evaluation.comparison.grouping import Seed
 from transferlab.evaluation.comparison.hits import Hits
-from transferlab.evaluation.comparison.holm import holm
 from transferlab.evaluation.comparison.intervals import Interval
-from transferlab.evaluation.comparison.paired_bootstrap import paired_bootstrap
-from transferlab.evaluation.comparison.signed_rank import seeds_needed, signed_rank
+from transferlab.evaluation.comparison.significance import (
+    holm,
+    paired_bootstrap,
+    seeds_needed,
+    signed_rank,
+)
 
 LEVEL = 0.05
 # methods of a task; with more, the correction for all pairs would leave little to be shown

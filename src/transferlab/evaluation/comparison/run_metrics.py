@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from transferlab.evaluation.comparison.recorded import Recorded
+from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.evaluation.metrics import METRICS, classification_metrics
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.run_folder import REPORTED

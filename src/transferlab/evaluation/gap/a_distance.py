@@ -1,6 +1,6 @@
-"""Proxy A-distance: how well a linear classifier tells the domains apart.
+"""Proxy A-distance: how well a linear classifier separates the domains.
 
-Ben-David et al. (2007), Analysis of Representations for Domain Adaptation; as a figure of deep features in
+Ben-David et al. (2007), Analysis of Representations for Domain Adaptation; as a measure of deep features in
 Ganin et al. (2016), Domain-Adversarial Training of Neural Networks, section 5.1.
 """
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from transferlab.evaluation.domain_classifier import target_probabilities
-from transferlab.evaluation.gap.features import sampled_rows
+from transferlab.evaluation.gap.feature_samples import sampled_rows
 
 
 @dataclass(frozen=True)
 class ADistance:
-    """How far a linear classifier tells two domains apart.
+    """The separability of two domains by a linear classifier.
 
     Attributes:
         value: in [0, 2]; 0 where it does no better than chance, 2 where it makes no mistake.

@@ -1,4 +1,4 @@
-"""How far apart two domains are: every figure at once."""
+"""The gap between two domains: every measure at once, on a capped sample of their features."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transferlab.evaluation.gap.a_distance import proxy_a_distance
-from transferlab.evaluation.gap.features import check_two_domains
+from transferlab.evaluation.gap.feature_samples import check_two_domains
 from transferlab.evaluation.gap.kid import kid
 from transferlab.evaluation.gap.mmd import gaussian_mmd
 from transferlab.evaluation.gap.moments import coral_distance, frechet_distance, total_variance
@@ -22,7 +22,7 @@ class DomainGap:
 
     `mmd`, `mmd_p_value`, `frechet_relative` and `a_distance` do not change when all features are multiplied
     by a number, so they may be compared between networks, or before and after adaptation. `frechet`, `kid`
-    and `coral` depend on the features' scale and are comparable for one network alone.
+    and `coral` depend on the features' scale and are comparable for one network only.
 
     Attributes:
         num_source: samples of the source.
@@ -68,12 +68,12 @@ def domain_gap(
     max_samples: int = 2000,
     num_subsets: int = 100,
 ) -> DomainGap:
-    """Every figure of the gap between two domains.
+    """Every measure of the gap between two domains.
 
     Args:
         source_ND: features of N samples, float32 or float64.
         target_MD: features of M samples from the same network.
-        seed: of all samples, subsets, folds and relabellings; the same seed gives the same figures.
+        seed: of all samples, subsets, folds and relabellings; the same seed gives the same values.
         num_permutations: random relabellings for the p-value of the MMD.
         max_samples: cap for each domain in the MMD and the A-distance; the others use every sample.
         num_subsets: of the KID, each of 500 samples of each domain, or half the smaller domain.

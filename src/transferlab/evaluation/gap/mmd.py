@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy with Gaussian kernels, and how likely chance alone would make it.
+"""Maximum mean discrepancy with Gaussian kernels, and its permutation test.
 
 Gretton et al. (2012), A Kernel Two-Sample Test, JMLR 13. Several bandwidths about the median, as in Long et
 al. (2015), Learning Transferable Features with Deep Adaptation Networks.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.evaluation.gap.features import sampled_rows
+from transferlab.evaluation.gap.feature_samples import sampled_rows
 from transferlab.run.randomness import derived_seed
 
 BANDWIDTH_FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the median squared distance

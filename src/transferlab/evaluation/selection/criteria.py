@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.evaluation.selection.confidence import mean_entropy, mutual_information
 from transferlab.evaluation.selection.deep_embedded_validation import deep_embedded_validation
-from transferlab.evaluation.selection.soft_neighbourhood_density import soft_neighbourhood_density
-from transferlab.evaluation.selection.source_risk import source_risk
+from transferlab.evaluation.selection.scores import (
+    mean_entropy,
+    mutual_information,
+    soft_neighbourhood_density,
+    source_risk,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

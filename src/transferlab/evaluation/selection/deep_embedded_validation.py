@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from transferlab.evaluation.domain_classifier import target_probabilities
-from transferlab.evaluation.selection.source_risk import log_losses
+from transferlab.evaluation.selection.scores import log_losses
 
 
 def deep_embedded_validation(

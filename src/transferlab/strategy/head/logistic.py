@@ -19,7 +19,7 @@ from transferlab.strategy.head.linear import small_linear
 from transferlab.strategy.head.logistic_regression import Choice, choose_strength
 from transferlab.strategy.parts import Head, Solver
 
-# From 1 sample a class, which 0.1 suits best, to many classes, which 1e-6 does
+# From 1 sample per class, which 0.1 suits best, to many classes, which 1e-6 does
 _STRENGTHS = (1.0, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7)
 
 Samples = tuple[torch.Tensor, torch.Tensor]  # features (N, D) and class codes (N,)
@@ -42,15 +42,7 @@ class FittedHead:
 
 @dataclass(frozen=True, kw_only=True)
 class Logistic(Head):
-    """One linear layer, fitted to convergence.
-
-    Attributes:
-        strengths: L2 strengths to choose from, relative to the features' variance: the penalty on the
-            weights W is strength / 2 * ||W||^2 times the mean squared distance of the features from their
-            mean. From strong to weak, until two in a row validate worse.
-        tolerance: relative error of the weights at which a fit counts as converged.
-        max_iterations: of L-BFGS at most, for each strength.
-    """
+    """One linear layer, fitted to convergence; conf/strategy/head/logistic.yaml describes the arguments."""
 
     solver: ClassVar[Solver] = "lbfgs"
 
@@ -110,12 +102,12 @@ class Logistic(Head):
             return []
         strengths = ", ".join(f"{tried.strength:g}" for tried in open_ends)
         if max(tried.iterations for tried in open_ends) >= self.max_iterations:
-            mend = f"Raise strategy.head.max_iterations={self.max_iterations}"
+            hint = f"Raise strategy.head.max_iterations={self.max_iterations}"
         else:  # the line search finds nothing lower in float64
-            mend = f"Raise strategy.head.tolerance={self.tolerance:g}"
+            hint = f"Raise strategy.head.tolerance={self.tolerance:g}"
         return [
             f"strategy.head: the logistic regression has not converged at strength {strengths}. "
-            f"{mend}, or leave these strengths out."
+            f"{hint}, or leave these strengths out."
         ]
 
     def _at_the_edge(self, choice: Choice) -> list[str]:

@@ -113,13 +113,6 @@ class Problem:
         bias_C[self.present_P] = bias_P - weight_PD @ self.mean_D
         return weight_CD, bias_C
 
-    def point(self, weight_CD: Floats, bias_C: Floats) -> Floats:
-        """The reverse, without what weights have outside the space that the features span."""
-        weight_PD = weight_CD[self.present_P]
-        bias_P = bias_C[self.present_P] + weight_PD @ self.mean_D
-        weight_PR = weight_PD if self.basis_DR is None else weight_PD @ self.basis_DR
-        return np.column_stack([np.sqrt(self.variance) * weight_PR, bias_P])
-
     def descend(self, l2: float, start_PK: Floats, *, tolerance: float, max_iterations: int) -> Descent:
         """Minimise by L-BFGS with penalty `l2` of these coordinates' weights, from `start_PK`.
 

@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
-from transferlab.strategy.head.logistic_problem import Descent, Floats, Problem
+from transferlab.strategy.head.logistic_problem import Floats, Problem
 
-_FIRST_STRENGTH = 0.1  # without a start, the fit begins at this relative strength and goes down by tens
-_ON_THE_WAY = 0.1  # tolerance of these steps
 _WORSE_IN_A_ROW = 2  # strengths in a row that validate worse than the best before the path ends
 
 
@@ -71,45 +69,6 @@ class Choice:
     path: list[Tried]
 
 
-def fit_logistic(
-    features_ND: ArrayLike,
-    labels_N: ArrayLike,
-    *,
-    num_classes: int,
-    l2: float,
-    class_weights_C: ArrayLike | None = None,
-    start: LogisticFit | None = None,
-    tolerance: float = 1e-4,
-    max_iterations: int = 1000,
-) -> LogisticFit:
-    """Fit weights and biases.
-
-    Args:
-        features_ND: finite numbers.
-        labels_N: class codes, 0 to num_classes - 1; classes may be absent.
-        num_classes: how many scores there are.
-        l2: strength of the penalty on the weights, above 0.
-        class_weights_C: weight of each class's samples; a class of weight 0 counts as absent.
-        start: where to begin; None: from weights of zero, by way of stronger penalties.
-        tolerance: see `LogisticFit.converged`.
-        max_iterations: at most, for each strength on the way.
-
-    Raises:
-        UserError: features that are not finite.
-    """
-    problem = Problem.of(features_ND, labels_N, num_classes, class_weights_C)
-    strength, iterations = l2 / problem.variance, 0
-    if start is not None:
-        point_PK = problem.point(start.weight_CD, start.bias_C)
-    else:
-        point_PK, stronger = problem.frequencies(), _FIRST_STRENGTH
-        while stronger > 2 * strength:
-            passed = problem.descend(stronger, point_PK, tolerance=_ON_THE_WAY, max_iterations=max_iterations)
-            point_PK, iterations, stronger = passed.point_PK, iterations + passed.iterations, stronger / 10
-    end = problem.descend(strength, point_PK, tolerance=tolerance, max_iterations=max_iterations)
-    return _fit(problem, end, iterations + end.iterations)
-
-
 def choose_strength(
     train: tuple[ArrayLike, ArrayLike],
     val: tuple[ArrayLike, ArrayLike] | None,
@@ -148,7 +107,9 @@ def choose_strength(
     for place, strength in enumerate(sorted(strengths, reverse=True)):
         end = problem.descend(strength, point_PK, tolerance=tolerance, max_iterations=max_iterations)
         point_PK = end.point_PK
-        fits.append(_fit(problem, end, end.iterations))
+        fits.append(
+            LogisticFit(*problem.weights_and_biases(point_PK), end.iterations, end.converged, end.loss)
+        )
         val_loss = None if val is None else mean_loss(fits[-1].scores(val[0]), val[1])
         path.append(Tried(strength, strength * problem.variance, val_loss, end.iterations, end.converged))
         losses = [tried.val_loss for tried in path if tried.val_loss is not None]
@@ -162,8 +123,3 @@ def mean_loss(scores_NC: Floats, labels_N: ArrayLike) -> float:
     """Mean cross-entropy of class scores, in nats."""
     labels = np.asarray(labels_N)
     return float(np.mean(logsumexp(scores_NC, axis=1) - scores_NC[np.arange(len(labels)), labels]))
-
-
-def _fit(problem: Problem, end: Descent, iterations: int) -> LogisticFit:
-    weight_CD, bias_C = problem.weights_and_biases(end.point_PK)
-    return LogisticFit(weight_CD, bias_C, iterations, end.converged, end.loss)

@@ -20,14 +20,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "gelu": nn.GELU}
 
 @dataclass(frozen=True, kw_only=True)
 class MLP(Head):
-    """`hidden_layers` times (linear, activation, dropout), then a linear layer.
-
-    Attributes:
-        hidden_units: width of each hidden layer.
-        hidden_layers: how many; with 0 it is the linear head.
-        activation: after each hidden layer.
-        dropout: share of each hidden layer's units dropped in training, 0 to 1.
-    """
+    """`hidden_layers` times (linear, activation, dropout), then a linear layer."""
 
     hidden_units: PositiveInt = 512
     hidden_layers: NonNegativeInt = 1

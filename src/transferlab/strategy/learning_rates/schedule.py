@@ -20,7 +20,7 @@ from transferlab.run.errors import UserError
 def schedule_factor(
     schedule: str, progress: float, epochs: float, step_epochs: float, step_factor: float
 ) -> float:
-    """What the rates are multiplied by when `progress` (0 to 1) of the training is over, after `epochs`.
+    """Factor of all rates when `progress` (0 to 1) of the training is over, after `epochs`.
 
     >>> [round(schedule_factor("cosine", p, 0, 1, 1), 3) for p in (0, 0.5, 1)]
     [1.0, 0.5, 0.0]
@@ -44,22 +44,7 @@ def warmup_factor(epochs_open: float, warmup_epochs: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class LearningRates:
-    """How fast each group learns, and by which optimizer.
-
-    Attributes:
-        base: the head's learning rate.
-        backbone_factor: times `base` for the backbone's last stage.
-        stage_decay: times the rate of the stage after it, for each stage further from the output.
-        objective_factor: times `base` for the objective's own modules.
-        warmup_epochs: epochs from zero to the full rate, for each stage from when it opens.
-        schedule: how the rates fall over the training.
-        step_epochs: `step`: epochs from one drop to the next.
-        step_factor: `step`: what each drop multiplies by.
-        optimizer: a name that `timm.optim.create_optimizer_v2` knows.
-        weight_decay: on weights, not on norms and biases.
-        momentum: for optimizers that have one.
-        optimizer_kwargs: further arguments of the optimizer.
-    """
+    """Rates of each group, and their optimizer; conf/strategy/learning_rates describes the arguments."""
 
     base: PositiveFloat = 1e-3
     backbone_factor: NonNegativeFloat = 0.1
@@ -104,9 +89,9 @@ class LearningRates:
         known = [str(name) for name in list_optimizers()]
         if self.optimizer.lower() not in known:
             close = get_close_matches(self.optimizer.lower(), known, n=3)
-            mend = f" Did you mean {' or '.join(close)}?" if close else ""
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
             raise UserError(
-                f"strategy.learning_rates.optimizer={self.optimizer}: timm has no such optimizer.{mend}"
+                f"strategy.learning_rates.optimizer={self.optimizer}: timm has no such optimizer.{hint}"
             )
         try:
             return create_optimizer_v2(
@@ -114,6 +99,6 @@ class LearningRates:
             )
         except (TypeError, ValueError, AssertionError) as error:
             raise UserError(
-                f"strategy.learning_rates.optimizer={self.optimizer}: timm can not make it with "
+                f"strategy.learning_rates.optimizer={self.optimizer}: timm cannot make it with "
                 f"momentum={self.momentum}, optimizer_kwargs={self.optimizer_kwargs} ({error})."
             ) from error

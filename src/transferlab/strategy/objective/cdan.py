@@ -14,21 +14,15 @@ from torch import nn
 
 from transferlab.config.bounds import NonNegativeInt, PositiveInt, Share
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import (
-    AdaptationWeight,
+from transferlab.strategy.objective.adaptation import (
+    Adaptation,
     Horizon,
     Steepness,
     Weight,
-    as_scalar,
+    certainty_weights,
+    entropy,
 )
-from transferlab.strategy.objective.certainty import certainty_weights, entropy
-from transferlab.strategy.objective.critic import (
-    behind_reversal,
-    critic_figures,
-    domain_loss,
-    make_critic,
-)
-from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.critic import behind_reversal, critic_metrics, domain_loss, make_critic
 from transferlab.strategy.objective.domains import full_precision
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
@@ -86,52 +80,34 @@ class CDAN(Objective):
     ) -> None:
         super().__init__()
         self.entropy_conditioning = entropy_conditioning
-        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.adaptation = Adaptation(weight, steepness, horizon, label_smoothing)
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
         self.largest_map, self.random_units = largest_map, random_units
-        self.label_smoothing = label_smoothing
 
     def prepare(self, facts: Facts) -> None:
         """See `Part`."""
         num_classes = len(facts.class_counts_C)
         whole = facts.num_features * num_classes
-        self.random_map = (
-            RandomMultilinearMap(facts.num_features, num_classes, self.random_units)
-            if whole > self.largest_map
-            else None
-        )
-        self.critic = make_critic(
-            whole if self.random_map is None else self.random_units,
-            hidden_units=self.hidden_units,
-            hidden_layers=self.hidden_layers,
-        )
+        self.random_map: RandomMultilinearMap | None = None
+        if whole > self.largest_map:
+            self.random_map = RandomMultilinearMap(facts.num_features, num_classes, self.random_units)
+        num_inputs = whole if self.random_map is None else self.random_units
+        self.critic = make_critic(num_inputs, self.hidden_units, self.hidden_layers)
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
         source_ND, target_MD = self.domains.features(network, batch)
         logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
-        factor = self.adaptation.at(progress)
-        inputs = torch.cat([self._joined(source_ND, logits_NC), self._joined(target_MD, logits_MC)])
-        scores = behind_reversal(self.critic, inputs, factor).squeeze(1)
-        scores_source, scores_target = scores[: len(source_ND)], scores[len(source_ND) :]
+        factor = self.adaptation.factor(progress)
+        joined = self._joined(source_ND, logits_NC), self._joined(target_MD, logits_MC)
+        scores = behind_reversal(self.critic, *joined, factor)
         entropy_N, entropy_M = entropy(logits_NC.detach()), entropy(logits_MC.detach())
         # Weights add up to one within each domain, as in the authors' code (TLlib: over both together), so
         # that the domains stay balanced however much surer the source's predictions are.
-        weights = (
-            (certainty_weights(entropy_N), certainty_weights(entropy_M)) if self.entropy_conditioning else ()
-        )
-        terms = {
-            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
-            "critic_loss": domain_loss(scores_source, scores_target, *weights),
-        }
-        observed = {
-            "accuracy": accuracy(logits_NC, batch),
-            "lambda": as_scalar(factor, scores),
-            **critic_figures(scores_source, scores_target),
-            "entropy_source": entropy_N.mean(),
-            "entropy_target": entropy_M.mean(),
-        }
-        return Losses(terms, observed)
+        weights = map(certainty_weights, (entropy_N, entropy_M) if self.entropy_conditioning else ())
+        term = {"critic_loss": domain_loss(*scores, *weights)}
+        entropies = {"entropy_source": entropy_N.mean(), "entropy_target": entropy_M.mean()}
+        return self.adaptation.losses(logits_NC, batch, factor, term, critic_metrics(*scores) | entropies)
 
     def _joined(self, features_ND: torch.Tensor, logits_NC: torch.Tensor) -> torch.Tensor:
         """What the critic sees. Predictions are constants to it, as in the authors' code and in TLlib."""

@@ -7,15 +7,34 @@ proportions in its statistics.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
-from transferlab.strategy.objective.gradient_reversal import reverse_gradient
+
+class _Reverse(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, factor: float) -> torch.Tensor:
+        ctx.factor = factor
+        return inputs.view_as(inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return -ctx.factor * gradients[0], None
+
+
+def reverse_gradient(inputs: torch.Tensor, factor: float) -> torch.Tensor:
+    """`inputs` unchanged; the gradient that comes back is multiplied by `-factor`.
+
+    Ganin & Lempitsky, Unsupervised domain adaptation by backpropagation, ICML 2015, equations 7 and 8.
+    """
+    return _Reverse.apply(inputs, factor)
 
 
 def make_critic(
-    num_inputs: int, *, hidden_units: int, hidden_layers: int, num_outputs: int = 1
+    num_inputs: int, hidden_units: int, hidden_layers: int, *, num_outputs: int = 1
 ) -> nn.Sequential:
     """`(N, num_inputs)` to logits `(N, num_outputs)`: `hidden_layers` times (linear, ReLU), then linear."""
     layers: list[nn.Module] = []
@@ -26,14 +45,19 @@ def make_critic(
     return nn.Sequential(*layers, nn.Linear(width, num_outputs))
 
 
-def behind_reversal(module: nn.Module, inputs_ND: torch.Tensor, factor: float) -> torch.Tensor:
-    """What `module` makes of the inputs, whose own gradient comes back times `-factor`.
+def behind_reversal(
+    module: nn.Module, source_ND: torch.Tensor, target_MD: torch.Tensor, factor: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Outputs of `module` for both domains, whose own gradient comes back times `-factor`.
 
-    In fp32 outside of autocast, unless the whole module was made bf16 or fp64.
+    `(N,)` and `(M,)` where it has one output, else `(N, C)` and `(M, C)`. In fp32 outside of autocast, unless
+    the whole module was made bf16 or fp64.
     """
-    with torch.autocast(inputs_ND.device.type, enabled=False):
+    both_PD = torch.cat([source_ND, target_MD])
+    with torch.autocast(both_PD.device.type, enabled=False):
         own_type = next(module.parameters()).dtype
-        return module(reverse_gradient(inputs_ND.to(own_type), factor))
+        both = module(reverse_gradient(both_PD.to(own_type), factor)).squeeze(1)
+    return both[: len(source_ND)], both[len(source_ND) :]
 
 
 def domain_loss(
@@ -55,7 +79,7 @@ def _mean(losses_N: torch.Tensor, weights_N: torch.Tensor | None) -> torch.Tenso
     return losses_N.mean() if weights_N is None else (weights_N * losses_N).sum() / weights_N.sum()
 
 
-def critic_figures(scores_source_N: torch.Tensor, scores_target_M: torch.Tensor) -> dict[str, torch.Tensor]:
+def critic_metrics(scores_source_N: torch.Tensor, scores_target_M: torch.Tensor) -> dict[str, torch.Tensor]:
     """How well the critic tells the domains apart (0.5 each is healthy), and how far its logits differ.
 
     A critic that answers the same for everything is right about one domain and wrong about the other, or has

@@ -14,14 +14,7 @@ import torch
 
 from transferlab.config.bounds import NotEmpty, PositiveFloat, Share
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import (
-    AdaptationWeight,
-    Horizon,
-    Steepness,
-    Weight,
-    as_scalar,
-)
-from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.adaptation import Adaptation, Horizon, Steepness, Weight
 from transferlab.strategy.objective.domains import full_precision, refuse_single
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -86,24 +79,18 @@ class DAN(Objective):
         label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.adaptation = Adaptation(weight, steepness, horizon, label_smoothing)
         self.bandwidth_factors = tuple(bandwidth_factors)
-        self.label_smoothing = label_smoothing
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
         source_ND, target_MD = self.domains.features(network, batch)
         refuse_single(source_ND, target_MD, "the unbiased MMD")
         logits_NC = network.classify(source_ND)
-        factor = self.adaptation.at(progress)
+        factor = self.adaptation.factor(progress)
         with full_precision(source_ND):
             distances = squared_distances(torch.cat([source_ND, target_MD]).float())
             scale = mean_squared_distance(distances).clamp_min(_LEAST_BANDWIDTH)
             kernel = multi_kernel(distances, [scale * times for times in self.bandwidth_factors])
             mmd = unbiased_mmd(kernel, len(source_ND))
-        terms = {
-            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
-            "mmd_loss": factor * mmd,
-        }
-        observed = {"accuracy": accuracy(logits_NC, batch), "lambda": as_scalar(factor, mmd), "mmd": mmd}
-        return Losses(terms, observed)
+        return self.adaptation.losses(logits_NC, batch, factor, {"mmd_loss": factor * mmd}, {"mmd": mmd})

@@ -1,4 +1,4 @@
-"""DANN: features that tell classes apart and from which a critic can not tell the domains apart.
+"""DANN: features that tell classes apart and from which a critic cannot tell the domains apart.
 
 Ganin et al., Domain-adversarial training of neural networks, JMLR 17 (2016). One forward pass over source
 and target together (so that batch norm sees both), a critic behind a gradient reversal, its loss averaged
@@ -9,24 +9,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
-
 from transferlab.config.bounds import NonNegativeInt, PositiveInt, Share
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import (
-    AdaptationWeight,
-    Horizon,
-    Steepness,
-    Weight,
-    as_scalar,
-)
-from transferlab.strategy.objective.critic import (
-    behind_reversal,
-    critic_figures,
-    domain_loss,
-    make_critic,
-)
-from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.adaptation import Adaptation, Horizon, Steepness, Weight
+from transferlab.strategy.objective.critic import behind_reversal, critic_metrics, domain_loss, make_critic
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
@@ -47,30 +33,18 @@ class DANN(Objective):
         label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.adaptation = Adaptation(weight, steepness, horizon, label_smoothing)
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
-        self.label_smoothing = label_smoothing
 
     def prepare(self, facts: Facts) -> None:
         """See `Part`."""
-        self.critic = make_critic(
-            facts.num_features, hidden_units=self.hidden_units, hidden_layers=self.hidden_layers
-        )
+        self.critic = make_critic(facts.num_features, self.hidden_units, self.hidden_layers)
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
         source_ND, target_MD = self.domains.features(network, batch)
         logits_NC = network.classify(source_ND)
-        factor = self.adaptation.at(progress)
-        scores = behind_reversal(self.critic, torch.cat([source_ND, target_MD]), factor).squeeze(1)
-        scores_source, scores_target = scores[: len(source_ND)], scores[len(source_ND) :]
-        terms = {
-            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
-            "critic_loss": domain_loss(scores_source, scores_target),
-        }
-        observed = {
-            "accuracy": accuracy(logits_NC, batch),
-            "lambda": as_scalar(factor, scores),
-            **critic_figures(scores_source, scores_target),
-        }
-        return Losses(terms, observed)
+        factor = self.adaptation.factor(progress)
+        scores = behind_reversal(self.critic, source_ND, target_MD, factor)
+        term = {"critic_loss": domain_loss(*scores)}
+        return self.adaptation.losses(logits_NC, batch, factor, term, critic_metrics(*scores))

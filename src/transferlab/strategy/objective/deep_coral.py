@@ -11,14 +11,7 @@ import torch
 
 from transferlab.config.bounds import Share
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import (
-    AdaptationWeight,
-    Horizon,
-    Steepness,
-    Weight,
-    as_scalar,
-)
-from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.adaptation import Adaptation, Horizon, Steepness, Weight
 from transferlab.strategy.objective.domains import full_precision, refuse_single
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -58,24 +51,15 @@ class DeepCORAL(Objective):
         label_smoothing: Share = 0.0,
     ) -> None:
         super().__init__()
-        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
-        self.label_smoothing = label_smoothing
+        self.adaptation = Adaptation(weight, steepness, horizon, label_smoothing)
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
         source_ND, target_MD = self.domains.features(network, batch)
         refuse_single(source_ND, target_MD, "a covariance")
         logits_NC = network.classify(source_ND)
-        factor = self.adaptation.at(progress)
+        factor = self.adaptation.factor(progress)
         with full_precision(source_ND):
             coral = coral_loss(source_ND.float(), target_MD.float())
-        terms = {
-            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
-            "coral_loss": factor * coral,
-        }
-        observed = {
-            "accuracy": accuracy(logits_NC, batch),
-            "lambda": as_scalar(factor, coral),
-            "coral": coral,
-        }
-        return Losses(terms, observed)
+        term = {"coral_loss": factor * coral}
+        return self.adaptation.losses(logits_NC, batch, factor, term, {"coral": coral})

@@ -16,25 +16,59 @@ normalization, CVPR 2019 (here the domains share scale and shift, as the former 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
-from transferlab.strategy.objective.source_statistics import SourceStatistics
 
 BatchNorm = Literal["mixed", "separate", "domain_specific", "frozen"]
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def norms_with_statistics(network: nn.Module) -> list[_BatchNorm]:
+    """The batch norms that keep running statistics, in the network's order."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    return [norm for norm in norms if norm.running_mean is not None]
+
+
+class SourceStatistics(nn.Module):
+    """Buffers for the source, at first the same as the network's; they travel in the checkpoint."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        for number, norm in enumerate(norms_with_statistics(network)):
+            for name in _STATISTICS:
+                self.register_buffer(f"{name}_{number}", norm.get_buffer(name).clone())
+
+    @contextmanager
+    def in_use(self, network: nn.Module) -> Iterator[None]:
+        """Within this, the network's norms hold, use and update the source's statistics."""
+        self._exchange(network)
+        try:
+            yield
+        finally:
+            self._exchange(network)
+
+    def _exchange(self, network: nn.Module) -> None:
+        for number, norm in enumerate(norms_with_statistics(network)):
+            for name in _STATISTICS:
+                own = f"{name}_{number}"
+                theirs, ours = norm.get_buffer(name), self.get_buffer(own)
+                setattr(norm, name, ours)
+                setattr(self, own, theirs)
 
 
 class Domains(nn.Module):
     """Passes over source and target as a kind of batch norm wants them.
 
     Args:
-        network: whose norms; only `domain_specific` looks at it, and keeps the source's statistics for it.
+        network: whose norms; used by `domain_specific` alone, which stores the source's statistics for it.
         bn: see the table above.
     """
 

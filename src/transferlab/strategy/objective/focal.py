@@ -5,14 +5,11 @@ Lin et al., Focal loss for dense object detection, ICCV 2017, equation 4.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from transferlab.config.bounds import NonNegativeFloat
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.class_weights import choose_weights
-from transferlab.strategy.objective.cross_entropy import accuracy
+from transferlab.strategy.objective.cross_entropy import ClassWeights, accuracy, choose_weights
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
@@ -36,9 +33,7 @@ def focal_loss(
 class Focal(Objective):
     """Focal loss; `gamma=0` is cross-entropy. `class_weights` as in `CrossEntropy`."""
 
-    def __init__(
-        self, *, gamma: NonNegativeFloat = 2.0, class_weights: Literal["auto", "balanced", "none"] = "auto"
-    ) -> None:
+    def __init__(self, *, gamma: NonNegativeFloat = 2.0, class_weights: ClassWeights = "auto") -> None:
         super().__init__()
         self.gamma, self.class_weights = gamma, class_weights
         self.weights_C: torch.Tensor | None

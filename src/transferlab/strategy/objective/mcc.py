@@ -12,15 +12,14 @@ import torch
 
 from transferlab.config.bounds import PositiveFloat, Share
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import (
-    AdaptationWeight,
+from transferlab.strategy.objective.adaptation import (
+    Adaptation,
     Horizon,
     Steepness,
     Weight,
-    as_scalar,
+    certainty_weights,
+    entropy,
 )
-from transferlab.strategy.objective.certainty import certainty_weights, entropy
-from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.objective.domains import full_precision
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -58,24 +57,15 @@ class MCC(Objective):
     ) -> None:
         super().__init__()
         self.temperature = temperature
-        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
-        self.label_smoothing = label_smoothing
+        self.adaptation = Adaptation(weight, steepness, horizon, label_smoothing)
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
         source_ND, target_MD = self.domains.features(network, batch)
         logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
-        factor = self.adaptation.at(progress)
+        factor = self.adaptation.factor(progress)
         with full_precision(logits_MC):
             confusion = class_confusion(logits_MC, temperature=self.temperature)
-        terms = {
-            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
-            "confusion_loss": factor * confusion,
-        }
-        observed = {
-            "accuracy": accuracy(logits_NC, batch),
-            "lambda": as_scalar(factor, confusion),
-            "class_confusion": confusion,
-            "entropy_target": entropy(logits_MC.detach()).mean(),
-        }
-        return Losses(terms, observed)
+        term = {"confusion_loss": factor * confusion}
+        observed = {"class_confusion": confusion, "entropy_target": entropy(logits_MC.detach()).mean()}
+        return self.adaptation.losses(logits_NC, batch, factor, term, observed)

@@ -13,16 +13,8 @@ from torch.nn import functional
 
 from transferlab.config.bounds import NonNegativeInt, PositiveFloat, PositiveInt, Share
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import (
-    AdaptationWeight,
-    Horizon,
-    Steepness,
-    Weight,
-    as_scalar,
-)
-from transferlab.strategy.objective.certainty import entropy
+from transferlab.strategy.objective.adaptation import Adaptation, Horizon, Steepness, Weight, entropy
 from transferlab.strategy.objective.critic import behind_reversal, make_critic
-from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 
@@ -81,40 +73,27 @@ class MDD(Objective):
     ) -> None:
         super().__init__()
         self.margin = margin
-        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
+        self.adaptation = Adaptation(weight, steepness, horizon, label_smoothing)
         self.hidden_units, self.hidden_layers = hidden_units, hidden_layers
-        self.label_smoothing = label_smoothing
 
     def prepare(self, facts: Facts) -> None:
         """See `Part`."""
-        self.adversary = make_critic(
-            facts.num_features,
-            hidden_units=self.hidden_units,
-            hidden_layers=self.hidden_layers,
-            num_outputs=len(facts.class_counts_C),
-        )
+        sizes = facts.num_features, self.hidden_units, self.hidden_layers
+        self.adversary = make_critic(*sizes, num_outputs=len(facts.class_counts_C))
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:
         """See `Objective`."""
         source_ND, target_MD = self.domains.features(network, batch)
         logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
-        factor = self.adaptation.at(progress)
-        adversary = behind_reversal(self.adversary, torch.cat([source_ND, target_MD]), factor)
-        adversary_NC, adversary_MC = adversary[: len(source_ND)], adversary[len(source_ND) :]
-        terms = {
-            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
-            "adversary_loss": adversary_loss(
-                logits_NC, logits_MC, adversary_NC, adversary_MC, margin=self.margin
-            ),
-        }
+        factor = self.adaptation.factor(progress)
+        adversary_NC, adversary_MC = behind_reversal(self.adversary, source_ND, target_MD, factor)
+        loss = adversary_loss(logits_NC, logits_MC, adversary_NC, adversary_MC, margin=self.margin)
         observed = {
-            "accuracy": accuracy(logits_NC, batch),
-            "lambda": as_scalar(factor, adversary),
             "adversary_agreement_source": _agreement(logits_NC, adversary_NC),
             "adversary_agreement_target": _agreement(logits_MC, adversary_MC),
             "entropy_target": entropy(logits_MC.detach()).mean(),
         }
-        return Losses(terms, observed)
+        return self.adaptation.losses(logits_NC, batch, factor, {"adversary_loss": loss}, observed)
 
 
 def _agreement(one_NC: torch.Tensor, other_NC: torch.Tensor) -> torch.Tensor:

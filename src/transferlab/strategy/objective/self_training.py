@@ -14,15 +14,7 @@ from torch.nn import functional
 
 from transferlab.config.bounds import Probability, Share
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.objective.adaptation_weight import (
-    AdaptationWeight,
-    Horizon,
-    Steepness,
-    Weight,
-    as_scalar,
-)
-from transferlab.strategy.objective.certainty import entropy
-from transferlab.strategy.objective.cross_entropy import accuracy, labelled_loss
+from transferlab.strategy.objective.adaptation import Adaptation, Horizon, Steepness, Weight, entropy
 from transferlab.strategy.objective.teacher import Teacher, average_decay
 from transferlab.strategy.parts import Batch, Losses, Objective
 
@@ -60,8 +52,7 @@ class SelfTraining(Objective):
     ) -> None:
         super().__init__()
         self.threshold, self.decay = threshold, decay
-        self.adaptation = AdaptationWeight(weight=weight, steepness=steepness, horizon=horizon)
-        self.label_smoothing = label_smoothing
+        self.adaptation = Adaptation(weight, steepness, horizon, label_smoothing)
 
     def remember(self, network: Classifier) -> None:
         """See `Part`."""
@@ -77,17 +68,12 @@ class SelfTraining(Objective):
         logits_NC, logits_MC = self.domains.scores(network, source_ND, target_MD)
         teacher_MC = self.teacher.scores(network, batch["target_input"])
         labels_M, sure_M = pseudo_labels(teacher_MC, threshold=self.threshold)
-        factor = self.adaptation.at(progress)
+        factor = self.adaptation.factor(progress)
         loss = pseudo_label_loss(logits_MC, labels_M, sure_M)
-        terms = {
-            "class_loss": labelled_loss(logits_NC, batch, label_smoothing=self.label_smoothing),
-            "pseudo_label_loss": factor * loss,
-        }
         observed = {
-            "accuracy": accuracy(logits_NC, batch),
-            "lambda": as_scalar(factor, loss),
             "sure_share": sure_M.float().mean(),
             "teacher_agreement": (logits_MC.argmax(1) == labels_M).float().mean(),
             "entropy_target": entropy(teacher_MC).mean(),
         }
-        return Losses(terms, observed)
+        term = {"pseudo_label_loss": factor * loss}
+        return self.adaptation.losses(logits_NC, batch, factor, term, observed)

@@ -15,7 +15,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 def average_decay(step: int, decay: float) -> float:
-    """What is kept of the average at optimizer step `step` (from 1): the plain mean at first, then `decay`.
+    """Decay of the average at optimizer step `step` (from 1): that of the plain mean at first, then `decay`.
 
     As in the authors' code. A function of the step alone, so that there is no counter to save.
 

@@ -21,7 +21,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.sweep.job import Job
-from transferlab.training.heads.sharing import trains_heads_on_features
+from transferlab.training.heads.sharing import shares_a_fit
 
 VERB = "job"  # not listed: `transferlab job` runs the jobs that its standard input describes
 NOTHING_DONE = 3  # exit code of a child that found a folder in use
@@ -72,13 +72,13 @@ def start(
         forked.start()
         assert forked.pid is not None
         return Child(forked.pid, lambda: forked.exitcode)
-    with tempfile.TemporaryFile("w+") as told, contextlib.ExitStack() as closing:
-        json.dump({"jobs": [job.as_json() for job in jobs]}, told)
-        told.seek(0)
+    with tempfile.TemporaryFile("w+") as described, contextlib.ExitStack() as closing:
+        json.dump({"jobs": [job.as_json() for job in jobs]}, described)
+        described.seek(0)
         output = closing.enter_context(log.open("a")) if log else None
         fresh = subprocess.Popen(
             [sys.executable, "-m", "transferlab", VERB],
-            stdin=told,
+            stdin=described,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             env={**os.environ, **variables},
@@ -97,7 +97,7 @@ def may_fork() -> bool:
 def warm_up(configs: Sequence[DictConfig]) -> None:
     """Import, once for all children, what these configs name; nothing is computed here."""
     import_module("transferlab.training.train")
-    if not all(trains_heads_on_features(config) for config in configs):
+    if not all(shares_a_fit(config) for config in configs):
         import_module("transferlab.training.lightning.lightning_fit")
     plain = [OmegaConf.to_container(config) for config in configs]
     for target in sorted({target for config in plain for target in _targets(config)}):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from omegaconf import DictConfig
 
-from transferlab.training.heads.needs_lightning import on_one_device
+from transferlab.training.fit_settings import on_one_device
 
 GIB_EACH = 4.0  # of memory, for a job on the CPU: a network, its gradients and a few batches of photos
 

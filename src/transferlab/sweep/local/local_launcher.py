@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transferlab.run import signals
+from transferlab.sweep.group import pending_groups
 from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.local import children
 from transferlab.sweep.local.children import Child
 from transferlab.sweep.local.job_schedule import Schedule, make_schedule, needs_the_machine, uses_gpu
-from transferlab.sweep.pending import pending_groups
 from transferlab.sweep.sweep_progress import Progress
 
 GRACE_S = 30.0  # for a child to end after Ctrl-C, before it is killed
@@ -33,7 +33,7 @@ def launch(jobs: Sequence[Job], *, jobs_at_once: int | Literal["auto"] = "auto")
 
     Args:
         jobs: of a sweep.
-        jobs_at_once: how many processes beside each other; a job on several devices has the machine alone.
+        jobs_at_once: how many processes beside each other; a job on several devices runs by itself.
 
     Raises:
         KeyboardInterrupt: by Ctrl-C or a request to end; no child is left.
@@ -90,20 +90,20 @@ class _Launch:
     def _begin(self, group: Sequence[Job]) -> None:
         for job in group:
             job.run.path.mkdir(parents=True, exist_ok=True)
-        alone = needs_the_machine(group[0].config)
+        exclusive = needs_the_machine(group[0].config)
         place = min(set(range(self.schedule.at_once)) - {one.place for one in self.running})
         child = children.start(
             group,
             warm=self.may_fork and self._on_cpu(group),
             log=group[0].run.path / "log.txt" if self.schedule.at_once > 1 else None,
-            variables={} if alone else self.schedule.variables(place),
-            threads=None if alone else self.schedule.threads,
+            variables={} if exclusive else self.schedule.variables(place),
+            threads=None if exclusive else self.schedule.threads,
         )
         self.running.append(_Running(group, child, place))
         self.progress.begin(group)
 
     def _end(self, one: _Running, code: int, *, stopped: bool = False) -> None:
-        """See to it that the folders of a child that is gone say how it ended."""
+        """Record how a child that is gone ended, where its folders do not say so."""
         one.child.sweep_up()
         self.running.remove(one)
         cut_short = [job.run for job in one.jobs if job.run.status in ("missing", "running")]

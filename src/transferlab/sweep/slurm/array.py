@@ -1,4 +1,4 @@
-"""Units of a sweep as the tasks of a Slurm array: submitted by submitit, remembered in the sweep's folder."""
+"""Groups of a sweep as tasks of a Slurm array, submitted by submitit and recorded in the sweep's folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def submit(
 
     Args:
         groups: no more than an array may have tasks.
-        settings: what each asks Slurm for.
+        settings: what each requests.
         folder: made if it is not there.
         after: Slurm's id of an array that must have ended before this one begins.
 

@@ -1,4 +1,4 @@
-"""What Slurm knows of our jobs. Asks the controller, not the accounting, which many clusters do not keep."""
+"""Slurm's queue: states of our jobs, from the controller, since many clusters run no accounting."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ def job_states() -> dict[str, str] | None:
 
     Jobs stay known for a while after their end (`MinJobAge`, 5 minutes unless a cluster says otherwise).
     """
-    told = _slurm("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T")
-    if told is None or told.returncode != 0:
+    done = _slurm("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T")
+    if done is None or done.returncode != 0:
         return None
-    pairs = [line.split("|") for line in told.stdout.splitlines() if "|" in line]
+    pairs = [line.split("|") for line in done.stdout.splitlines() if "|" in line]
     return {job_id.strip(): state.strip() for job_id, state in pairs}
 
 
 def state_of(job_id: str) -> str | None:
     """The state of a job; None if Slurm does not know it, or does not answer."""
-    told = _slurm("squeue", f"--jobs={job_id}", "--states=all", "--noheader", "--format=%T")
-    return told.stdout.strip() or None if told is not None and told.returncode == 0 else None
+    done = _slurm("squeue", f"--jobs={job_id}", "--states=all", "--noheader", "--format=%T")
+    return done.stdout.strip() or None if done is not None and done.returncode == 0 else None
 
 
 def most_tasks_of_an_array() -> int | None:
-    """How many tasks an array may have on this cluster (`MaxArraySize`); None if Slurm does not say."""
-    told = _slurm("scontrol", "show", "config")
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", told.stdout, re.MULTILINE) if told is not None else None
+    """The largest number of tasks of an array (`MaxArraySize`); None if Slurm does not say."""
+    done = _slurm("scontrol", "show", "config")
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", done.stdout, re.MULTILINE) if done is not None else None
     return max(1, int(found[1])) if found else None  # 0: no arrays, so that each job is submitted by itself
 
 
 def requeue(job_id: str) -> str | None:
-    """Let Slurm end a job and start it again later; what it says against it, or None."""
-    told = _slurm("scontrol", "requeue", job_id)
-    if told is None:
+    """Let Slurm end a job and start it again later; the reason if it refuses, else None."""
+    done = _slurm("scontrol", "requeue", job_id)
+    if done is None:
         return "Slurm does not answer"
-    return None if told.returncode == 0 else told.stderr.strip()
+    return None if done.returncode == 0 else done.stderr.strip()
 
 
 def cancel(job_ids: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from transferlab.run import signals
 from transferlab.run.errors import UserError
+from transferlab.sweep.group import pending_groups
 from transferlab.sweep.job import Job, record_end
-from transferlab.sweep.pending import pending_groups
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm.array import FOLDER, Submitted, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
@@ -37,7 +37,7 @@ def launch(jobs: Sequence[Job], settings: SlurmSettings, folder: Path) -> None:
 
     Args:
         jobs: of a sweep.
-        settings: what each asks Slurm for.
+        settings: what each requests.
         folder: of the sweep, where every node sees it.
 
     Raises:
@@ -130,7 +130,7 @@ class _Watch:
                 self._look_at(each, known)
 
     def interrupted(self) -> None:
-        """Tell what becomes of the jobs."""
+        """Print what becomes of the jobs."""
         self.progress.clear()
         left = [each.one for each in self.waiting]
         if not self.settings.cancel_on_interrupt:
@@ -164,7 +164,7 @@ class _Watch:
             self._end(each)
 
     def _record(self, one: Submitted, state: str | None) -> None:
-        """See to it that the folders of a task that is gone say how it ended."""
+        """Record how a task that is gone ended, where its folders do not say so."""
         runs = [job.run for job in one.jobs]
         silent = [run for run in runs if run.status in ("missing", "running")]
         told_to_end = [run for run in runs if run.status == "interrupted" and "error" not in run.result]

@@ -1,4 +1,4 @@
-"""What each job of a sweep asks Slurm for."""
+"""Settings of a sweep on Slurm: what each job requests."""
 
 from __future__ import annotations
 
@@ -14,27 +14,7 @@ from transferlab.config.bounds import PositiveFloat, PositiveInt
 
 @dataclass(kw_only=True)
 class SlurmSettings:
-    """The `hydra.launcher` section of a config with `hydra/launcher=slurm`.
-
-    Attributes:
-        partition: where the jobs queue; None: Slurm's default.
-        account: who pays.
-        qos: quality of service.
-        constraint: features that a node must have.
-        timeout_min: minutes after which Slurm ends a job; it goes on in another turn if `requeue`.
-        nodes: for each job.
-        tasks_per_node: processes that Slurm starts on each node, for one job; `trainer.devices` must say so.
-        cpus_per_task: cores of each process.
-        gpus_per_node: None: without.
-        mem_gb: memory on each node; None: Slurm's default.
-        jobs_at_once: how many run at a time; auto: as many as Slurm lets.
-        requeue: start a job again that was preempted or has reached its time limit; it goes on where it was.
-        signal_delay_s: seconds before the time limit at which a job is told to save and end.
-        shell_before: lines of shell before the job, such as `module load cuda`.
-        further: any other options of sbatch in their long form, such as `--exclude=node7`.
-        poll_s: seconds between two looks at the queue.
-        cancel_on_interrupt: whether Ctrl-C ends the jobs; else they go on.
-    """
+    """The `hydra.launcher` section of a config with `hydra/launcher=slurm`, whose YAML describes it."""
 
     partition: str | None = None
     account: str | None = None
@@ -87,10 +67,10 @@ class SlurmSettings:
         trainer, processes = config.trainer, self.nodes * self.tasks_per_node
         given = f"trainer.num_nodes={trainer.num_nodes} trainer.devices={trainer.devices}"
         if trainer.num_nodes != self.nodes:
-            mend = f"set trainer.num_nodes={self.nodes}"
+            fix = f"set trainer.num_nodes={self.nodes}"
         elif processes > 1 and trainer.devices != self.tasks_per_node:
-            mend = f"set trainer.devices={self.tasks_per_node}"
+            fix = f"set trainer.devices={self.tasks_per_node}"
         else:
             return None
         started = f"hydra.launcher.nodes={self.nodes} hydra.launcher.tasks_per_node={self.tasks_per_node}"
-        return f"{given}: Slurm would start {processes} processes of each job ({started}); {mend}."
+        return f"{given}: Slurm would start {processes} processes of each job ({started}); {fix}."

@@ -1,4 +1,4 @@
-"""What a task of a Slurm array does: a group of a sweep; told to end, it saves, and is started again."""
+"""A task of a Slurm array runs a group of a sweep; on a signal to end it saves and is requeued."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SlurmTask:
 
     Args:
         group: the jobs, as JSON describes them.
-        settings: what the task has asked Slurm for.
+        settings: of the sweep.
     """
 
     def __init__(self, group: Sequence[Mapping[str, Any]], settings: SlurmSettings) -> None:
@@ -113,7 +113,7 @@ def _saved(runs: Sequence[Run]) -> list[int]:
 
 
 def _describe_processes() -> None:
-    """Tell Lightning, in its own words, which of the processes this is that Slurm has started."""
+    """Set the variables by which Lightning identifies the processes that Slurm has started."""
     from pytorch_lightning.plugins.environments import SLURMEnvironment
 
     slurm = SLURMEnvironment(auto_requeue=False)

@@ -19,28 +19,36 @@ from transferlab.training.frozen.prefix_policy import (
     epochs_at_this_depth,
     freezes_something,
     never_opens,
-    why_not_kept,
+    why_not_stored,
     why_not_worth_it,
 )
-from transferlab.training.lightning.target_watch import watched_splits
+from transferlab.training.lightning.target_epochs import watched_splits
 from transferlab.training.terminal import say, tracked
 
 _COMPARED_IMAGES = 2
+_EPOCHS_WITHOUT_END = 1000  # assumed of a training that has no last epoch
 
 
 def make_prefix(experiment: Experiment, note: Callable[[str], None]) -> FrozenPrefix | None:
-    """The frozen prefix of an experiment; None where nothing is frozen or kept, with a note why not."""
-    trainer = experiment.config.trainer
+    """The frozen prefix of an experiment; None where nothing is frozen or stored, with a note why not."""
     if experiment.features.cache == "off" or not freezes_something(experiment):
         return None
-    if reason := why_not_kept(experiment):
+    if reason := why_not_stored(experiment):
         note(reason)
         return None
-    return FrozenPrefix(
-        experiment,
-        precision=str(trainer.precision),
-        max_epochs=trainer.max_epochs,
-        note=note,
+    return FrozenPrefix(experiment, note)
+
+
+def extractor_of(experiment: Experiment, device: torch.device) -> Extractor:
+    """Computes and stores outputs of the frozen stages of an experiment, whose backbone is on `device`."""
+    return Extractor(
+        backbone=experiment.network.backbone,
+        batches=experiment.batches,
+        settings=experiment.features,
+        trainer_precision=str(experiment.config.trainer.precision),
+        device=device,
+        note=say,
+        track=tracked,
     )
 
 
@@ -49,29 +57,16 @@ class FrozenPrefix:
 
     Args:
         experiment: its backbone is cut.
-        precision: the trainer's.
-        max_epochs: of the training; None or below 0: no end is known.
-        note: tells the user.
+        note: takes notes for the user.
 
     Attributes:
         batches: of the epoch: the experiment's own, or with activations in the images' place. The same
             object as long as they hold the same.
     """
 
-    def __init__(
-        self,
-        experiment: Experiment,
-        *,
-        precision: str,
-        max_epochs: int | None,
-        note: Callable[[str], None],
-    ) -> None:
-        self.experiment = experiment
+    def __init__(self, experiment: Experiment, note: Callable[[str], None]) -> None:
+        self.experiment, self.note = experiment, note
         self.batches = experiment.batches
-        self.settings = experiment.features
-        self.precision = precision
-        self.max_epochs = max_epochs if max_epochs is not None and max_epochs >= 0 else 1000
-        self.note = note
         self._arranged: int | None = None
 
     def arrange(self, epoch: int, history: History, *, device: torch.device, share: Share = ALONE) -> None:
@@ -94,11 +89,11 @@ class FrozenPrefix:
             boundary = find_boundary(self._backbone, frozen_stages)
             if reason := self._why_not(boundary, epoch, history, device):
                 raise NoBoundary(reason)
-            extractor = self._extractor(device)
+            extractor = extractor_of(self.experiment, device)
             stored = {split: extractor.activations(boundary, split, share) for split in self._splits}
         except (NoBoundary, StoreFull, StoreUnusable) as reason:
             stages = f"its first {frozen_stages} stages" if self._depth(epoch, history) else "the backbone"
-            self.note(f"outputs of {stages} are not kept: {reason}")
+            self.note(f"outputs of {stages} are not stored: {reason}")
             return
         self._backbone.boundary = boundary
         self.batches = self.experiment.batches.with_stored(stored)
@@ -122,7 +117,7 @@ class FrozenPrefix:
 
     @property
     def _splits(self) -> list[str]:
-        """What each epoch goes through, and where nothing ever opens, what is evaluated in the end."""
+        """Splits of each epoch, and where nothing ever opens, those that are evaluated in the end."""
         batches, selection = self.experiment.batches, self.experiment.strategy.selection
         names = [split.name for split in batches.trained_on]
         names += ["val", *watched_splits(batches.splits, selection)]
@@ -131,33 +126,19 @@ class FrozenPrefix:
         return [name for name in dict.fromkeys(names) if len(batches.splits[name])]
 
     def _why_not(self, boundary: Boundary, epoch: int, history: History, device: torch.device) -> str | None:
-        """Why this boundary is not used; None where it is. Features serve other runs, too: always kept."""
+        """Why this boundary is not used; None where it is. Features serve other runs, too: always stored."""
         batches, num_stages = self.experiment.batches, self._num_stages
         if boundary.frozen_stages < num_stages:
-            epochs = epochs_at_this_depth(
-                self.experiment.strategy.unfreezing,
-                epoch,
-                history,
-                num_stages=num_stages,
-                max_epochs=self.max_epochs,
-            )
+            unfreezing, last = self.experiment.strategy.unfreezing, self.experiment.config.trainer.max_epochs
+            last = last if last is not None and last >= 0 else _EPOCHS_WITHOUT_END
+            epochs = epochs_at_this_depth(unfreezing, epoch, history, num_stages=num_stages, max_epochs=last)
             images = sum(len(Views(batches, split)) for split in self._splits)
+            settings = self.experiment.features
             if reason := why_not_worth_it(
-                boundary, self.settings, epochs=epochs, images=images, device_type=device.type
+                boundary, settings, epochs=epochs, images=images, device_type=device.type
             ):
                 return reason
         views = Views(batches, "train")
         some = views.__getitems__(list(range(min(_COMPARED_IMAGES, len(views)))))
         image = batches.preprocessing.normalised(some["image"].to(device))
         return differs(self._backbone, boundary, image)
-
-    def _extractor(self, device: torch.device) -> Extractor:
-        return Extractor(
-            backbone=self._backbone,
-            batches=self.experiment.batches,
-            settings=self.settings,
-            trainer_precision=self.precision,
-            device=device,
-            note=say,
-            track=tracked,
-        )

@@ -1,4 +1,4 @@
-"""Whether frozen layers are worth keeping: decided by the config and the epoch, never by a measured time.
+"""Whether frozen layers' outputs are worth storing, by the config and the epoch, never by a measured time.
 
 A resumed run must decide as the first one did, because activations and images give the same only to about
 1e-6.
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 _STORABLE_PRECISIONS = ("32-true", "32", "bf16-mixed", "16-mixed")
 # Below this many operations for each byte that would be read instead, computing is as fast: a core of a CPU
 # does some 30 operations a nanosecond and reads a byte or less, a GPU some 10,000 and gets 10 over its bus.
-_LEAST_FLOPS_PER_BYTE = {"cpu": 100.0}
-_LEAST_FLOPS_PER_BYTE_ELSEWHERE = 2000.0
+_LEAST_FLOPS_PER_BYTE_ON_CPU, _LEAST_FLOPS_PER_BYTE_ON_GPU = 100.0, 2000.0
 
 
 def never_opens(experiment: Experiment) -> bool:
@@ -36,7 +35,7 @@ def freezes_something(experiment: Experiment) -> bool:
     return experiment.strategy.unfreezing.trainable_stages(0, [], num_stages) < num_stages
 
 
-def why_not_kept(experiment: Experiment) -> str | None:
+def why_not_stored(experiment: Experiment) -> str | None:
     """Why frozen layers run in every epoch although some are frozen, for the user; None: they need not."""
     data = experiment.batches.settings
     for name, part in experiment.strategy.parts.items():
@@ -81,22 +80,22 @@ def epochs_at_this_depth(
 def why_not_worth_it(
     boundary: Boundary, settings: FeatureSettings, *, epochs: int, images: int, device_type: str
 ) -> str | None:
-    """Why computing is better than keeping, for the user; None where keeping is better.
+    """Why computing is better than storing, for the user; None where storing is better.
 
     Args:
         boundary: where the frozen layers end.
-        settings: how activations are kept.
+        settings: how activations are stored.
         epochs: how often training comes back to the same images at this boundary.
-        images: how many activations there are to keep.
+        images: how many activations there are to store.
         device_type: of the device that computes.
     """
     views = settings.views or 1
     if epochs <= views:
         return f"only {epochs} epoch{'s' * (epochs > 1)} would use them"
     num_bytes = prod(boundary.shape) * (2 if settings.storage == "float16" else 4)
-    least = _LEAST_FLOPS_PER_BYTE.get(device_type, _LEAST_FLOPS_PER_BYTE_ELSEWHERE)
+    least = _LEAST_FLOPS_PER_BYTE_ON_CPU if device_type == "cpu" else _LEAST_FLOPS_PER_BYTE_ON_GPU
     if boundary.prefix_flops < least * num_bytes:
-        return f"reading {num_bytes / 1e6:.2g} MB an image takes as long as computing them"
+        return f"reading {num_bytes / 1e6:.2g} MB per image takes as long as computing them"
     if num_bytes * images > settings.cache_gib * 2**30:
         needed = f"{num_bytes * images / 2**30:.3g} GiB"
         return f"they would take {needed} of features.cache_gib={settings.cache_gib:g}"

@@ -11,10 +11,8 @@ from torch import nn
 
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.parts import call_hook, overrides
-from transferlab.training.heads.head_job import HeadJob, LabelledFeatures, Order
-from transferlab.training.heads.learner import StepFigures
+from transferlab.training.heads.head_job import HeadJob, LabelledFeatures, Order, StepValues, Timetable
 from transferlab.training.heads.softmax_loss import SoftmaxLoss
-from transferlab.training.heads.timetable import Timetable
 from transferlab.training.losses import losses_of
 
 _FUSED = (torch.optim.AdamW, torch.optim.Adam, torch.optim.SGD)  # one kernel a step, equal to 1e-7
@@ -39,7 +37,7 @@ class AloneLearner:
         self.optimizer = _optimizer(own, num_features)
         self.draws = _may_draw(own)
 
-    def train_epoch(self, epoch: int) -> StepFigures:
+    def train_epoch(self, epoch: int) -> StepValues:
         """See `Learner`."""
         rows_KB = self.order(self.job.seed, epoch).to(self.train.features_ND.device)
         labels_KB = self.train.labels_N[rows_KB]
@@ -55,7 +53,7 @@ class AloneLearner:
             every_terms.append(terms)
             every_observed.append(observed)
         zero = torch.zeros_like(losses[0])
-        return StepFigures(
+        return StepValues(
             torch.stack(losses)[:, None], _columns(every_terms, zero), _columns(every_observed, zero)
         )
 
@@ -106,23 +104,23 @@ class AloneLearner:
         """See `Learner`: the loop ends when no head is left."""
 
 
-def _detached(figures: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: figure.detach() for name, figure in figures.items()}
+def _detached(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach() for name, value in values.items()}
 
 
 def _columns(steps: list[dict[str, torch.Tensor]], zero: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The figures of every step, by name, `(steps, 1)`; 0 where a step does not have it."""
+    """The values of every step, by name, `(steps, 1)`; 0 where a step does not have it."""
     names = dict.fromkeys(name for step in steps for name in step)
     return {name: torch.stack([step.get(name, zero).float() for step in steps])[:, None] for name in names}
 
 
 def _optimizer(job: HeadJob, num_features: int) -> torch.optim.Optimizer:
-    """The job's optimizer, fused where torch has that and the user asks for no other form."""
+    """The job's optimizer, fused where torch has that and the config sets no other form."""
     optimizer = job.optimizer(num_features)
-    asked = job.learning_rates.optimizer_kwargs
-    if type(optimizer) not in _FUSED or asked.keys() & {"fused", "foreach", "differentiable"}:
+    further = job.learning_rates.optimizer_kwargs
+    if type(optimizer) not in _FUSED or further.keys() & {"fused", "foreach", "differentiable"}:
         return optimizer
-    fused = dataclasses.replace(job.learning_rates, optimizer_kwargs={**asked, "fused": True})
+    fused = dataclasses.replace(job.learning_rates, optimizer_kwargs={**further, "fused": True})
     return dataclasses.replace(job, learning_rates=fused).optimizer(num_features)
 
 
@@ -136,9 +134,6 @@ def _seed(seed: int, device: torch.device) -> None:
 def _may_draw(job: HeadJob) -> bool:
     """Whether a step may draw random numbers, so that it has to be seeded."""
     known = SoftmaxLoss.of(job.objective) is not None and not job.penalties
-    still = (type(module) in _WITHOUT_RANDOMNESS or _keeps_all(module) for module in job.head.modules())
-    return not known or job.head_dropout > 0 or not all(still)
-
-
-def _keeps_all(module: nn.Module) -> bool:
-    return type(module) is nn.Dropout and module.p == 0
+    active = (m for m in job.head.modules() if not (type(m) is nn.Dropout and m.p == 0))
+    still = all(type(module) in _WITHOUT_RANDOMNESS for module in active)
+    return not known or job.head_dropout > 0 or not still

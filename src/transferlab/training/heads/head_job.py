@@ -1,10 +1,11 @@
-"""What `fit_heads` takes and gives: features with labels, a head to fit on them, and the fitted head."""
+"""The terms in which heads are fitted: labelled features, jobs, learners, and fitted heads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import nn
@@ -14,14 +15,14 @@ from transferlab.model.classifier import Classifier
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.learning_rates.schedule import LearningRates
 from transferlab.strategy.parts import Objective, Part, Penalty, named_parts
-from transferlab.training.errors import NotFiniteError
+from transferlab.training.losses import NotFiniteError
 
 Order = Callable[[int, int], torch.Tensor]  # (seed, epoch) -> rows of the samples, (batches, batch size)
 
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """What a frozen backbone makes of a split.
+    """Features of a split, by a frozen backbone.
 
     Attributes:
         features_ND: fp32, in memory or memory-mapped.
@@ -69,9 +70,9 @@ class HeadJob:
         return rates.make_optimizer(groups)
 
 
-@dataclass(frozen=True)
+@dataclass
 class HeadFit:
-    """A fitted head.
+    """A fitted head, filled while it is fitted.
 
     Attributes:
         history: an entry for each finished epoch, with the keys of a fit by Lightning.
@@ -81,9 +82,9 @@ class HeadFit:
         error: why the fit ended early; history and states are then of the epochs before.
     """
 
-    history: list[dict[str, float]]
-    state: dict[str, torch.Tensor] | None
-    epoch: int | None
+    history: list[dict[str, float]] = field(default_factory=list)
+    state: dict[str, torch.Tensor] | None = None
+    epoch: int | None = None
     parts: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
     error: NotFiniteError | None = None
 
@@ -99,3 +100,63 @@ class _CachedBackbone(nn.Module):
 
     def forward(self, features_ND: torch.Tensor) -> torch.Tensor:
         return features_ND
+
+
+@dataclass(frozen=True)
+class StepValues:
+    """Values of each step of an epoch, for each head: all tensors are `(steps, heads)`.
+
+    Attributes:
+        loss: the sum of the terms.
+        terms: of the loss, by name.
+        observed: what else the objective looks at, by name.
+    """
+
+    loss: torch.Tensor
+    terms: dict[str, torch.Tensor]
+    observed: dict[str, torch.Tensor]
+
+
+class Learner(Protocol):
+    """One or more heads in training; `place` counts those that are still in it."""
+
+    def train_epoch(self, epoch: int) -> StepValues:
+        """Train for an epoch. A head whose loss stops being finite is spoilt, but no other."""
+        ...
+
+    def rates(self) -> list[dict[str, float]]:
+        """The learning rates of each head's groups in the last step, by the group's name."""
+        ...
+
+    def scores(self, features_ND: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The class scores `(N, C)` of each head in turn, without dropout and gradients."""
+        ...
+
+    def state(self, place: int) -> dict[str, torch.Tensor]:
+        """A copy of a head's state dict."""
+        ...
+
+    def parts(self, place: int) -> dict[str, dict[str, torch.Tensor]]:
+        """Copies of the state dicts of those of a job's parts that conclude its fit."""
+        ...
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Go on with these heads alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Timetable:
+    """Progress and rates in a training of `max_epochs` (-1: no end is known), of `steps` steps each."""
+
+    steps: int
+    max_epochs: int
+
+    def progress(self, step: int) -> float:
+        """The share of the training that is over before `step`; 0 throughout where no end is known."""
+        total = self.steps * self.max_epochs if self.max_epochs >= 0 else math.inf
+        return min(step / total, 1.0)
+
+    def rate(self, rates: LearningRates, stage: int, step: int) -> float:
+        """The learning rate of a group that trains from the start; `stage` as in `LearningRates`."""
+        return rates.rate(stage, progress=self.progress(step), epochs=step / self.steps, opened=0.0)

@@ -3,42 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
 from transferlab.evaluation.metrics import classification_metrics
-from transferlab.training.errors import NotFiniteError, loss_not_finite, predictions_not_finite
 from transferlab.training.fit_settings import FitSettings
 from transferlab.training.heads.alone import AloneLearner
-from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures, Order
-from transferlab.training.heads.learner import Learner, StepFigures
-from transferlab.training.heads.lockstep import groups_of
-from transferlab.training.heads.stacked import StackedLearner
-from transferlab.training.stopping import epochs_without_better
+from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures, Learner, Order, StepValues
+from transferlab.training.heads.stacked import StackedLearner, lockstep_groups
+from transferlab.training.losses import NotFiniteError, loss_not_finite, predictions_not_finite
+from transferlab.training.stopping import epochs_without_better, selected_epoch
 
+HeadSelection = Literal["val_loss", "last"]
 OnEpoch = Callable[[int, Mapping[str, float]], None]  # the job's position, the epoch's entry
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Rules:
-    """When a fit is over and which epoch's weights are kept; see `fit_heads`."""
-
-    max_epochs: int
-    min_epochs: int
-    fit: FitSettings
-    selection: Literal["val_loss", "last"]
-
-    def over(self, history: list[dict[str, float]]) -> bool:
-        """Whether to stop early after these epochs."""
-        patience = self.fit.early_stopping_patience
-        if patience is None or len(history) < self.min_epochs:
-            return False
-        return epochs_without_better(history, self.fit.min_delta) >= patience
 
 
 def fit_heads(
@@ -50,13 +28,13 @@ def fit_heads(
     max_epochs: int,
     min_epochs: int | None = None,
     fit: FitSettings,
-    selection: Literal["val_loss", "last"] = "val_loss",
+    selection: HeadSelection = "val_loss",
     on_epoch: OnEpoch = lambda job, entry: None,
 ) -> list[HeadFit]:
     """Fit every job's head, each as `TransferModule` would behind a frozen backbone, and as if alone.
 
-    Heads of the same layers and optimizer are trained in lockstep, in parts that fit into the processor's
-    cache; others, and those with penalties or a user's own objective, one after the other.
+    Heads of the same layers and optimizer are trained in lockstep, as many at once as the processor's cache
+    holds; others, and those with penalties or a user's own objective, one after the other.
     Sums are then taken in another order, as if each batch came reversed: weights agree to about 1e-7. AdamW
     makes more of it where a gradient is little but rounding error (hidden layers at high rates: 3e-5 seen).
 
@@ -70,98 +48,73 @@ def fit_heads(
         fit: early stopping; the other settings have no meaning here.
         selection: keep the epoch of the lowest validation loss (the first of equals), or the last. Without
             validation it is the last.
-        on_epoch: told each entry of a history as it is made; of heads in lockstep, one after the other.
+        on_epoch: called with a job's position and each entry of its history.
 
     Returns:
         For each job its fit. A loss that is not finite ends that job's alone; it is in its `error`. The
         `seconds` of an epoch are those of all heads in lockstep, divided among them.
     """
-    rules = _Rules(max_epochs=max_epochs, min_epochs=min_epochs or 0, fit=fit, selection=selection)
-    fits: dict[int, HeadFit] = {}
+    fits = [HeadFit() for _ in jobs]
     batch_size = order(jobs[0].seed, 0).shape[1] if jobs else 0
-    for positions in groups_of(jobs, train.features_ND, batch_size):
+
+    def is_over(history: list[dict[str, float]]) -> bool:
+        patience = fit.early_stopping_patience
+        if patience is None or len(history) < (min_epochs or 0):
+            return False
+        return epochs_without_better(history, fit.min_delta) >= patience
+
+    for positions in lockstep_groups(jobs, train.features_ND, batch_size):
         learner: Learner
         if len(positions) == 1:
             learner = AloneLearner(jobs[positions[0]], train, order, max_epochs)
         else:
             learner = StackedLearner([jobs[position] for position in positions], train, order, max_epochs)
-        records = {position: _Record() for position in positions}
-        _fit_group(learner, records, val, rules, on_epoch)
-        fits |= {position: record.fit() for position, record in records.items()}
-    return [fits[position] for position in range(len(jobs))]
+        for epoch in itertools.count() if max_epochs < 0 else range(max_epochs):
+            trained = [fits[position] for position in positions]
+            _fit_epoch(learner, trained, val, epoch, selection)
+            for position, head in zip(positions, trained, strict=True):
+                if head.error is None:
+                    on_epoch(position, head.history[-1])
+            staying = [
+                n for n, head in enumerate(trained) if head.error is None and not is_over(head.history)
+            ]
+            if not staying:
+                break
+            if len(staying) < len(positions):
+                learner.keep(staying)
+                positions = [positions[place] for place in staying]
+    return fits
 
 
-class _Record:
-    """What is known of a job so far."""
-
-    def __init__(self) -> None:
-        self.history: list[dict[str, float]] = []
-        self.state: dict[str, torch.Tensor] | None = None
-        self.epoch: int | None = None
-        self.parts: dict[str, dict[str, torch.Tensor]] = {}
-        self.error: NotFiniteError | None = None
-        self._lowest = math.inf
-
-    def is_selected(self, selection: Literal["val_loss", "last"]) -> bool:
-        """Whether the newest epoch's weights are the ones to keep."""
-        loss = self.history[-1].get("val/loss")
-        if selection == "last" or loss is None:
-            return True
-        lower = loss < self._lowest
-        self._lowest = min(loss, self._lowest)
-        return lower
-
-    def fit(self) -> HeadFit:
-        return HeadFit(self.history, self.state, self.epoch, self.parts, self.error)
-
-
-def _fit_group(
-    learner: Learner,
-    records: Mapping[int, _Record],
-    val: LabelledFeatures | None,
-    rules: _Rules,
-    on_epoch: OnEpoch,
+def _fit_epoch(
+    learner: Learner, fits: list[HeadFit], val: LabelledFeatures | None, epoch: int, selection: HeadSelection
 ) -> None:
-    """Train until every head is done; the records are filled."""
-    active = list(records)
-    epochs = itertools.count() if rules.max_epochs < 0 else range(rules.max_epochs)
-    for epoch in epochs:
-        started = time.perf_counter()
-        trained = _training_figures(learner.train_epoch(epoch), epoch)
-        validated = _validation_figures(learner, val, len(active), epoch)
-        rates = learner.rates()
-        seconds = (time.perf_counter() - started) / len(active)
-        staying = []
-        for place, position in enumerate(active):
-            record, figures = records[position], (trained[place], validated[place])
-            error = next((part for part in figures if isinstance(part, NotFiniteError)), None)
-            if error is not None:
-                record.error = error
-                continue
-            entry = {"epoch": float(epoch), "trainable_stages": 0.0}
-            for part in figures:
-                assert not isinstance(part, NotFiniteError)
-                entry |= part
-            entry |= {f"learning_rate/{name}": rate for name, rate in rates[place].items()}
-            record.history.append(entry | {"seconds": seconds})
-            if record.is_selected(rules.selection):
-                record.state, record.epoch = learner.state(place), epoch
-                record.parts = learner.parts(place)
-            on_epoch(position, record.history[-1])
-            if not rules.over(record.history):
-                staying.append(place)
-        if not staying:
-            return
-        if len(staying) < len(active):
-            learner.keep(staying)
-            active = [active[place] for place in staying]
+    """Train every head for an epoch, and add it to its fit."""
+    started = time.perf_counter()
+    trained = _training_metrics(learner.train_epoch(epoch), epoch)
+    validated = _validation_metrics(learner, val, len(fits), epoch)
+    rates = learner.rates()
+    seconds = (time.perf_counter() - started) / len(fits)
+    for place, fit in enumerate(fits):
+        entry = {"epoch": float(epoch), "trainable_stages": 0.0}
+        for metrics in (trained[place], validated[place]):
+            if isinstance(metrics, NotFiniteError):
+                fit.error = fit.error or metrics
+            else:
+                entry |= metrics
+        if fit.error is not None:
+            continue
+        entry |= {f"learning_rate/{name}": rate for name, rate in rates[place].items()}
+        fit.history.append(entry | {"seconds": seconds})
+        if "val/loss" not in entry or selected_epoch(fit.history, selection) == len(fit.history) - 1:
+            fit.state, fit.epoch, fit.parts = learner.state(place), epoch, learner.parts(place)
 
 
-def _training_figures(steps: StepFigures, epoch: int) -> list[dict[str, float] | NotFiniteError]:
+def _training_metrics(steps: StepValues, epoch: int) -> list[dict[str, float] | NotFiniteError]:
     """Each head's means over the steps, or what went wrong in the first step that did."""
     means = {
-        f"train/{name}": figure.mean(0).tolist()
-        for name, figure in ({"loss": steps.loss} | steps.terms | steps.observed).items()
+        f"train/{name}": values.mean(0).tolist()
+        for name, values in ({"loss": steps.loss} | steps.terms | steps.observed).items()
     }
     finite_KJ = steps.loss.isfinite().cpu()
     results: list[dict[str, float] | NotFiniteError] = []
@@ -175,10 +128,10 @@ def _training_figures(steps: StepFigures, epoch: int) -> list[dict[str, float] |
     return results
 
 
-def _validation_figures(
+def _validation_metrics(
     learner: Learner, val: LabelledFeatures | None, num_heads: int, epoch: int
 ) -> list[dict[str, float] | NotFiniteError]:
-    """Each head's figures on the validation part, or that its predictions are not finite."""
+    """Each head's metrics on the validation split, or that its predictions are not finite."""
     if val is None or len(val.labels_N) == 0:
         return [{} for _ in range(num_heads)]
     labels_N = val.labels_N.cpu().numpy()
@@ -188,6 +141,6 @@ def _validation_figures(
         if not probabilities_NC.isfinite().all():
             results.append(predictions_not_finite(epoch))
             continue
-        figures = classification_metrics(probabilities_NC.cpu().numpy(), labels_N)
-        results.append({f"val/{name}": value for name, value in figures.items() if value is not None})
+        metrics = classification_metrics(probabilities_NC.cpu().numpy(), labels_N)
+        results.append({f"val/{name}": value for name, value in metrics.items() if value is not None})
     return results

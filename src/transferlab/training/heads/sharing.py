@@ -1,7 +1,7 @@
-"""Which jobs of a sweep train together: heads on one frozen backbone, as one batched problem.
+"""Jobs that train together: heads on one frozen backbone, as one batched problem in one process.
 
-Pure functions on resolved configs: a launcher of any kind (processes here, an array of a cluster there) asks
-them what belongs into one process. Imports nothing heavy.
+Pure functions on resolved configs, for launchers of any kind (local processes, an array of a cluster).
+Nothing heavy is imported.
 """
 
 from __future__ import annotations
@@ -12,11 +12,32 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.facts import changes_nothing, fact, opens_nothing
-from transferlab.training.heads.needs_lightning import needs_no_lightning
+from transferlab.config.classes import changes_nothing, fact, opens_nothing
 
 # What the jobs of a group may differ in, and `name`, which follows from the options chosen
 _MAY_DIFFER = ("name", "seed", "strategy.learning_rates.base", "strategy.learning_rates.weight_decay")
+# Flags of Lightning's Trainer that change what a step does, at the values that the loop for heads follows
+_PLAIN = {
+    "devices": (1, "1"),
+    "num_nodes": (1,),
+    "precision": ("32-true", "32", 32),
+    "fast_dev_run": (False,),
+    "max_steps": (-1,),
+    "min_steps": (None,),
+    "max_time": (None,),
+    "limit_train_batches": (None, 1.0),
+    "limit_val_batches": (None, 1.0),
+    "limit_test_batches": (None, 1.0),
+    "overfit_batches": (0.0,),
+    "val_check_interval": (None, 1.0),
+    "check_val_every_n_epoch": (1,),
+    "accumulate_grad_batches": (1,),
+    "gradient_clip_val": (None,),
+    "profiler": (None,),
+    "detect_anomaly": (False,),
+    "barebones": (False,),
+    "plugins": (None,),
+}
 
 
 def groups_of(configs: Sequence[DictConfig | Mapping[str, Any]]) -> list[list[int]]:
@@ -32,15 +53,15 @@ def groups_of(configs: Sequence[DictConfig | Mapping[str, Any]]) -> list[list[in
     found: dict[str, list[int]] = {}
     for position, config in enumerate(configs):
         plain: Any = OmegaConf.to_container(config) if isinstance(config, DictConfig) else config
-        key = _shared(plain) if trains_heads_on_features(plain) else f"alone {position}"
+        key = _shared(plain) if shares_a_fit(plain) else f"alone {position}"
         found.setdefault(key, []).append(position)
     return list(found.values())
 
 
-def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
+def shares_a_fit(config: Mapping[str, Any]) -> bool:
     """Whether a job trains a head, by gradients, on features that no step of the training changes.
 
-    So the backbone is frozen throughout, training images come again unchanged, their features may be kept
+    So the backbone is frozen throughout, training images come again unchanged, their features may be stored
     (`features.cache`), and one device does it.
     """
     strategy, data = config["strategy"], config["data"]
@@ -56,8 +77,14 @@ def trains_heads_on_features(config: Mapping[str, Any]) -> bool:
         and (features.get("views") is not None or changes_nothing(data.get("augmentation")))
         and not any((data.get("mixing") or {}).get(name) for name in ("mixup_alpha", "cutmix_alpha"))
         and not config["fit"].get("compile")
-        and needs_no_lightning(config)
+        and _needs_no_lightning(config)
     )
+
+
+def _needs_no_lightning(config: Mapping[str, Any]) -> bool:
+    """Whether a head on features that are computed already may be fitted by the loop for heads alone."""
+    plain = all(config["trainer"].get(flag) in values for flag, values in _PLAIN.items())
+    return plain and config["fit"].get("ema_decay") is None
 
 
 def _sees_more(part: Any) -> bool:
@@ -66,7 +93,7 @@ def _sees_more(part: Any) -> bool:
 
 
 def _shared(config: Mapping[str, Any]) -> str:
-    """The part of a config that all jobs of a group have in common, as a text."""
+    """What all configs of a group have in common, as a text."""
     shared = json.loads(json.dumps(config, default=str))
     without = list(_MAY_DIFFER)
     if config["backbone"].get("weights") == "random" or config["strategy"].get("start_from") == "random":

@@ -2,20 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 
 import torch
 
-from transferlab.training.heads.head_job import HeadJob, LabelledFeatures, Order
-from transferlab.training.heads.learner import StepFigures
+from transferlab.strategy.parts import overrides
+from transferlab.training.heads.head_job import HeadJob, LabelledFeatures, Order, StepValues, Timetable
 from transferlab.training.heads.softmax_loss import SoftmaxLoss, StackedSoftmaxLoss
 from transferlab.training.heads.stacked_dropout import StackedDropout, dropped_shares
-from transferlab.training.heads.stacked_head import StackedHeads
-from transferlab.training.heads.stacked_optimizer import stacked_optimizer
-from transferlab.training.heads.timetable import Timetable
+from transferlab.training.heads.stacked_head import StackedHeads, structure
+from transferlab.training.heads.stacked_optimizer import options, stacked_optimizer
 
 _SCORES_AT_ONCE = 2**24  # class scores in memory during validation
 _ROWS_AT_ONCE = 8192
+# Measured on one core with 32 MB of cache, features of 1280. More heads at once are slower for each of them.
+_FLOATS_AT_ONCE = 2**22
+_FLOATS_OF_A_PARAMETER = 5  # itself, its gradient, two of the optimizer, one in between
+_WORTH_SHARING = 8  # so many heads that see the same batches are faster among themselves
+
+
+def lockstep_groups(jobs: Sequence[HeadJob], features_ND: torch.Tensor, batch_size: int) -> list[list[int]]:
+    """The jobs' positions, those that learn together in one list; alone where a job has to or may as well."""
+    kinds = [_kind(job, features_ND) for job in jobs]
+    seeds = [job.seed if job.head_dropout == 0 else None for job in jobs]
+    alike = Counter(zip(kinds, seeds, strict=True))
+    groups: dict[Hashable, list[int]] = {}
+    for position, (kind, seed) in enumerate(zip(kinds, seeds, strict=True)):
+        if kind is None:
+            groups["alone", position] = [position]
+        else:
+            shared = seed is not None and alike[kind, seed] >= _WORTH_SHARING
+            groups.setdefault((kind, seed if shared else None), []).append(position)
+    return [
+        some
+        for group in groups.values()
+        for some in _divided(group, jobs[group[0]], batch_size * features_ND.shape[1])
+    ]
+
+
+def _kind(job: HeadJob, features_ND: torch.Tensor) -> Hashable | None:
+    """Equal for jobs that can learn together; None for one that cannot."""
+    if job.penalties or SoftmaxLoss.of(job.objective) is None:
+        return None
+    if overrides(job.objective, "before_step", "after_step", "conclude"):
+        return None
+    if any(dropped_shares(job)) and (features_ND.device.type != "cpu" or 1 in dropped_shares(job)):
+        return None  # a GPU draws other numbers for many than for one
+    head = structure(job.head)
+    optimizer = None if head is None else options(job.optimizer(features_ND.shape[1]))
+    return None if optimizer is None else (head, optimizer)
+
+
+def _divided(group: list[int], job: HeadJob, floats_of_a_batch: int) -> list[list[int]]:
+    """A group as several of nearly equal size, each small enough for the cache."""
+    parameters = sum(parameter.numel() for parameter in job.head.parameters())
+    most = max(1, _FLOATS_AT_ONCE // (_FLOATS_OF_A_PARAMETER * parameters + floats_of_a_batch))
+    num_groups = -(-len(group) // most)
+    return [group[number::num_groups] for number in range(num_groups)]
 
 
 class StackedLearner:
@@ -36,7 +80,7 @@ class StackedLearner:
         self._features = torch.empty(0, device=device)
         self._last_rates: list[float] = []
 
-    def train_epoch(self, epoch: int) -> StepFigures:
+    def train_epoch(self, epoch: int) -> StepValues:
         """See `Learner`."""
         rows_KJB = self._rows(epoch)
         labels_KJB = self.train.labels_N[rows_KJB]
@@ -54,7 +98,7 @@ class StackedLearner:
             predicted_JB = scores_JCB.max(1).indices  # argmax, which is slow over any but the last dimension
             accuracies.append((predicted_JB == labels_KJB[batch]).float().mean(1))
         loss_KJ = torch.stack(losses)
-        return StepFigures(loss_KJ, {"class_loss": loss_KJ}, {"accuracy": torch.stack(accuracies)})
+        return StepValues(loss_KJ, {"class_loss": loss_KJ}, {"accuracy": torch.stack(accuracies)})
 
     def _rows(self, epoch: int) -> torch.Tensor:
         """Of each step; `(K, 1, B)` where all heads see the same batches."""

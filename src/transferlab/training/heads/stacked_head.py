@@ -26,7 +26,7 @@ def layers_of(head: nn.Module) -> list[tuple[str, nn.Module]] | None:
 
 
 def structure(head: nn.Module) -> Hashable | None:
-    """Equal for heads that can be stacked with each other; None for one that can not be at all."""
+    """Equal for heads that can be stacked with each other; None for one that cannot be at all."""
     layers = layers_of(head)
     if layers is None:
         return None

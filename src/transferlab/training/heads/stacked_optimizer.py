@@ -34,7 +34,7 @@ class StackedOptimizer(Protocol):
 
 
 def options(optimizer: torch.optim.Optimizer) -> Hashable | None:
-    """Equal for optimizers that can be stacked with each other; None for one that can not be at all."""
+    """Equal for optimizers that can be stacked with each other; None for one that cannot be at all."""
     groups = optimizer.param_groups
     covered = not any(group.get(name) for group in groups for name in _NOT_COVERED)
     if type(optimizer) not in (torch.optim.AdamW, torch.optim.SGD) or not covered:

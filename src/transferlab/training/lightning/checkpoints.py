@@ -1,7 +1,7 @@
 """Checkpoints from which a killed run goes on bit-identically.
 
-`last.ckpt` is written at each epoch's end and, by time or steps, within it; `best.ckpt` is the one that the
-selection keeps; with `fit.keep_checkpoints=every_epoch` each epoch's stays as well. Never on an epoch's last
+`last.ckpt` is written at each epoch's end and, by time or steps, within it; `best.ckpt` is that of the
+selected epoch; with `fit.keep_checkpoints=every_epoch` each epoch's stays as well. Never on an epoch's last
 batch (Lightning would skip the validation after a resume) and never inside an accumulation of gradients (they
 are not in a checkpoint).
 """
@@ -34,7 +34,7 @@ class Checkpoints(Checkpoint):
         self._saved_at = time.monotonic()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Hear of a request to end before Lightning does, which would end without a checkpoint."""
+        """(Re)install our signal handlers: Lightning's would end the run without a checkpoint."""
         signals.install()
 
     def on_train_batch_end(
@@ -49,7 +49,7 @@ class Checkpoints(Checkpoint):
         if not (is_due or leaves):
             return
         loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if loss is None or torch.isfinite(loss):  # the module complains soon; the last good one is kept
+        if loss is None or torch.isfinite(loss):  # the module raises soon; the last good one stays
             self._save(trainer, is_best=False)
         if leaves:
             signals.stop()

@@ -6,19 +6,16 @@ import contextlib
 import gc
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 
-if TYPE_CHECKING:  # a mistake in a config is told before torch is imported
+if TYPE_CHECKING:  # a mistake in a config is reported before torch is imported
     import pytorch_lightning as pl
     from torch import nn
 
 WORKER_VERB = "join"  # not listed: Lightning starts `transferlab join RUN` for each further process
-_PATIENCE_S = 600.0  # the leading process may look through all images first
 _SET_BY_LAUNCHER = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE")
 
 
@@ -50,29 +47,6 @@ def launched_by_file(run: Run | None, allow: Sequence[str] = ()) -> Iterator[Non
                 os.environ[name] = value
 
 
-def is_worker() -> bool:
-    """Whether this process joins a run that another one leads: the first of the first machine."""
-    return any(int(os.environ.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
-
-
-def started_together() -> bool:
-    """Whether torchrun, or whoever sets the same variables, has started this process and others like it."""
-    return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
-
-
-def wait_for_leader(run: Run) -> None:
-    """Return when the leading process has begun this run.
-
-    Raises:
-        UserError: it does not; its own message says why.
-    """
-    deadline = time.monotonic() + _PATIENCE_S
-    while run.status != "running":
-        if time.monotonic() > deadline:
-            raise UserError(f"{run.path}: the leading process has not begun this run in {_PATIENCE_S:.0f} s.")
-        time.sleep(0.05)
-
-
 def wrap_again(trainer: pl.Trainer) -> None:
     """Let DDP, if it is in use, average the gradients of what is trainable now, and of nothing else.
 
@@ -91,7 +65,7 @@ def wrap_again(trainer: pl.Trainer) -> None:
 
 
 def of_all_processes(value: Any) -> list[Any]:
-    """What each process gives here, in the order of their ranks; it must be asked for in all of them."""
+    """The values of all processes, in the order of their ranks; all of them must call this."""
     from torch import distributed
 
     if not _are_several():
@@ -101,10 +75,10 @@ def of_all_processes(value: Any) -> list[Any]:
     return everyones
 
 
-def mean_over_processes(figures: Mapping[str, float]) -> dict[str, float]:
-    """The mean of each figure over all processes, which have the same figures."""
-    everyones = of_all_processes(dict(figures))
-    return {name: sum(each[name] for each in everyones) / len(everyones) for name in figures}
+def mean_over_processes(values: Mapping[str, float]) -> dict[str, float]:
+    """The mean of each value over all processes, which have the same names."""
+    everyones = of_all_processes(dict(values))
+    return {name: sum(each[name] for each in everyones) / len(everyones) for name in values}
 
 
 def agree_on_buffers(module: nn.Module) -> None:

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
+from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.objective.critic_health import critic_warnings
 from transferlab.training.build import Experiment, Fitted
@@ -21,11 +22,15 @@ from transferlab.training.conclusion import conclude
 from transferlab.training.frozen.prefix import make_prefix
 from transferlab.training.frozen.prefix_policy import never_opens
 from transferlab.training.lightning.checkpoints import SelectedInMemory, load_checkpoint
-from transferlab.training.lightning.distributed import is_worker, launched_by_file
+from transferlab.training.lightning.distributed import launched_by_file
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
-from transferlab.training.lightning.target_record import epoch_table, selected_by_each
-from transferlab.training.lightning.target_watch import TargetWatch, watched_splits
+from transferlab.training.lightning.target_epochs import (
+    TargetWatch,
+    epoch_table,
+    selected_by_each,
+    watched_splits,
+)
 from transferlab.training.lightning.trainer import fit_callbacks, make_trainer
 from transferlab.training.recorder import Recorder
 from transferlab.training.stopping import is_over
@@ -75,7 +80,7 @@ def fit_by_lightning(
 
 
 def _on_target(module: TransferModule, experiment: Experiment, run: Run | None) -> dict[str, Any]:
-    """What each way to select an epoch gives on the target's test split; labels are joined here."""
+    """Metrics of the target's test split by each way to select an epoch; labels are joined here."""
     if run is None or module.watch is None or "test" not in module.watch.splits or is_worker():
         return {}
     table = epoch_table(run.epoch_predictions, experiment.batches.splits, module.history)
@@ -103,7 +108,7 @@ def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoi
     module.on_load_checkpoint(content)
     earlier = sum(entry["seconds"] for entry in module.history) + content["transferlab"]["seconds"]
     if _nothing_left(trainer, module):
-        module.load_state_dict(content["state_dict"])  # the average, where one is kept
+        module.load_state_dict(content["state_dict"])  # the average, where there is one
     else:
         trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
     return earlier
@@ -124,15 +129,15 @@ def _load_selected_weights(module: TransferModule, run: Run | None, callbacks: S
     """Put the weights of the selected epoch into the module; the last ones are there already."""
     if module.strategy.selection == "last":
         return
-    kept = [callback.weights for callback in callbacks if isinstance(callback, SelectedInMemory)]
-    if kept and kept[0] is not None:
-        module.load_state_dict(kept[0])
+    stored = next((each.weights for each in callbacks if isinstance(each, SelectedInMemory)), None)
+    if stored is not None:
+        module.load_state_dict(stored)
     elif run is not None and run.best_checkpoint.is_file():
         module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
 
 
 def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, name: str) -> Predictions:
-    """What the module says of every sample of a split, in the order of the samples; each exactly once."""
+    """Predictions for every sample of a split, in the order of the samples; each exactly once."""
     loaders.tested = name
     splits = loaders.batches.splits
     on_source = module.objective.domains.on_source(module.network)

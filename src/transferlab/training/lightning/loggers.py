@@ -1,4 +1,4 @@
-"""Who else is told about a run: TensorBoard, Weights & Biases.
+"""Loggers of a run: TensorBoard, Weights & Biases.
 
 The run folder's own history.csv is written always. Each function makes one of Lightning's loggers; `folder`
 and `run_id` come from the run, everything else from the config.
@@ -56,13 +56,13 @@ def wandb(
     Without a `group`, the runs of a sweep have the sweep's.
 
     Raises:
-        UserError: the W&B server can not be reached or does not know the user.
+        UserError: the W&B server cannot be reached or refuses the user.
     """
     import wandb as client
 
     chosen = mode if mode != "auto" else os.environ.get("WANDB_MODE") or mode_by_login()
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
-        return WandbLogger(save_dir=folder, project=project, id=run_id)  # tells nobody
+        return WandbLogger(save_dir=folder, project=project, id=run_id)  # sends nothing
     try:
         run = client.init(
             dir=folder,
@@ -98,34 +98,33 @@ def run_id(folder: Path) -> str:
 
 
 def make_loggers(nodes: Iterable[DictConfig], config: DictConfig, run: Run) -> list[Logger]:
-    """The loggers of these config nodes, told of the whole config."""
+    """The loggers of these config nodes, which get the whole config."""
     made = [make(node, folder=str(run.path), run_id=run_id(run.path)) for node in nodes]
     log_config(made, config)
     return made
 
 
 def log_config(loggers: list[Logger], config: DictConfig) -> None:
-    """Tell every logger the resolved config."""
+    """Log the resolved config."""
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
 
 def log_result(loggers: list[Logger], result: Mapping[str, Any], predictions: Predictions | None) -> None:
-    """Tell every logger the final figures; W&B also gets the confusion matrix."""
+    """Log the final metrics; W&B also gets the confusion matrix."""
+    metrics = {
+        f"{split}/{name}": value
+        for split in ("val", "test")
+        for name, value in (result.get(split) or {}).items()
+        if isinstance(value, int | float)
+    }
+    cost = {f"cost/{name}": value for name, value in (result.get("cost") or {}).items()}
     for logger in loggers:
-        figures = {
-            f"{part}/{name}": value
-            for part in ("val", "test")
-            for name, value in (result.get(part) or {}).items()
-            if isinstance(value, int | float)
-        }
         if not isinstance(logger, WandbLogger):
-            logger.log_metrics({f"final_{name}": value for name, value in figures.items()})
+            logger.log_metrics({f"final_{name}": value for name, value in metrics.items()})
             continue
-        logger.experiment.summary.update({f"final/{name}": value for name, value in figures.items()})
-        logger.experiment.summary.update(
-            {"status": result["status"], **_flat(result.get("cost") or {}, "cost")}
-        )
+        logger.experiment.summary.update({f"final/{name}": value for name, value in metrics.items()})
+        logger.experiment.summary.update({"status": result["status"], **cost})
         if predictions is not None and len(predictions.classes) <= _MOST_PLOTTED_CLASSES:
             _plot_confusions(logger, predictions)
 
@@ -152,16 +151,12 @@ def finish(loggers: list[Logger], *, failed: bool) -> None:
             logger.experiment.finish(exit_code=1 if failed else 0)
 
 
-def _flat(mapping: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {f"{prefix}/{name}": value for name, value in mapping.items()}
-
-
 def mode_by_login() -> Literal["online", "offline"]:
-    """Online where a W&B key is at hand (environment or netrc), else offline; asks no server."""
+    """Online where a W&B key is at hand (environment or netrc), else offline; no server is contacted."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return "online"
     host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc
-    for name in [os.environ["NETRC"]] if os.environ.get("NETRC") else ["~/.netrc", "~/_netrc"]:
+    for name in (os.environ["NETRC"],) if os.environ.get("NETRC") else ("~/.netrc", "~/_netrc"):
         try:
             entry = netrc.netrc(str(Path(name).expanduser())).hosts.get(host)
         except (netrc.NetrcParseError, OSError):

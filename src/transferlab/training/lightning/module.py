@@ -20,7 +20,6 @@ from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.groups import parameter_groups
 from transferlab.strategy.parts import call_hook
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.errors import loss_not_finite, predictions_not_finite
 from transferlab.training.fit_settings import FitSettings
 from transferlab.training.lightning.distributed import (
     agree_on_buffers,
@@ -28,14 +27,12 @@ from transferlab.training.lightning.distributed import (
     of_all_processes,
     wrap_again,
 )
-from transferlab.training.lightning.epoch_means import EpochMeans
-from transferlab.training.lightning.gradient_norms import gradient_norms, gradients_are_due
-from transferlab.training.lightning.outputs import Outputs
-from transferlab.training.losses import losses_of
+from transferlab.training.lightning.outputs import EpochMeans, Outputs, gradient_norms, gradients_are_due
+from transferlab.training.losses import loss_not_finite, losses_of, predictions_not_finite
 from transferlab.training.stopping import is_over
 
 if TYPE_CHECKING:
-    from transferlab.training.lightning.target_watch import TargetWatch
+    from transferlab.training.lightning.target_epochs import TargetWatch
 
 _STEPS_BETWEEN_CHECKS = 50  # on a GPU, looking at the loss means waiting for it
 
@@ -121,7 +118,6 @@ class TransferModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._freeze()
-        self._started = time.perf_counter()
 
     def _freeze(self) -> None:
         self._open_stages = self.trainable_stages
@@ -149,7 +145,7 @@ class TransferModule(pl.LightningModule):
             )
 
     def _progress(self) -> float:
-        """The part of the training that is over; 0 throughout where no end is known."""
+        """The share of the training that is over; 0 throughout where no end is known."""
         return min(self.global_step / self._total_steps, 1.0)
 
     def _steps_per_epoch(self) -> float:
@@ -210,7 +206,7 @@ class TransferModule(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         if self.watch is not None:
-            self.validation |= self.watch.recorded(self.current_epoch, self.outputs)
+            self.validation |= self.watch.record(self.current_epoch, self.outputs)
         probabilities_NC, labels_N, _ = self.outputs["val"].gathered()
         if len(labels_N) == 0:
             return

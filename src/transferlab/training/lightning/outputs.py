@@ -1,4 +1,4 @@
-"""Collects a model's outputs over a split, on one process or several."""
+"""Values collected over an epoch: means of what steps observed, gradient norms, predictions of a split."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from transferlab.training.lightning.distributed import of_all_processes
+
+_BATCHES_BETWEEN = 10  # a norm reads every gradient once; so many batches make that nothing
+
 
 class Outputs:
     """Class probabilities, labels and sample indices, batch by batch.
 
     Args:
-        with_features: keep the features, too.
+        with_features: collect the features, too.
     """
 
     def __init__(self, *, with_features: bool = False) -> None:
@@ -21,7 +25,7 @@ class Outputs:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop what was collected."""
         self._rows: list[tuple[torch.Tensor, ...]] = []
 
     def add(
@@ -50,13 +54,68 @@ class Outputs:
         return np.zeros((0, 0)) if columns is None else columns[3]
 
     def _gathered(self) -> list[np.ndarray] | None:
-        rows = self._rows
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            everyones: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(everyones, rows)
-            rows = [row for of_process in everyones for row in of_process]
+        rows = [row for of_process in of_all_processes(self._rows) for row in of_process]
         if not rows:
             return None
         columns = [torch.cat(column) for column in zip(*rows, strict=True)]
         _, first = np.unique(columns[0].numpy(), return_index=True)
         return [column[first].numpy() for column in columns]
+
+
+class EpochMeans:
+    """Sums of values on their device, so that no step waits for one; they travel in checkpoints."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, torch.Tensor] = {}
+        self.counts: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Take scalars, by name; one that some steps lack is averaged over the others."""
+        for name, value in values.items():
+            value = value.detach().float()
+            self.sums[name] = self.sums[name].to(value.device) + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
+
+    def means(self) -> dict[str, float]:
+        """The mean of each value."""
+        return {name: (total / self.counts[name]).item() for name, total in self.sums.items()}
+
+    def clear(self) -> None:
+        """Begin an epoch."""
+        self.sums, self.counts = {}, {}
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"sums": {name: total.cpu() for name, total in self.sums.items()}, "counts": dict(self.counts)}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.sums, self.counts = dict(state["sums"]), dict(state["counts"])
+
+
+def gradients_are_due(counts: Mapping[str, int]) -> bool:
+    """Whether to measure in this step: in the first of an epoch and then in each tenth.
+
+    Args:
+        counts: of the epoch's observations so far, see `EpochMeans`.
+    """
+    return counts.get("loss", 0) > _BATCHES_BETWEEN * counts.get("gradient_norm/head", 0)
+
+
+def gradient_norms(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """L2 norms of the gradients: backbone, bottleneck, head, objective; without those that have none.
+
+    The optimizer's groups are those of `parameter_groups`. A loss that is scaled (16-mixed) has been
+    unscaled; a step that overflowed has an infinite norm.
+    """
+    gradients: dict[str, list[torch.Tensor]] = {}
+    for group in optimizer.param_groups:
+        owner = "backbone" if group["stage"] > 0 else group["name"].removesuffix("/no_decay")
+        gradients.setdefault(owner, []).extend(
+            parameter.grad for parameter in group["params"] if parameter.grad is not None
+        )
+    norm = torch.nn.utils.get_total_norm
+    return {f"gradient_norm/{owner}": norm(own) for owner, own in gradients.items() if own}

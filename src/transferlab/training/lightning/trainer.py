@@ -1,19 +1,21 @@
-"""Lightning's Trainer, from the config."""
+"""Lightning's Trainer, from the config, and its callbacks: progress, history.csv, selected weights."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging
+from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, RichProgressBar
 
 from transferlab.config.instantiation import make
 from transferlab.strategy.strategy import Selection
 from transferlab.training.fit_settings import FitSettings
 from transferlab.training.lightning.checkpoints import Checkpoints, SelectedInMemory
-from transferlab.training.lightning.progress import HistoryFile, progress_callbacks, shows_bars
+from transferlab.training.lightning.module import TransferModule
 from transferlab.training.recorder import Recorder
+from transferlab.training.terminal import epoch_line, say
 
 
 def make_trainer(
@@ -45,10 +47,8 @@ def make_trainer(
 def fit_callbacks(
     flags: DictConfig, fit: FitSettings, selection: Selection, recorder: Recorder
 ) -> list[Callback]:
-    """Progress, the record, the moving average where asked for, and last what keeps the selected weights."""
-    averaging: list[Callback] = []
-    if fit.ema_decay is not None:
-        averaging = [EMAWeightAveraging(decay=fit.ema_decay)]
+    """Progress, the record, the moving average where set, and last what stores the selected weights."""
+    averaging = [] if fit.ema_decay is None else [EMAWeightAveraging(decay=fit.ema_decay)]
     if recorder.run is None:
         return [*averaging, *([] if selection == "last" else [SelectedInMemory(selection)])]
     return [
@@ -57,3 +57,56 @@ def fit_callbacks(
         *averaging,
         Checkpoints(recorder.run.path / "checkpoints", fit, selection=selection),
     ]
+
+
+def shows_bars(flags: DictConfig) -> bool:
+    """Whether there is a terminal to draw bars on, and they are wanted."""
+    return bool(flags.enable_progress_bar) and sys.stdout.isatty()
+
+
+def progress_callbacks(flags: DictConfig) -> list[Callback]:
+    """The callbacks that show the progress on this output."""
+    lines: list[Callback] = [EpochLines()] if flags.enable_progress_bar else []
+    return [_Bar(leave=False), *lines] if shows_bars(flags) else lines
+
+
+class _Bar(RichProgressBar):
+    """Lightning's bar for the training and its validation; the short passes afterwards need none."""
+
+    @property
+    def test_description(self) -> str:
+        return "Evaluating"
+
+
+class EpochLines(Callback):
+    """One line per epoch: losses, accuracy, trainable stages, seconds."""
+
+    _printed: int | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Skip the epochs that were printed before a run was resumed."""
+        assert isinstance(pl_module, TransferModule)
+        self._printed = len(pl_module.history)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print the epoch before this one, whose record is complete now."""
+        assert isinstance(pl_module, TransferModule)
+        if self._printed is None:
+            return
+        for entry in pl_module.history[self._printed :]:
+            say(epoch_line(entry, trainer.max_epochs, pl_module.num_stages))
+        self._printed = len(pl_module.history)
+
+    on_train_end = on_train_epoch_start
+
+
+class HistoryFile(Callback):
+    """Keeps history.csv equal to the module's history: rewritten at once after each epoch."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The epoch before this one is complete now; the last one is written after the fit."""
+        assert isinstance(pl_module, TransferModule)
+        self.recorder.write_history(pl_module.history)

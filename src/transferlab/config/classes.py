@@ -1,0 +1,100 @@
+"""Classes that a config names: those that are allowed, and their facts, read from source without an import.
+
+A config file comes from anywhere, and `_target_` runs what it names. So only the classes that the shipped
+configs name are allowed, each by its full path; a user adds modules of his own with `allow=[his_module]` on
+the command line, or a package of his declares the entry point group `transferlab.allow`. A config file
+cannot widen the list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from transferlab.config.bounds import AtLeast, Bound
+from transferlab.config.config_files import shipped
+from transferlab.config.signature import Signature, signature
+
+# Arguments that the program itself passes to a class, not the config
+GIVEN: Mapping[str, frozenset[str]] = {
+    "pytorch_lightning.Trainer": frozenset(
+        {"logger", "callbacks", "use_distributed_sampler", "default_root_dir", "enable_checkpointing"}
+    ),
+    "transferlab.backbone.own_network.own_backbone": frozenset({"load_weights"}),
+    "transferlab.backbone.timm_network.timm_backbone": frozenset({"load_weights"}),
+    "transferlab.training.lightning.loggers.tensorboard": frozenset({"folder", "run_id"}),
+    "transferlab.training.lightning.loggers.wandb": frozenset({"folder", "run_id"}),
+}
+# Bounds of arguments that a library's class cannot state itself
+BOUNDS: Mapping[str, Mapping[str, Bound]] = {
+    "pytorch_lightning.Trainer": {"accumulate_grad_batches": AtLeast(1), "num_nodes": AtLeast(1)}
+}
+_TARGET = re.compile(r"""^[^#\n]*\b_target_:\s*["']?([\w.]+)""", re.MULTILINE)
+
+
+@cache
+def shipped_targets() -> frozenset[str]:
+    """The classes that a shipped config names, plugins of Hydra left out."""
+    root = shipped()
+    files = [file for file in root.rglob("*.yaml") if file.relative_to(root).parts[0] != "hydra"]
+    return frozenset(target for file in files for target in _TARGET.findall(file.read_text("utf-8")))
+
+
+def is_allowed(target: str, allow: Sequence[str] = ()) -> bool:
+    """Whether a config may name this class, given the modules (or single classes) that the user allowed."""
+    if target in shipped_targets():
+        return True
+    from importlib.metadata import entry_points  # only a class that is not ours costs the look
+
+    installed = [point.value for point in entry_points(group="transferlab.allow")]
+    return any(target == own or target.startswith(own + ".") for own in [*allow, *installed])
+
+
+def find(target: str) -> Signature | None:
+    """What a config may say of a class that is shipped, in the working folder, or installed."""
+    found = signature(target, () if target in shipped_targets() else (str(Path.cwd()),))
+    if found is None or target not in GIVEN:
+        return found
+    arguments = {name: each for name, each in found.arguments.items() if name not in GIVEN[target]}
+    for name, bound in BOUNDS.get(target, {}).items():
+        arguments[name] = replace(arguments[name], annotation=Annotated[arguments[name].annotation, bound])
+    return replace(found, arguments=arguments)
+
+
+def stated(node: Any) -> Signature:
+    """The signature of the class that a node of a config names; an empty one where no class is found."""
+    target = str(node.get("_target_")) if isinstance(node, Mapping) else ""
+    return find(target) or Signature(target, {})
+
+
+def fact(node: Any, name: str, otherwise: Any = False) -> Any:
+    """A class variable of the class that a node names; `otherwise` where the class has none of this name."""
+    return stated(node).facts.get(name, otherwise)
+
+
+def class_name(node: Any) -> str:
+    """The name of the class that a node names, for messages."""
+    return stated(node).target.rpartition(".")[2]
+
+
+def opens_nothing(unfreezing: Any) -> bool:
+    """Whether an unfreezing never trains a stage of the backbone."""
+    when = fact(unfreezing, "opens_nothing_with", None)
+    return when is not None and all(_argument(unfreezing, name) == value for name, value in when.items())
+
+
+def changes_nothing(augmentation: Any) -> bool:
+    """Whether every training image stays as it is."""
+    taken = stated(augmentation)
+    return taken.facts.get("identity_by_default", False) and all(
+        _argument(augmentation, name) == argument.default for name, argument in taken.arguments.items()
+    )
+
+
+def _argument(node: Mapping[str, Any], name: str) -> Any:
+    """The value of an argument in a config, or its default."""
+    return node.get(name, stated(node).arguments[name].default)
