@@ -13,7 +13,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from transferlab.config.places import near
+from transferlab.config.config_files import near
 from transferlab.run.errors import UserError
 
 
