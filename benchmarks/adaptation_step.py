@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from transferlab.config.compose import compose_checked
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import parameter_groups
 from transferlab.strategy.parts import Batch
 from transferlab.training.build import build
 

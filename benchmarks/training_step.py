@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from transferlab.config.compose import compose_checked
 from transferlab.model.classifier import Classifier
 from transferlab.run.run_folder import Run
-from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import parameter_groups
 from transferlab.training.build import Experiment, build
 from transferlab.training.frozen.prefix import FrozenPrefix
 from transferlab.training.lightning.loaders import Loaders

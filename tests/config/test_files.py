@@ -160,7 +160,7 @@ def test_a_file_can_not_allow(problems, write):
     write("conf/strategy/objective/softened.yaml", "_target_: my_parts.Softened\ngamma: 2.0\n")
     first, second = problems("experiment=mine")
     assert first == (
-        "allow: a config file can not allow classes. Give it on the command line: allow=[my_parts]."
+        "allow: a config file cannot allow classes. Give it on the command line: allow=[my_parts]."
     )
     assert second.startswith(
         "strategy.objective._target_=my_parts.Softened: a config may not name this class."

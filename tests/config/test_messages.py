@@ -56,7 +56,7 @@ TOGETHER = {
         "strategy.penalty.l1: nothing of this name is chosen. Choose it first: strategy/penalty=l1"
     ),
     "name": ("name: neither group=option nor key=value."),
-    "name=a=b": ("name=a=b: this can not be read. Quote a value with special characters: 'name=\"a=b\"'"),
+    "name=a=b": ("name=a=b: this cannot be read. Quote a value with special characters: 'name=\"a=b\"'"),
     "=3": ("=3: there is no key before the equals sign."),
     "seed=0,1": ("seed=0,1: several values make a sweep: add -m, or write a list as seed=[0,1]."),
     "strategy=fine_tune,partial": ("strategy=fine_tune,partial: several values make a sweep: add -m."),
@@ -197,7 +197,7 @@ def test_a_path_may_look_like_overrides(problems):
     """As the folder of a sweep's job does."""
     job = Path("seed=0,strategy=dann-52757d")
     typed = f"name={job}"
-    assert "can not be read" in problems(typed)[0]
+    assert "cannot be read" in problems(typed)[0]
     job.mkdir()
     assert compose_checked([typed]).config.name == str(job)
     job.rmdir()

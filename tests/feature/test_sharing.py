@@ -32,7 +32,11 @@ def in_two_processes(action) -> None:
 
     other = os.fork()
     if other == 0:
-        os._exit(1 if in_child(lambda: process(1)) else 0)
+        code = 1
+        try:  # whatever happens, this child must not go on with the tests
+            code = 1 if in_child(lambda: process(1)) else 0
+        finally:
+            os._exit(code)
     assert in_child(lambda: process(0)) == 0
     assert os.waitpid(other, 0)[1] == 0
 

@@ -34,7 +34,7 @@ def test_what_is_there_is_never_overwritten():
     Path("file").write_text("")
     with pytest.raises(RunFolderError, match="file exists"):
         Run("file").create()
-    with pytest.raises(RunFolderError, match="file/below can not be created"):
+    with pytest.raises(RunFolderError, match="file/below cannot be created"):
         Run("file/below").create()
     assert Path("a/note.txt").read_text() == "mine"
 
@@ -97,13 +97,13 @@ def test_two_processes_do_not_share_a_folder():
 def test_a_folder_without_permission():
     Run("a").create()
     Path("a").chmod(0o500)
-    with pytest.raises(RunFolderError, match="can not be written to"), Run("a").locked():
+    with pytest.raises(RunFolderError, match="cannot be written to"), Run("a").locked():
         pass
 
 
 def test_a_folder_that_is_gone():
     with (
-        pytest.raises(RunFolderError, match=r"^a can not be written to: No such file or directory\.$"),
+        pytest.raises(RunFolderError, match=r"^a cannot be written to: No such file or directory\.$"),
         Run("a").locked(),
     ):
         pass

@@ -185,4 +185,4 @@ def test_a_job_with_a_wrong_config_is_recorded_and_not_launched(launched):
     found = launched("++seed=0", "++data.batch_size=0")
     assert len(found.jobs) == 1
     assert [run.status for run in found.launcher.sweep.task.plan.runs] == ["finished", "failed"]
-    assert "data.batch_size=0: must be above 0." in found.launcher.sweep.task.plan.runs[1].result["error"]
+    assert "data.batch_size=0: must be at least 1." in found.launcher.sweep.task.plan.runs[1].result["error"]

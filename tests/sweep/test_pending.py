@@ -10,9 +10,9 @@ from omegaconf import OmegaConf
 
 from transferlab.config.compose import started
 from transferlab.run.run_folder import Run
-from transferlab.sweep import group as pending
-from transferlab.sweep.group import members_of, pending_groups
+from transferlab.sweep import run_jobs as pending
 from transferlab.sweep.job import Job
+from transferlab.sweep.run_jobs import members_of, pending_groups
 
 HEADS = ["strategy=feature_extraction", "features.cache=auto"]
 

@@ -10,11 +10,10 @@ from omegaconf import OmegaConf
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep import plan
-from transferlab.sweep.gather import gather
 from transferlab.sweep.job import Job
 from transferlab.sweep.job_inputs import short_hash
 from transferlab.sweep.plan import Plan
-from transferlab.sweep.sweep_record import SweepRecord, left_behind_lines
+from transferlab.sweep.sweep_record import SweepRecord, gather, left_behind_lines
 
 ONE, TWO = (
     {"data.source": "1", "backbone.weights": "random"},

@@ -28,17 +28,11 @@ _WARM_UP = 2  # steps before those that count
 
 @dataclass(frozen=True)
 class Size:
-    """What training with a batch size is like.
+    """What training with a batch size is like."""
 
-    Attributes:
-        batch_size: source images of a step; a target, where there is one, comes beside them.
-        images_per_s: of the source, with reading them; the median of some steps.
-        peak_gib: the most GPU memory that torch has reserved; None on other devices.
-    """
-
-    batch_size: int
-    images_per_s: float
-    peak_gib: float | None
+    batch_size: int  # source images of a step; a target, where there is one, comes beside them
+    images_per_s: float  # of the source, with reading them; the median of some steps
+    peak_gib: float | None  # the most GPU memory that torch has reserved; None on other devices
 
 
 @dataclass(frozen=True)

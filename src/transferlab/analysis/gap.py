@@ -33,17 +33,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class MeasuredGap:
-    """The gap by one network, or before and after its training.
+    """The gap by one network, or before and after its training."""
 
-    Attributes:
-        measured: the measures, each with what to draw.
-        classes: names of the classes.
-        seed: of the picture.
-    """
-
-    measured: tuple[Measured, ...]
-    classes: tuple[str, ...]
-    seed: int
+    measured: tuple[Measured, ...]  # the measures, each with what to draw
+    classes: tuple[str, ...]  # names of the classes
+    seed: int  # of the picture
 
 
 def measure_gap(config: DictConfig, *, run: Run | None = None) -> MeasuredGap:

@@ -33,17 +33,11 @@ _SKIPPED_FIRST, _SKIPPED_LAST = 10, 5  # steps where the average is young, or th
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test has seen.
+    """What a range test has seen."""
 
-    Attributes:
-        rates_N: `base` in each step, rising.
-        losses_N: the loss of each step.
-        trainable_stages: of the backbone, that were open.
-    """
-
-    rates_N: np.ndarray
-    losses_N: np.ndarray
-    trainable_stages: int
+    rates_N: np.ndarray  # `base` in each step, rising
+    losses_N: np.ndarray  # the loss of each step
+    trainable_stages: int  # of the backbone, that were open
 
     @property
     def smoothed_N(self) -> np.ndarray:

@@ -58,21 +58,13 @@ class Value:
 
 @dataclass(frozen=True)
 class PredictionsApart:
-    """How the predictions for a split differ.
+    """How the predictions for a split differ."""
 
-    Attributes:
-        split: of the data.
-        num_samples: that both have.
-        num_others: that only one of them has.
-        largest: difference of a probability.
-        num_changed: samples with another predicted class.
-    """
-
-    split: str
-    num_samples: int
-    num_others: int
-    largest: float
-    num_changed: int
+    split: str  # of the data
+    num_samples: int  # that both have
+    num_others: int  # that only one of them has
+    largest: float  # difference of a probability
+    num_changed: int  # samples with another predicted class
 
 
 def values_apart(run: Run, again: Run) -> list[Value]:

@@ -148,21 +148,13 @@ def differs(backbone: Backbone, boundary: Boundary, images_NCHW: Tensor) -> str 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a module.
+    """One call of a module."""
 
-    Attributes:
-        module: its name.
-        began: a position in the order of all calls' beginnings and ends.
-        ended: another one; a call that another one contains begins after it and ends before it.
-        output: a nest in which placeholders stand for tensors.
-        is_per_image: whether the first axis of every tensor counts images.
-    """
-
-    module: str
-    began: int
-    ended: int
-    output: Any
-    is_per_image: bool
+    module: str  # its name
+    began: int  # a position in the order of all calls' beginnings and ends
+    ended: int  # another one; a call that another one contains begins after it and ends before it
+    output: Any  # a nest in which placeholders stand for tensors
+    is_per_image: bool  # whether the first axis of every tensor counts images
 
 
 def record_calls(network: nn.Module, images_NCHW: Tensor) -> tuple[list[Call], Tensor]:

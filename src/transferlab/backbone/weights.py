@@ -36,21 +36,13 @@ class WeightsError(UserError):
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A weights file and what the JSON beside it says.
+    """A weights file and what the JSON beside it says."""
 
-    Attributes:
-        path: of the tensors.
-        architecture: timm's name, or the dotted path of what makes a network of the user's own.
-        kwargs: its further arguments.
-        preprocessing: what the JSON says of the images, as far as it does.
-        about: all that the JSON says.
-    """
-
-    path: Path
-    architecture: str
-    kwargs: dict[str, Any]
-    preprocessing: dict[str, Any]
-    about: dict[str, Any]
+    path: Path  # of the tensors
+    architecture: str  # timm's name, or the dotted path of what makes a network of the user's own
+    kwargs: dict[str, Any]  # its further arguments
+    preprocessing: dict[str, Any]  # what the JSON says of the images, as far as it does
+    about: dict[str, Any]  # all that the JSON says
 
     @property
     def is_own(self) -> bool:

@@ -16,7 +16,7 @@ transferlab features list              what is stored: network, boundary, image 
 transferlab features clear             delete all of it; it is computed again when it is needed
 transferlab features clear KEY [KEY]   delete these; the first letters of a key will do
 
-Features are kept in $TRANSFERLAB_CACHE/features, or features in ~/.cache/transferlab.
+Features are stored in $TRANSFERLAB_CACHE/features, or features in ~/.cache/transferlab.
 """
 ABOUT = ("network", "boundary", "image_size", "precision")
 HEADINGS = ("key", "network", "boundary", "image", "precision", "rows", "MiB", "last used")

@@ -19,8 +19,8 @@ transferlab gap RUN
 
 How far apart two domains are, as a backbone sees them: two folders of images, the source and target of a
 config, or those of a run, before and after its training. MMD with a permutation test, proxy A-distance,
-Fréchet distance, KID and CORAL on features (which are stored for other runs), and a t-SNE picture.
-The values are of this backbone's features, not of Inception's: compare them for one backbone only.
+Fréchet distance, KID and CORAL on features (which are cached for other runs), and a t-SNE picture.
+The distances are of this backbone's features, not of Inception's: compare them for one backbone only.
 
   --out DIR   where gap.json and gap.png go (default: gaps/<date>_<time>)
 """

@@ -1,4 +1,4 @@
-"""How a fresh process of a sweep runs its part: `transferlab job`, with JSON on its standard input."""
+"""`transferlab job`: jobs of a sweep in a fresh process, described as JSON on its standard input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`transferlab resume RUN` or `SWEEP`, and how further processes of a run join it."""
+"""`transferlab resume RUN` or `SWEEP`; and `join`, by which further processes take part in a run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from transferlab.command.arguments import allowed_and_rest, only_folder
 from transferlab.run.run_folder import Run
-from transferlab.sweep.group import members_of
+from transferlab.sweep.run_jobs import members_of
 
 HELP = """\
 transferlab resume RUN [allow=[module,...]]
@@ -20,7 +20,7 @@ Runs of a sweep that train together (group.json names them) are run again togeth
 
 Of a sweep what has finished stays, what was cut short goes on, what is missing or has failed is run; then its
 runs are compared. Jobs are those that the sweep's folder records, whatever has become of the config files.
-Where images or weights have changed since, jobs are run anew beside the earlier ones, and you are told.
+Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note.
 """
 
 

@@ -161,7 +161,7 @@ class _Walk:
         source = reference[1] if reference and node._is_interpolation() else None
         try:
             if OmegaConf.is_missing(config, key):
-                if not node._is_interpolation():  # else told where the value is missing
+                if not node._is_interpolation():  # else reported where the value is missing
                     self._no_value(path, argument)
                 return
             value = config[key]
@@ -226,12 +226,8 @@ class _Walk:
 
     def _choose(self, path: str) -> str:
         group = self.slots.get(path, path.replace(".", "/"))
-        options = shipped_options(group)
-        return (
-            f"Choose an option: {group}=... ({', '.join(options)})."
-            if options
-            else "It is in conf/train.yaml."
-        )
+        options = ", ".join(shipped_options(group))
+        return f"Choose an option: {group}=... ({options})." if options else "It is in conf/train.yaml."
 
     def _interpolation(self, path: str, raw: str, error: BaseException, source: str | None) -> None:
         if isinstance(error, InterpolationKeyError):
@@ -255,16 +251,12 @@ class _Walk:
         close = get_close_matches(key, siblings, n=1, cutoff=0.6)
         candidates = [f"{parent}.{close[0]}" if parent else close[0]] if close else []
         if not candidates:  # the right name in another place, or a name alike anywhere
-            wrong = {known for known, _, _ in self.found} | {path}
-            others = [
-                other for other in known_paths(self.root) if other not in wrong and "_target_" not in other
+            wrong = {found for found, _, _ in self.found} | {path}
+            known = [each for each in known_paths(self.root) if each not in wrong and "_target_" not in each]
+            by_name = {each.rpartition(".")[2]: each for each in known}
+            candidates = [each for each in known if each.rpartition(".")[2] == key] or [
+                by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
             ]
-            candidates = [other for other in others if other.rpartition(".")[2] == key]
-            if not candidates:
-                by_name = {other.rpartition(".")[2]: other for other in others}
-                candidates = [
-                    by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
-                ]
         if candidates:
             mend = f"Did you mean {' or '.join(candidates[:3])}?"
         elif siblings:

@@ -90,7 +90,7 @@ class Composer:
         self._look_into([])
 
     def read(self, overrides: Sequence[str]) -> tuple[list[Given], list[str]]:
-        """The overrides that can be read, and a sentence for each that can not."""
+        """The overrides that can be read, and a sentence for each that cannot."""
         for text in overrides:
             if text.lstrip("+").startswith("hydra.searchpath="):
                 self._look_into(text.partition("=")[2].strip("[]").split(","))
@@ -107,7 +107,7 @@ class Composer:
         """The checked config of these overrides."""
         problems = list(problems)
         try:
-            config = self._hydra_compose([given.only(0).told() for given in read])
+            config = self._hydra_compose([given.only(0).for_hydra() for given in read])
         except ConfigError as error:
             raise ConfigError([*problems, *(self._hydra_problems(read) or error.problems)]) from None
         HydraConfig.instance().set_config(config)
@@ -119,7 +119,7 @@ class Composer:
         allow = task.get("allow") or []
         if allow and "allow" not in typed:
             problems.append(
-                "allow: a config file can not allow classes. Give it on the command line: "
+                "allow: a config file cannot allow classes. Give it on the command line: "
                 f"allow=[{','.join(str(item) for item in allow)}]."
             )
         problems += _forbidden_callbacks(hydra, task)
@@ -150,12 +150,12 @@ class Composer:
             raise ConfigError([self._in_words(error, overrides)]) from error
 
     def _hydra_problems(self, read: Sequence[Given]) -> list[str]:
-        """The wrong ones among the `hydra.x=y`, where these are what can not be composed."""
+        """The wrong ones among the `hydra.x=y`, where these are what cannot be composed."""
         own = [given for given in read if given.key.startswith("hydra.") and given.values]
         if not own:
             return []
         try:
-            config = self._hydra_compose([given.only(0).told() for given in read if given not in own])
+            config = self._hydra_compose([given.only(0).for_hydra() for given in read if given not in own])
         except ConfigError:
             return []
         known = [f"hydra.{path}" for path in known_paths(config.hydra)]
@@ -170,7 +170,7 @@ class Composer:
         return found
 
     def _in_words(self, error: Exception, overrides: Sequence[str]) -> str:
-        """What Hydra says, in a line, without its advice on signs that nobody needs here."""
+        """Hydra's message in a line, without its advice on `+` and `++`."""
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         text = " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
         if missing := re.search(r"Could not (?:find|load) '(?:([^']*)/)?([^'/]*)'", text):

@@ -57,7 +57,7 @@ def check_sweep(
         if problems:
             raise ConfigError(problems)
     warnings = dict.fromkeys(text for each in composed for text in each.warnings)
-    return Sweep([given.told() for given in read], _folder(composed), list(warnings))
+    return Sweep([given.for_hydra() for given in read], _folder(composed), list(warnings))
 
 
 def _folder(composed: Sequence[Composed]) -> Path:
@@ -80,15 +80,15 @@ def _alternatives(read: Sequence[Given], first: Sequence[Given]) -> Iterator[tup
 
 def _with_causes(tried: Sequence[tuple[str, str, list[str]]]) -> list[str]:
     """Each problem once; where only some values have it, after the value that brings it."""
-    told = []
+    found = []
     for problem in dict.fromkeys(text for _, _, problems in tried for text in problems):
         if problem in tried[0][2]:  # the first values have it; which of them must be changed?
             causes = [before for before, _, problems in tried[1:] if problem not in problems]
         else:
             causes = [after for _, after, problems in tried[1:] if problem in problems]
         causes = [cause for cause in dict.fromkeys(causes) if not problem.startswith(cause)]
-        told.append(f"with {' or '.join(causes)}: {problem}" if causes else problem)
-    return told
+        found.append(f"with {' or '.join(causes)}: {problem}" if causes else problem)
+    return found
 
 
 def _telling(values: Sequence[str]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What stands on the command line: `group=option`, `key=value`, and in a sweep several values of one."""
+"""Overrides on the command line: `group=option`, `key=value`, and in a sweep several values of one."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Given:
         value = self.values[which]
         return replace(self, text=f"{self.text.partition('=')[0]}={value}", values=(value,), sweeps=False)
 
-    def told(self) -> str:
-        """The override as Hydra is told it."""
+    def for_hydra(self) -> str:
+        """The override as Hydra takes it."""
         if not self.values:
             return self.left
         return f"{self.left}={','.join(self.values) if self.is_group else self.text.partition('=')[2]}"
@@ -136,5 +136,5 @@ def _unreadable(text: str) -> str:
         return f"{text}: neither group=option nor key=value."
     name, _, value = text.partition("=")
     if value.count('"') or value.count("'"):
-        return f"{text}: this can not be read. Do its quotes and brackets come in pairs?"
-    return f"{text}: this can not be read. Quote a value with special characters: '{name}=\"{value}\"'"
+        return f"{text}: this cannot be read. Do its quotes and brackets come in pairs?"
+    return f"{text}: this cannot be read. Quote a value with special characters: '{name}=\"{value}\"'"

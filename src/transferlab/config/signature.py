@@ -125,7 +125,7 @@ def _parsed(file: Path) -> ast.Module:
 
 @cache
 def _source_file(module: str, path: tuple[str, ...]) -> Path | None:
-    """Where a module's source stands; finds it as the import system would, without running a package."""
+    """The file of a module's source; finds it as the import system would, without running a package."""
     top, *rest = module.split(".")
     spec = importlib.machinery.PathFinder.find_spec(top, path)
     for name in rest:
@@ -193,15 +193,13 @@ def _fields(node: ast.ClassDef, module: str, path: tuple[str, ...]) -> dict[str,
     """The fields of a dataclass that its constructor takes."""
     found = {}
     for item in node.body:
-        if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
-            default = "" if item.value is None else ast.unparse(item.value)
-            is_field = item.target.id != "_" and "ClassVar" not in ast.unparse(item.annotation)  # _: KW_ONLY
-            if is_field and "init=False" not in default:
-                no_default = not default or (default.startswith("field(") and "default" not in default)
-                look = _lookup(module, path)
-                found[item.target.id] = _argument(
-                    item.target.id, item.annotation, look, no_default, item.value
-                )
+        if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):
+            continue
+        name, default = item.target.id, "" if item.value is None else ast.unparse(item.value)
+        is_field = name != "_" and "ClassVar" not in ast.unparse(item.annotation)  # _: KW_ONLY
+        if is_field and "init=False" not in default:
+            required = not default or (default.startswith("field(") and "default" not in default)
+            found[name] = _argument(name, item.annotation, _lookup(module, path), required, item.value)
     return found
 
 

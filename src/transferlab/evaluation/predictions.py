@@ -14,19 +14,12 @@ from transferlab.run.run_folder import write_atomically
 
 @dataclass(frozen=True)
 class Predictions:
-    """A model's predictions for the samples of a split.
+    """A model's predictions for the samples of a split."""
 
-    Attributes:
-        samples: their names, N of them.
-        labels_N: true class codes; -1 where unknown.
-        probabilities_NC: predicted probability of each class.
-        classes: the names of the C classes.
-    """
-
-    samples: Sequence[str]
-    labels_N: np.ndarray
-    probabilities_NC: np.ndarray
-    classes: tuple[str, ...]
+    samples: Sequence[str]  # their names, N of them
+    labels_N: np.ndarray  # true class codes; -1 where unknown
+    probabilities_NC: np.ndarray  # predicted probability of each class
+    classes: tuple[str, ...]  # the names of the C classes
 
     def __post_init__(self) -> None:
         assert "" not in self.classes, "the empty name stands for an unknown label"

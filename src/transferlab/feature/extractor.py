@@ -106,7 +106,7 @@ class Extractor:
         )
 
     def _type(self, boundary: Boundary) -> torch.dtype:
-        """In which type to compute; `auto` takes bfloat16 only where that gives nearly the same."""
+        """The type to compute in; `auto` takes bfloat16 only where that gives nearly the same."""
         if boundary.frozen_stages not in self._types:
             chosen = compute_dtype(self.settings.precision, self.trainer_precision, self.device)
             if self.settings.precision == "auto" and chosen == torch.bfloat16:

@@ -44,14 +44,14 @@ class Rows:
     def __init__(self, keys: Sequence[str], places: Places, notices: Sequence[str] = ()) -> None:
         """Rows for `keys`, at least one, all of which have their places."""
         self.notices = tuple(notices)
-        self._parts = [shard.features for shard in places.shards]
-        first = self._parts[0]
+        self._shards = [shard.features for shard in places.shards]
+        first = self._shards[0]
         self.dtype = first.dtype
         self.shape = torch.Size((len(keys), *first.shape[1:]))
         row_N = torch.tensor([places.row[key] for key in keys])
-        ends = torch.tensor([len(part) for part in self._parts]).cumsum(0)
-        self._part_N = torch.searchsorted(ends, row_N, right=True)
-        self._row_N = row_N - torch.cat([ends.new_zeros(1), ends])[self._part_N]
+        ends = torch.tensor([len(shard) for shard in self._shards]).cumsum(0)
+        self._shard_N = torch.searchsorted(ends, row_N, right=True)
+        self._row_N = row_N - torch.cat([ends.new_zeros(1), ends])[self._shard_N]
         self._joins = first[:1].nbytes * len(keys) <= IN_MEMORY_BYTES
         self._joined: Tensor | None = None
 
@@ -61,8 +61,8 @@ class Rows:
     def take(self, positions: Tensor | Sequence[int]) -> Tensor:
         """A new tensor (len(positions), ...) of the rows at `positions`, int64 in 0 .. N-1."""
         positions = torch.as_tensor(positions, dtype=torch.int64)
-        if len(self._parts) == 1:
-            return self._parts[0].index_select(0, self._row_N[positions])
+        if len(self._shards) == 1:
+            return self._shards[0].index_select(0, self._row_N[positions])
         if self._joins:
             return self.all().index_select(0, positions)
         return self._gathered(positions)
@@ -78,12 +78,12 @@ class Rows:
 
     def _joined_runs(self) -> Tensor:
         """Runs of rows that follow each other are copied as such: several times as fast as one by one."""
-        ends = ((self._row_N.diff() != 1) | (self._part_N.diff() != 0)).nonzero().squeeze(1) + 1
-        if len(ends) > 4 * len(self._parts):
+        ends = ((self._row_N.diff() != 1) | (self._shard_N.diff() != 0)).nonzero().squeeze(1) + 1
+        if len(ends) > 4 * len(self._shards):
             return self._gathered(torch.arange(len(self)))
         starts = [0, *ends.tolist()]
         runs = [
-            self._parts[self._part_N[start]].narrow(0, int(self._row_N[start]), end - start)
+            self._shards[self._shard_N[start]].narrow(0, int(self._row_N[start]), end - start)
             for start, end in zip(starts, [*starts[1:], len(self)], strict=True)
         ]
         return torch.cat(runs) if len(runs) > 1 else runs[0]
@@ -91,8 +91,8 @@ class Rows:
     def _gathered(self, positions: Tensor) -> Tensor:
         """One gather per shard."""
         taken = torch.empty((len(positions), *self.shape[1:]), dtype=self.dtype)
-        part, row = self._part_N[positions], self._row_N[positions]
-        for number in part.unique().tolist():
-            at = (part == number).nonzero().squeeze(1)
-            taken.index_copy_(0, at, self._parts[number].index_select(0, row[at]))
+        shard, row = self._shard_N[positions], self._row_N[positions]
+        for number in shard.unique().tolist():
+            at = (shard == number).nonzero().squeeze(1)
+            taken.index_copy_(0, at, self._shards[number].index_select(0, row[at]))
         return taken

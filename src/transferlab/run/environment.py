@@ -1,4 +1,4 @@
-"""What a run ran on: versions, hardware, code, command."""
+"""Environment of a run: versions, hardware, code, command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """Everything that may make the same config give other figures elsewhere."""
+    """Everything that may make the same config give other metrics elsewhere."""
     import torch
 
     cuda = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

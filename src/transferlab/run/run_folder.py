@@ -22,7 +22,7 @@ REPORTED = ("val", "test", "source_test")
 
 
 class RunFolderError(UserError):
-    """A run folder that can not be used as asked."""
+    """A run folder that cannot be used as asked."""
 
 
 class Run:
@@ -127,7 +127,7 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"{self.path} can not be created: {error.strerror}.") from error
+            raise RunFolderError(f"{self.path} cannot be created: {error.strerror}.") from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -142,7 +142,7 @@ class Run:
         try:
             lock = (self.path / ".lock").open("w")
         except OSError as error:
-            raise RunFolderError(f"{self.path} can not be written to: {error.strerror}.") from error
+            raise RunFolderError(f"{self.path} cannot be written to: {error.strerror}.") from error
         with lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

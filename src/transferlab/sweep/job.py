@@ -22,19 +22,12 @@ from transferlab.training.runs import recorded_config
 
 @dataclass(frozen=True)
 class Job:
-    """A run that a sweep asks for.
+    """A run that a sweep asks for."""
 
-    Attributes:
-        config: checked and resolved.
-        run: its folder.
-        choices: the options of the config groups, for the record.
-        warnings: settings without effect.
-    """
-
-    config: DictConfig
-    run: Run
-    choices: Mapping[str, str | None]
-    warnings: Sequence[str]
+    config: DictConfig  # checked and resolved
+    run: Run  # its folder
+    choices: Mapping[str, str | None]  # the options of the config groups, for the record
+    warnings: Sequence[str]  # settings without effect
 
     def as_json(self) -> dict[str, Any]:
         """What a process of its own needs to run it."""

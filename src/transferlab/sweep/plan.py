@@ -15,10 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.run_folder import Run, RunFolderError
-from transferlab.sweep.group import IN_USE
 from transferlab.sweep.job import Job, composed_job, failure_recorded
 from transferlab.sweep.job_inputs import inputs_of, short_hash
-from transferlab.sweep.run_jobs import TRACES
+from transferlab.sweep.run_jobs import IN_USE, TRACES
 from transferlab.sweep.sweep_record import JOBS, SweepRecord
 from transferlab.training import runs
 

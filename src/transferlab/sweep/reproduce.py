@@ -10,9 +10,8 @@ from omegaconf import OmegaConf
 
 from transferlab.data.splits import arrange
 from transferlab.run.run_folder import Run
-from transferlab.sweep.group import members_of, recorded_members, run_group
 from transferlab.sweep.job import Job, recorded_job
-from transferlab.sweep.run_jobs import keep_threads
+from transferlab.sweep.run_jobs import keep_threads, members_of, recorded_members, run_group
 from transferlab.training import runs
 from transferlab.training.build import make_data
 from transferlab.training.run_record import current_inputs, recorded_inputs, split_differences

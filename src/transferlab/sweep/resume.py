@@ -13,11 +13,10 @@ from transferlab.config.check import ConfigError
 from transferlab.config.multirun import problems_of_launcher
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
-from transferlab.sweep.group import members_of, run_group
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.sweep.job_inputs import inputs_of
 from transferlab.sweep.plan import Plan
-from transferlab.sweep.run_jobs import keep_threads
+from transferlab.sweep.run_jobs import keep_threads, members_of, run_group
 from transferlab.sweep.sweep_record import SweepRecord
 from transferlab.training import runs
 

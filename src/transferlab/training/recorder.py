@@ -24,19 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Recorder:
-    """Writes down what a fit does; without a run it collects notes and writes nothing.
+    """Writes down what a fit does; without a run it collects notes and writes nothing."""
 
-    Attributes:
-        run: whose folder is written.
-        result: of result.json in the end.
-        loggers: receive the metrics of each epoch.
-        quiet: prints nothing, as where another run of the same group prints.
-    """
-
-    run: Run | None = None
-    result: dict[str, Any] = field(default_factory=lambda: {"warnings": []})
-    loggers: list[Logger] = field(default_factory=list)
-    quiet: bool = True
+    run: Run | None = None  # whose folder is written
+    result: dict[str, Any] = field(default_factory=lambda: {"warnings": []})  # of result.json in the end
+    loggers: list[Logger] = field(default_factory=list)  # receive the metrics of each epoch
+    quiet: bool = True  # prints nothing, as where another run of the same group prints
 
     def note(self, *texts: str) -> None:
         """Print notes for the user and record them in result.json."""

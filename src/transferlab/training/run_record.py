@@ -29,7 +29,7 @@ from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
 from transferlab.strategy.unfreezing.validated import depth_curve
-from transferlab.training.stopping import selected_epoch
+from transferlab.training.fit_settings import selected_epoch
 
 _INPUTS = "inputs.json"  # hashes of what a run is made from besides its config
 

@@ -17,10 +17,10 @@ from transferlab.evaluation.comparison.compare import (
     tasks,
 )
 from transferlab.evaluation.comparison.grouping import Group
-from transferlab.evaluation.comparison.hits import confusion_of
 from transferlab.evaluation.comparison.intervals import interval_over_seeds, intervals_over_samples
+from transferlab.evaluation.comparison.pairs import confusion_of
 from transferlab.run.run_folder import Run
-from transferlab.sweep.gather import gather
+from transferlab.sweep.sweep_record import gather
 
 
 def compared() -> Comparison:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torchmetrics.image import kid as reference
 
-from transferlab.evaluation.gap.kid import kid, polynomial_kernel, polynomial_mmd
+from transferlab.evaluation.gap.mmd import kid, polynomial_kernel, polynomial_mmd
 
 
 def normal(samples: int, features: int, *, seed: int, shift: float = 0.0) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch.nn import functional
 from tests.strategy.tiny import tiny_classifier
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.head.mlp import MLP
-from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import parameter_groups
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.penalty.l1 import L1
 from transferlab.strategy.penalty.l2_sp import L2SP

@@ -9,7 +9,7 @@ from torch.nn import functional
 from tests.strategy.tiny import tiny_classifier
 from transferlab.config.compose import ConfigError, compose_checked
 from transferlab.config.instantiation import make
-from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import parameter_groups
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 
 COSINE = """\

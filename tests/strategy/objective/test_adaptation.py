@@ -15,8 +15,7 @@ from tests.strategy.tiny import tiny_classifier
 from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.config.classes import fact, shipped_targets
 from transferlab.config.config_files import shipped
-from transferlab.strategy.learning_rates.groups import parameter_groups
-from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.learning_rates.schedule import LearningRates, parameter_groups
 from transferlab.strategy.objective.adaptation import (
     Adaptation,
     certainty_weights,

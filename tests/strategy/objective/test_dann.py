@@ -7,8 +7,7 @@ import torch
 from torch.nn import functional
 
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.learning_rates.groups import parameter_groups
-from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.learning_rates.schedule import LearningRates, parameter_groups
 from transferlab.strategy.objective.critic import domain_loss
 from transferlab.strategy.objective.dann import DANN
 from transferlab.strategy.parts import Facts

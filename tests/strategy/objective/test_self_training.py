@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import parameter_groups
 from transferlab.strategy.objective.self_training import SelfTraining, pseudo_label_loss, pseudo_labels
 from transferlab.strategy.parts import Facts
 

@@ -1,4 +1,4 @@
-"""What needs a second domain, and what has no effect or an unwanted one with it."""
+"""Settings that need a second domain, and those without effect or with an unwanted one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not go with a head that is fitted at once, by L-BFGS, and not trained in epochs."""
+"""Settings that exclude a head that is fitted at once by L-BFGS, instead of trained in epochs."""
 
 from __future__ import annotations
 

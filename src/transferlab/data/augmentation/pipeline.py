@@ -88,10 +88,10 @@ class RandomCrop:
     def __call__(self, image_3HW: Tensor) -> Tensor:
         box = self.crop.make_params([image_3HW])
         top, left = box["top"], box["left"]
-        part = image_3HW[:, top : top + box["height"], left : left + box["width"]]
-        if self.interpolation == "nearest" or max(part.shape[-2:]) >= 2 * self.size_px:
-            return resized(part, self.size_px, self.size_px, self.interpolation)
-        pixels_HW3 = part.permute(1, 2, 0).numpy()
+        crop = image_3HW[:, top : top + box["height"], left : left + box["width"]]
+        if self.interpolation == "nearest" or max(crop.shape[-2:]) >= 2 * self.size_px:
+            return resized(crop, self.size_px, self.size_px, self.interpolation)
+        pixels_HW3 = crop.permute(1, 2, 0).numpy()
         quick = cv2.resize(pixels_HW3, (self.size_px, self.size_px), interpolation=cv2.INTER_LINEAR)
         return torch.from_numpy(quick).permute(2, 0, 1)
 

@@ -17,25 +17,10 @@ from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.image.reader import ArrayReader, content_hash
 
 FONTS = [
-    "DejaVuSans",
-    "DejaVuSans-Bold",
-    "DejaVuSans-Oblique",
-    "DejaVuSansMono",
-    "DejaVuSansMono-Bold",
-    "DejaVuSansMono-Oblique",
-    "DejaVuSerif",
-    "DejaVuSerif-Bold",
-    "DejaVuSerif-Italic",
-    "STIXGeneral",
-    "STIXGeneralBol",
-    "STIXGeneralItalic",
-    "STIXGeneralBolIta",
-    "cmr10",
-    "cmss10",
-    "cmtt10",
-    "cmti10",
-    "cmmi10",
-    "cmb10",
+    *(f"DejaVu{face}{style}" for face in ("Sans", "SansMono") for style in ("", "-Bold", "-Oblique")),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic"),
+    *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
+    *("cmr10", "cmss10", "cmtt10", "cmti10", "cmmi10", "cmb10"),
 ]
 STAND_INS = {"cmti10": "STIXGeneralItalic"}  # where matplotlib is older than 3.11, as with Python 3.10
 # cases that look alike are one class, and so are I and l

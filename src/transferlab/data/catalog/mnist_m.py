@@ -143,7 +143,7 @@ def read_photo(file: Path, *, short_side_px: int | None, patch_px: int) -> np.nd
     try:
         pixels = decode_file(file, max_pixels=MAX_PIXELS)
     except BadImage as error:
-        raise DataError(f"{file}: {error}. Mend it, or move it out of the folder of photos.") from None
+        raise DataError(f"{file}: {error}. Replace it, or move it out of the folder of photos.") from None
     height, width = pixels.shape[:2]
     if short_side_px is not None and min(height, width) > short_side_px:
         scale = short_side_px / min(height, width)

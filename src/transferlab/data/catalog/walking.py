@@ -10,27 +10,11 @@ from pathlib import Path
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import content_hash
 
-SUFFIXES = frozenset(
-    [
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".tga",
-        ".jp2",
-        ".avif",
-    ]
-)
+SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2"),
+    *(".png", ".gif", ".webp", ".avif", ".bmp", ".tga", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm"),
+}
 NOT_CLASSES = frozenset({"__macosx", "@eadir", "__pycache__", "$recycle.bin", "lost+found"})
 
 

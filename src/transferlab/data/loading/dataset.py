@@ -63,11 +63,9 @@ class Images:
         return self._cached[row]
 
     def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
-        """See `Column`."""
         return stacked([self._visit(key, seed) for key in keys])
 
     def rows(self, rows: Sequence[int]) -> Tensor:
-        """See `Column`."""
         return stacked([self[row] for row in rows])
 
     def view(self, domain: str, row: int, number: int) -> Tensor:
@@ -107,11 +105,9 @@ class InMemory:
         return len(self.rows)
 
     def take(self, positions: Tensor) -> Tensor:
-        """Those at these positions."""
         return self.rows[positions]
 
     def all(self) -> Tensor:
-        """All of them."""
         return self.rows
 
 
@@ -125,11 +121,9 @@ class StoredColumn:
         assert len(stored) == num_samples * self.views, (len(stored), num_samples)
 
     def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
-        """See `Column`."""
         return self.rows([view_of(key, self.views) * self.num_samples + key.row for key in keys])
 
     def rows(self, rows: Sequence[int]) -> Tensor:
-        """See `Column`."""
         return self.stored.take(torch.as_tensor(rows))
 
 

@@ -1,4 +1,4 @@
-"""Gives every sample of a catalog its split, and refuses leaks between splits."""
+"""Splits for every sample of a catalog, without leaks between them."""
 
 from __future__ import annotations
 

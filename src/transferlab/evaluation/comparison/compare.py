@@ -9,70 +9,54 @@ from typing import Any
 
 import numpy as np
 
-from transferlab.evaluation.comparison.grouping import Group, Recorded, Repetition, groups_of
-from transferlab.evaluation.comparison.hits import confusion_of, hits_of
+from transferlab.evaluation.comparison.grouping import (
+    NAMES,
+    RUN_METRICS,
+    Group,
+    Recorded,
+    Repetition,
+    groups_of,
+    leading_metric,
+    metrics_of_folds,
+)
 from transferlab.evaluation.comparison.intervals import (
     Interval,
     interval_over_seeds,
     intervals_over_samples,
 )
-from transferlab.evaluation.comparison.pairs import Method, Pair, compare_pairs
-from transferlab.evaluation.comparison.run_metrics import NAMES, RUN_METRICS, leading_metric, metrics_of_folds
+from transferlab.evaluation.comparison.pairs import Method, Pair, compare_pairs, confusion_of, hits_of
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A metric of a group.
+    """A metric of a group."""
 
-    Attributes:
-        mean: over seeds.
-        std: over seeds, with Bessel's correction; None for a single one.
-        interval: 95 %; None where it would mean nothing.
-    """
-
-    mean: float
-    std: float | None
-    interval: Interval | None
+    mean: float  # over seeds
+    std: float | None  # over seeds, with Bessel's correction; None for a single one
+    interval: Interval | None  # 95 %; None where it would mean nothing
 
 
 @dataclass(frozen=True)
 class Row:
-    """A group with its metrics.
+    """A group with its metrics."""
 
-    Attributes:
-        group: runs that differ only in seeds.
-        task: what it learns; the same text for those that learn the same.
-        each: the metrics of each of its repetitions, by name.
-        metrics: those that all of its repetitions have, by name.
-        interval_over: what intervals are over: `seeds`, `test samples` or nothing.
-        chosen: its hyperparameters have the best validation metric of its method.
-        has_rivals: its method has been run with other hyperparameters too.
-    """
-
-    group: Group
-    task: str
-    each: tuple[dict[str, float], ...]
-    metrics: dict[str, Summary]
-    interval_over: str
-    chosen: bool
-    has_rivals: bool
+    group: Group  # runs that differ only in seeds
+    task: str  # what it learns; the same text for those that learn the same
+    each: tuple[dict[str, float], ...]  # the metrics of each of its repetitions, by name
+    metrics: dict[str, Summary]  # those that all of its repetitions have, by name
+    interval_over: str  # what intervals are over: `seeds`, `test samples` or nothing
+    chosen: bool  # its hyperparameters have the best validation metric of its method
+    has_rivals: bool  # its method has been run with other hyperparameters too
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best validation metric first, and the chosen ones pairwise.
+    """Groups, best validation metric first, and the chosen ones pairwise."""
 
-    Attributes:
-        metric: by which methods are judged: `accuracy` or `balanced_accuracy`.
-        rows: one a group.
-        pairs: of chosen methods.
-        not_begun: runs that failed before they had a config.
-    """
-
-    metric: str
-    rows: tuple[Row, ...]
-    pairs: tuple[Pair, ...]
-    not_begun: tuple[Recorded, ...]
+    metric: str  # by which methods are judged: `accuracy` or `balanced_accuracy`
+    rows: tuple[Row, ...]  # one a group
+    pairs: tuple[Pair, ...]  # of chosen methods
+    not_begun: tuple[Recorded, ...]  # runs that failed before they had a config
 
 
 def compare(runs: Sequence[Recorded]) -> Comparison:

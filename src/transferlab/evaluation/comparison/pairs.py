@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
-from transferlab.evaluation.comparison.grouping import Seed
-from transferlab.evaluation.comparison.hits import Hits
+from transferlab.evaluation.comparison.grouping import Recorded, Repetition, Seed
 from transferlab.evaluation.comparison.intervals import Interval
 from transferlab.evaluation.comparison.significance import (
     holm,
@@ -25,19 +25,12 @@ MOST_ALL_PAIRS = 10
 
 @dataclass(frozen=True)
 class Method:
-    """A chosen method.
+    """A chosen method."""
 
-    Attributes:
-        name: of its group.
-        task: methods are compared within one.
-        test_metrics: by seed, higher is better.
-        hits: on test samples; None where there are none, or not the same ones for all seeds.
-    """
-
-    name: str
-    task: str
-    test_metrics: dict[Seed, float]
-    hits: Hits | None
+    name: str  # of its group
+    task: str  # methods are compared within one
+    test_metrics: dict[Seed, float]  # by seed, higher is better
+    hits: Hits | None  # on test samples; None where there are none, or not the same ones for all seeds
 
     @property
     def mean(self) -> float:
@@ -46,19 +39,12 @@ class Method:
 
 @dataclass(frozen=True)
 class Question:
-    """One of the two tests of a pair.
+    """One of the two tests of a pair."""
 
-    Attributes:
-        p_value: None where it is not asked.
-        corrected: by Holm, for all pairs that are asked the same.
-        reversed: the test finds the second method of the pair the better one.
-        why_not: why it is not asked.
-    """
-
-    p_value: float | None = None
-    corrected: float | None = None
-    reversed: bool = False
-    why_not: str = ""
+    p_value: float | None = None  # none where it is not asked
+    corrected: float | None = None  # by Holm, for all pairs that are asked the same
+    reversed: bool = False  # the test finds the second method of the pair the better one
+    why_not: str = ""  # why it is not asked
 
     @property
     def shown(self) -> bool:
@@ -164,3 +150,62 @@ def _corrected(questions: Sequence[Question]) -> list[Question]:
         question if question.p_value is None else replace(question, corrected=next(corrected))
         for question in questions
     ]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The labelled test samples of one repetition or of several, in the order of their names."""
+
+    samples_N: np.ndarray  # names
+    labels_N: np.ndarray  # names of the true classes
+    right_N: np.ndarray  # the share of repetitions that predict the true class
+
+    def has_the_samples_of(self, other: Hits) -> bool:
+        """Whether the samples and their labels are the same."""
+        return np.array_equal(self.samples_N, other.samples_N) and np.array_equal(
+            self.labels_N, other.labels_N
+        )
+
+
+def hits_of(repetitions: Sequence[Repetition]) -> Hits | None:
+    """Test samples and how often they are predicted rightly; None if repetitions do not share them."""
+    each = [_hits(repetition) for repetition in repetitions]
+    first = each[0] if each else None
+    if first is None or len(first.samples_N) == 0:
+        return None
+    right = []
+    for other in each:
+        if other is None or not other.has_the_samples_of(first):
+            return None
+        right.append(other.right_N)
+    return Hits(first.samples_N, first.labels_N, np.mean(right, axis=0))
+
+
+def confusion_of(repetition: Repetition) -> np.ndarray | None:
+    """Confusion matrix `(C, C)` over the classes that occur or are predicted; None without test samples."""
+    table = _table(repetition.runs)
+    if table is None or table.empty:
+        return None
+    both = pd.concat([table["label"], table["predicted"]])
+    codes, classes = pd.factorize(both, sort=True)
+    cells_N = codes[: len(table)] * len(classes) + codes[len(table) :]
+    return np.bincount(cells_N, minlength=len(classes) ** 2).reshape(len(classes), len(classes))
+
+
+def _hits(repetition: Repetition) -> Hits | None:
+    table = _table(repetition.runs)
+    if table is None:
+        return None
+    right_N = (table["label"] == table["predicted"]).to_numpy(dtype=np.float64)
+    return Hits(table["sample"].to_numpy(dtype=object), table["label"].to_numpy(dtype=object), right_N)
+
+
+def _table(runs: Sequence[Recorded]) -> pd.DataFrame | None:
+    """`sample`, `label` and `predicted` of the labelled test samples of a run, or of all folds of one."""
+    files = [run.path / "predictions" / "test.csv" for run in runs]
+    if not all(file.is_file() for file in files):
+        return None
+    columns = ["sample", "label", "predicted"]
+    tables = [pd.read_csv(file, usecols=columns, dtype=str, keep_default_na=False) for file in files]
+    whole = pd.concat(tables)
+    return whole[whole["label"] != ""].sort_values("sample", kind="stable", ignore_index=True)

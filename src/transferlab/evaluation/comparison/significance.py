@@ -13,17 +13,11 @@ _DRAWS = 9999
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much better the first of two methods is.
+    """How much better the first of two methods is."""
 
-    Attributes:
-        difference: of their metrics, first minus second.
-        interval: of the difference, over test samples.
-        p_value: two-sided, above 0 and at most 1.
-    """
-
-    difference: float
-    interval: Interval
-    p_value: float
+    difference: float  # of their metrics, first minus second
+    interval: Interval  # of the difference, over test samples
+    p_value: float  # two-sided, above 0 and at most 1
 
 
 def paired_bootstrap(

@@ -16,15 +16,10 @@ from transferlab.evaluation.gap.feature_samples import sampled_rows
 
 @dataclass(frozen=True)
 class ADistance:
-    """The separability of two domains by a linear classifier.
+    """The separability of two domains by a linear classifier."""
 
-    Attributes:
-        value: in [0, 2]; 0 where it does no better than chance, 2 where it makes no mistake.
-        standard_error: of `value`, from the numbers of samples; 0 where no mistake was made.
-    """
-
-    value: float
-    standard_error: float
+    value: float  # in [0, 2]; 0 where it does no better than chance, 2 where it makes no mistake
+    standard_error: float  # of `value`, from the numbers of samples; 0 where no mistake was made
 
 
 def proxy_a_distance(

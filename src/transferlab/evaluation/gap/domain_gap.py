@@ -8,8 +8,7 @@ import numpy as np
 
 from transferlab.evaluation.gap.a_distance import proxy_a_distance
 from transferlab.evaluation.gap.feature_samples import check_two_domains
-from transferlab.evaluation.gap.kid import kid
-from transferlab.evaluation.gap.mmd import gaussian_mmd
+from transferlab.evaluation.gap.mmd import gaussian_mmd, kid
 from transferlab.evaluation.gap.moments import coral_distance, frechet_distance, total_variance
 from transferlab.run.randomness import derived_seed
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.evaluation.selection.deep_embedded_validation import deep_embedded_validation
 from transferlab.evaluation.selection.scores import (
+    deep_embedded_validation,
     mean_entropy,
     mutual_information,
     soft_neighbourhood_density,
@@ -45,21 +45,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Criterion:
-    """One way to score an epoch.
+    """One way to score an epoch."""
 
-    Attributes:
-        name: as in the config.
-        higher_is_better: which way.
-        function: score of the fields of `Evidence` that `needs` names, in this order.
-        needs: fields of `Evidence` that must be given.
-        meaning: a line for people, with the source.
-    """
-
-    name: str
-    higher_is_better: bool
-    function: Callable[..., float]
-    needs: tuple[str, ...]
-    meaning: str
+    name: str  # as in the config
+    higher_is_better: bool  # which way
+    function: Callable[..., float]  # score of the fields of `Evidence` that `needs` names, in this order
+    needs: tuple[str, ...]  # fields of `Evidence` that must be given
+    meaning: str  # a line for people, with the source
 
     @property
     def uses_target_labels(self) -> bool:

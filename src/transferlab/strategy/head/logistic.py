@@ -27,17 +27,11 @@ Samples = tuple[torch.Tensor, torch.Tensor]  # features (N, D) and class codes (
 
 @dataclass(frozen=True)
 class FittedHead:
-    """A fitted linear head.
+    """A fitted linear head."""
 
-    Attributes:
-        state: of the module that `build` makes.
-        record: the chosen strength and the path to it, for result.json.
-        notices: what the user should know.
-    """
-
-    state: dict[str, torch.Tensor]
-    record: dict[str, Any]
-    notices: list[str]
+    state: dict[str, torch.Tensor]  # of the module that `build` makes
+    record: dict[str, Any]  # the chosen strength and the path to it, for result.json
+    notices: list[str]  # what the user should know
 
 
 @dataclass(frozen=True, kw_only=True)

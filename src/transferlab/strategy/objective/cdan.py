@@ -22,12 +22,7 @@ from transferlab.strategy.objective.adaptation import (
     certainty_weights,
     entropy,
 )
-from transferlab.strategy.objective.critic import (
-    behind_reversal,
-    critic_metrics,
-    domain_loss,
-    make_critic,
-)
+from transferlab.strategy.objective.critic import behind_reversal, critic_metrics, domain_loss, make_critic
 from transferlab.strategy.objective.domains import full_precision
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 

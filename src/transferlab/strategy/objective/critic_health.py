@@ -1,4 +1,4 @@
-"""Whether a critic of the domains did its work, judged by the recorded epochs.
+"""Warnings of a critic of the domains that did not do its work, by the recorded epochs.
 
 Adaptation lives on a critic that is right about half the time because the features have become alike. One
 that is always right has won: its gradient vanishes, or the features cannot follow. One that says the same
@@ -7,7 +7,8 @@ whatever it sees gives no direction either.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from itertools import groupby
 
 from transferlab.strategy.parts import History
 
@@ -29,18 +30,10 @@ def critic_warnings(history: History) -> list[str]:
     warm = [entry for entry in entries if entry["train/lambda"] >= _WARM * largest]
     found = []
     for is_bad, text in _FAULTS:
-        longest = _longest_run(warm, is_bad)
+        longest = max((len(list(run)) for bad, run in groupby(map(is_bad, warm)) if bad), default=0)
         if longest >= max(_SHORTEST, _LONG * len(warm)):
             found.append(text.format(epochs=longest))
     return found
-
-
-def _longest_run(history: History, is_bad: Callable[[Mapping[str, float]], bool]) -> int:
-    longest = current = 0
-    for entry in history:
-        current = current + 1 if is_bad(entry) else 0
-        longest = max(longest, current)
-    return longest
 
 
 def _is_perfect(entry: Mapping[str, float]) -> bool:

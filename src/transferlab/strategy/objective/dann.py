@@ -12,12 +12,7 @@ from typing import ClassVar
 from transferlab.config.bounds import NonNegativeInt, PositiveInt, Share
 from transferlab.model.classifier import Classifier
 from transferlab.strategy.objective.adaptation import Adaptation, Horizon, Steepness, Weight
-from transferlab.strategy.objective.critic import (
-    behind_reversal,
-    critic_metrics,
-    domain_loss,
-    make_critic,
-)
+from transferlab.strategy.objective.critic import behind_reversal, critic_metrics, domain_loss, make_critic
 from transferlab.strategy.parts import Batch, Facts, Losses, Objective
 
 

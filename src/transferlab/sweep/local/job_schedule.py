@@ -17,17 +17,11 @@ GIB_EACH = 4.0  # of memory, for a job on the CPU: a network, its gradients and 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What each job of a sweep gets of the machine.
+    """What each job of a sweep gets of the machine."""
 
-    Attributes:
-        at_once: how many run beside each other.
-        cores: of each; None where one job has them all.
-        gpus: the ones to be shared out, one for each that runs; empty if no job uses one.
-    """
-
-    at_once: int
-    cores: int | None
-    gpus: tuple[str, ...] = ()
+    at_once: int  # how many run beside each other
+    cores: int | None  # of each; None where one job has them all
+    gpus: tuple[str, ...] = ()  # the ones to be shared out, one for each that runs; empty if no job uses one
 
     def variables(self, place: int) -> dict[str, str]:
         """The environment of the job at a place, 0 to `at_once` - 1."""

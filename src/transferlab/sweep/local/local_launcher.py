@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transferlab.run import signals
-from transferlab.sweep.group import pending_groups
 from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.local import children
 from transferlab.sweep.local.children import Child
 from transferlab.sweep.local.job_schedule import Schedule, make_schedule, needs_the_machine, uses_gpu
+from transferlab.sweep.run_jobs import pending_groups
 from transferlab.sweep.sweep_progress import Progress
 
 GRACE_S = 30.0  # for a child to end after Ctrl-C, before it is killed

@@ -39,6 +39,19 @@ def make_prefix(experiment: Experiment, note: Callable[[str], None]) -> FrozenPr
     return FrozenPrefix(experiment, note)
 
 
+def extractor_of(experiment: Experiment, device: torch.device) -> Extractor:
+    """Computes and stores outputs of the frozen stages of an experiment, whose backbone is on `device`."""
+    return Extractor(
+        backbone=experiment.network.backbone,
+        batches=experiment.batches,
+        settings=experiment.features,
+        trainer_precision=str(experiment.config.trainer.precision),
+        device=device,
+        note=say,
+        track=tracked,
+    )
+
+
 class FrozenPrefix:
     """Lets the frozen stages of an experiment run once and feeds what they made to the rest.
 
@@ -76,7 +89,7 @@ class FrozenPrefix:
             boundary = find_boundary(self._backbone, frozen_stages)
             if reason := self._why_not(boundary, epoch, history, device):
                 raise NoBoundary(reason)
-            extractor = self._extractor(device)
+            extractor = extractor_of(self.experiment, device)
             stored = {split: extractor.activations(boundary, split, share) for split in self._splits}
         except (NoBoundary, StoreFull, StoreUnusable) as reason:
             stages = f"its first {frozen_stages} stages" if self._depth(epoch, history) else "the backbone"
@@ -129,14 +142,3 @@ class FrozenPrefix:
         some = views.__getitems__(list(range(min(_COMPARED_IMAGES, len(views)))))
         image = batches.preprocessing.normalised(some["image"].to(device))
         return differs(self._backbone, boundary, image)
-
-    def _extractor(self, device: torch.device) -> Extractor:
-        return Extractor(
-            backbone=self._backbone,
-            batches=self.experiment.batches,
-            settings=self.experiment.features,
-            trainer_precision=str(self.experiment.config.trainer.precision),
-            device=device,
-            note=say,
-            track=tracked,
-        )

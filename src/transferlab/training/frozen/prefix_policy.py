@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 _STORABLE_PRECISIONS = ("32-true", "32", "bf16-mixed", "16-mixed")
 # Below this many operations for each byte that would be read instead, computing is as fast: a core of a CPU
 # does some 30 operations a nanosecond and reads a byte or less, a GPU some 10,000 and gets 10 over its bus.
-_LEAST_FLOPS_PER_BYTE = {"cpu": 100.0}
-_LEAST_FLOPS_PER_BYTE_ELSEWHERE = 2000.0
+_LEAST_FLOPS_PER_BYTE_ON_CPU, _LEAST_FLOPS_PER_BYTE_ON_GPU = 100.0, 2000.0
 
 
 def never_opens(experiment: Experiment) -> bool:
@@ -94,7 +93,7 @@ def why_not_worth_it(
     if epochs <= views:
         return f"only {epochs} epoch{'s' * (epochs > 1)} would use them"
     num_bytes = prod(boundary.shape) * (2 if settings.storage == "float16" else 4)
-    least = _LEAST_FLOPS_PER_BYTE.get(device_type, _LEAST_FLOPS_PER_BYTE_ELSEWHERE)
+    least = _LEAST_FLOPS_PER_BYTE_ON_CPU if device_type == "cpu" else _LEAST_FLOPS_PER_BYTE_ON_GPU
     if boundary.prefix_flops < least * num_bytes:
         return f"reading {num_bytes / 1e6:.2g} MB per image takes as long as computing them"
     if num_bytes * images > settings.cache_gib * 2**30:

@@ -134,9 +134,6 @@ def _seed(seed: int, device: torch.device) -> None:
 def _may_draw(job: HeadJob) -> bool:
     """Whether a step may draw random numbers, so that it has to be seeded."""
     known = SoftmaxLoss.of(job.objective) is not None and not job.penalties
-    still = (type(module) in _WITHOUT_RANDOMNESS or _keeps_all(module) for module in job.head.modules())
-    return not known or job.head_dropout > 0 or not all(still)
-
-
-def _keeps_all(module: nn.Module) -> bool:
-    return type(module) is nn.Dropout and module.p == 0
+    active = (m for m in job.head.modules() if not (type(m) is nn.Dropout and m.p == 0))
+    still = all(type(module) in _WITHOUT_RANDOMNESS for module in active)
+    return not known or job.head_dropout > 0 or not still

@@ -19,18 +19,18 @@ from transferlab.data.batches import Batches
 from transferlab.data.loading.dataset import InMemory
 from transferlab.evaluation.metrics import classification_metrics
 from transferlab.evaluation.predictions import Predictions
-from transferlab.feature.extractor import Extractor
 from transferlab.feature.rows import Rows
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.training.build import Experiment, Fitted
 from transferlab.training.conclusion import conclude
+from transferlab.training.frozen.prefix import extractor_of
 from transferlab.training.frozen.prefix_policy import never_opens
 from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures
 from transferlab.training.heads.loop import fit_heads
 from transferlab.training.heads.sharing import shares_a_fit
 from transferlab.training.recorder import Recorder
-from transferlab.training.terminal import epoch_line, say, tracked
+from transferlab.training.terminal import epoch_line, say
 
 if TYPE_CHECKING:
     from transferlab.strategy.head.logistic import Logistic
@@ -103,15 +103,7 @@ def _features(experiment: Experiment, predict: Sequence[str]) -> Stored:
     wants_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
     device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
     backbone = experiment.network.backbone.to(device)
-    extractor = Extractor(
-        backbone=backbone,
-        batches=batches,
-        settings=experiment.features,
-        trainer_precision=str(trainer.precision),
-        device=device,
-        note=say,
-        track=tracked,
-    )
+    extractor = extractor_of(experiment, device)
     names = [*(split.name for split in batches.trained_on), "val", *predict]
     stored = {name: extractor.features(name) for name in dict.fromkeys(names) if len(batches.splits[name])}
     backbone.cpu()

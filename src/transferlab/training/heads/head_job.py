@@ -12,8 +12,7 @@ from torch import nn
 
 from transferlab.backbone.network import Backbone
 from transferlab.model.classifier import Classifier
-from transferlab.strategy.learning_rates.groups import parameter_groups
-from transferlab.strategy.learning_rates.schedule import LearningRates
+from transferlab.strategy.learning_rates.schedule import LearningRates, parameter_groups
 from transferlab.strategy.parts import Objective, Part, Penalty, named_parts
 from transferlab.training.losses import NotFiniteError
 
@@ -22,36 +21,22 @@ Order = Callable[[int, int], torch.Tensor]  # (seed, epoch) -> rows of the sampl
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Features of a split, by a frozen backbone.
+    """Features of a split, by a frozen backbone."""
 
-    Attributes:
-        features_ND: fp32, in memory or memory-mapped.
-        labels_N: class codes.
-    """
-
-    features_ND: torch.Tensor
-    labels_N: torch.Tensor
+    features_ND: torch.Tensor  # fp32, in memory or memory-mapped
+    labels_N: torch.Tensor  # class codes
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadJob:
-    """One head to fit; nothing in it is changed.
+    """One head to fit; nothing in it is changed."""
 
-    Attributes:
-        head: with its initial weights.
-        objective: as `Strategy.begin` leaves it.
-        learning_rates: the head's, and those of the objective's own modules.
-        seed: of the order of the samples and of dropout.
-        head_dropout: share of the features dropped before the head, in training.
-        penalties: by name, as in a strategy.
-    """
-
-    head: nn.Module
-    objective: Objective
-    learning_rates: LearningRates
-    seed: int
-    head_dropout: float = 0.0
-    penalties: Mapping[str, Penalty] = field(default_factory=dict)
+    head: nn.Module  # with its initial weights
+    objective: Objective  # as `Strategy.begin` leaves it
+    learning_rates: LearningRates  # the head's, and those of the objective's own modules
+    seed: int  # of the order of the samples and of dropout
+    head_dropout: float = 0.0  # share of the features dropped before the head, in training
+    penalties: Mapping[str, Penalty] = field(default_factory=dict)  # by name, as in a strategy
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -104,17 +89,11 @@ class _CachedBackbone(nn.Module):
 
 @dataclass(frozen=True)
 class StepValues:
-    """Values of each step of an epoch, for each head: all tensors are `(steps, heads)`.
+    """Values of each step of an epoch, for each head: all tensors are `(steps, heads)`."""
 
-    Attributes:
-        loss: the sum of the terms.
-        terms: of the loss, by name.
-        observed: what else the objective looks at, by name.
-    """
-
-    loss: torch.Tensor
-    terms: dict[str, torch.Tensor]
-    observed: dict[str, torch.Tensor]
+    loss: torch.Tensor  # the sum of the terms
+    terms: dict[str, torch.Tensor]  # of the loss, by name
+    observed: dict[str, torch.Tensor]  # what else the objective looks at, by name
 
 
 class Learner(Protocol):

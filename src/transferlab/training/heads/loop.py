@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from transferlab.evaluation.metrics import classification_metrics
-from transferlab.training.fit_settings import FitSettings
+from transferlab.training.fit_settings import FitSettings, epochs_without_better, selected_epoch
 from transferlab.training.heads.alone import AloneLearner
 from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures, Learner, Order, StepValues
 from transferlab.training.heads.stacked import StackedLearner, lockstep_groups
 from transferlab.training.losses import NotFiniteError, loss_not_finite, predictions_not_finite
-from transferlab.training.stopping import epochs_without_better, selected_epoch
 
 HeadSelection = Literal["val_loss", "last"]
 OnEpoch = Callable[[int, Mapping[str, float]], None]  # the job's position, the epoch's entry

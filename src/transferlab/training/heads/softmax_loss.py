@@ -15,19 +15,12 @@ from transferlab.strategy.parts import Objective
 
 @dataclass(frozen=True)
 class SoftmaxLoss:
-    """Weighted mean over samples of -(1 - p_y)^gamma log p_y, p the softmax of scores plus offsets.
+    """Weighted mean over samples of -(1 - p_y)^gamma log p_y, p the softmax of scores plus offsets."""
 
-    Attributes:
-        weights_C: of the classes; None: all 1.
-        offsets_C: added to the scores; None: none.
-        label_smoothing: share of the target spread over all classes, for `gamma=0`.
-        gamma: of the focal loss.
-    """
-
-    weights_C: torch.Tensor | None = None
-    offsets_C: torch.Tensor | None = None
-    label_smoothing: float = 0.0
-    gamma: float = 0.0
+    weights_C: torch.Tensor | None = None  # of the classes; None: all 1
+    offsets_C: torch.Tensor | None = None  # added to the scores; None: none
+    label_smoothing: float = 0.0  # share of the target spread over all classes, for `gamma=0`
+    gamma: float = 0.0  # of the focal loss
 
     @staticmethod
     def of(objective: Objective) -> SoftmaxLoss | None:

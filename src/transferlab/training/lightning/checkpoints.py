@@ -20,9 +20,8 @@ from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
 
 from transferlab.run import signals
 from transferlab.strategy.strategy import Selection
-from transferlab.training.fit_settings import FitSettings
+from transferlab.training.fit_settings import FitSettings, selected_epoch
 from transferlab.training.lightning.module import TransferModule
-from transferlab.training.stopping import selected_epoch
 
 
 class Checkpoints(Checkpoint):

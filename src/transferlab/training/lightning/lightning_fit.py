@@ -19,6 +19,7 @@ from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.objective.critic_health import critic_warnings
 from transferlab.training.build import Experiment, Fitted
 from transferlab.training.conclusion import conclude
+from transferlab.training.fit_settings import is_over
 from transferlab.training.frozen.prefix import make_prefix
 from transferlab.training.frozen.prefix_policy import never_opens
 from transferlab.training.lightning.checkpoints import SelectedInMemory, load_checkpoint
@@ -33,7 +34,6 @@ from transferlab.training.lightning.target_epochs import (
 )
 from transferlab.training.lightning.trainer import fit_callbacks, make_trainer
 from transferlab.training.recorder import Recorder
-from transferlab.training.stopping import is_over
 from transferlab.training.terminal import quiet_libraries
 
 

@@ -1,4 +1,4 @@
-"""The data of an experiment as Lightning wants it: loaders that know where the trainer stands."""
+"""Lightning's data module of an experiment: loaders that start where the trainer stands."""
 
 from __future__ import annotations
 
@@ -80,16 +80,12 @@ class Loaders(pl.LightningDataModule):
         return Share(self._position, self.trainer.global_rank, self.trainer.world_size)
 
     def _position(self, num_batches: int) -> Position:
+        """Where the trainer stands, by its own count of batches, which its checkpoints hold.
+
+        The length of an epoch is derived here: while workers start, `num_training_batches` is unset.
+        """
         assert self.trainer is not None
-        return position_of(self.trainer, num_batches)
-
-
-def position_of(trainer: pl.Trainer, num_batches: int) -> Position:
-    """Where a trainer stands, by its own count of batches, which its checkpoints hold.
-
-    The length of an epoch is derived here: while the first workers start, `num_training_batches` is unset.
-    """
-    limit = trainer.limit_train_batches
-    num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
-    epoch, batch = divmod(trainer.fit_loop.epoch_loop.batch_progress.total.ready, num_batches)
-    return Position(epoch, batch, num_batches)
+        limit = self.trainer.limit_train_batches
+        num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+        epoch, batch = divmod(self.trainer.fit_loop.epoch_loop.batch_progress.total.ready, num_batches)
+        return Position(epoch, batch, num_batches)

@@ -17,10 +17,10 @@ from transferlab.backbone.freezing import freeze_all_but_last, set_modes
 from transferlab.evaluation.metrics import classification_metrics
 from transferlab.model.classifier import Classifier
 from transferlab.run.randomness import derived_seed
-from transferlab.strategy.learning_rates.groups import parameter_groups
+from transferlab.strategy.learning_rates.schedule import parameter_groups
 from transferlab.strategy.parts import call_hook
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.fit_settings import FitSettings
+from transferlab.training.fit_settings import FitSettings, is_over
 from transferlab.training.lightning.distributed import (
     agree_on_buffers,
     mean_over_processes,
@@ -29,7 +29,6 @@ from transferlab.training.lightning.distributed import (
 )
 from transferlab.training.lightning.outputs import EpochMeans, Outputs, gradient_norms, gradients_are_due
 from transferlab.training.losses import loss_not_finite, losses_of, predictions_not_finite
-from transferlab.training.stopping import is_over
 
 if TYPE_CHECKING:
     from transferlab.training.lightning.target_epochs import TargetWatch
@@ -118,7 +117,6 @@ class TransferModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self._freeze()
-        self._started = time.perf_counter()
 
     def _freeze(self) -> None:
         self._open_stages = self.trainable_stages

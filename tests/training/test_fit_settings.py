@@ -7,8 +7,7 @@ import pytest
 from transferlab.strategy.unfreezing.all import All
 from transferlab.strategy.unfreezing.gradual import Gradual
 from transferlab.strategy.unfreezing.validated import Validated
-from transferlab.training.fit_settings import FitSettings
-from transferlab.training.stopping import best_epoch, epochs_without_better, is_over
+from transferlab.training.fit_settings import FitSettings, best_epoch, epochs_without_better, is_over
 
 
 def history(*losses: float) -> list[dict[str, float]]:
