@@ -10,8 +10,8 @@ from pathlib import Path
 
 from transferlab.run import signals
 from transferlab.run.errors import UserError
-from transferlab.sweep.group import pending_groups
 from transferlab.sweep.job import Job, record_end
+from transferlab.sweep.run_jobs import pending_groups
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm.array import FOLDER, Submitted, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
