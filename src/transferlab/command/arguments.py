@@ -58,13 +58,6 @@ def folders_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str
     return [text for text in arguments if text not in overrides], overrides
 
 
-def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The modules that `allow=[MODULE,...]` names, and the other arguments."""
-    allowed = [text.partition("=")[2].strip("[]") for text in arguments if text.startswith("allow=")]
-    names = [name for text in allowed for name in text.split(",") if name]
-    return names, [argument for argument in arguments if not argument.startswith("allow=")]
-
-
 def only_folder(paths: Sequence[str], *, verb: str, of: str = "run") -> Path:
     """The one folder that is given.
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import allowed_and_rest, only_folder, out_and_rest
+from transferlab.command.arguments import only_folder, out_and_rest
+from transferlab.config.overrides import allowed_and_rest
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import REPORTED, Run, dated
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.command.arguments import allowed_and_rest, only_folder
+from transferlab.command.arguments import only_folder
+from transferlab.config.overrides import allowed_and_rest
 from transferlab.run.run_folder import Run
 from transferlab.sweep.run_jobs import members_of
 

@@ -138,3 +138,10 @@ def _unreadable(text: str) -> str:
     if value.count('"') or value.count("'"):
         return f"{text}: this cannot be read. Do its quotes and brackets come in pairs?"
     return f"{text}: this cannot be read. Quote a value with special characters: '{name}=\"{value}\"'"
+
+
+def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The modules that `allow=[MODULE,...]` names, and the other arguments."""
+    allowed = [text.partition("=")[2].strip("[]") for text in arguments if text.startswith("allow=")]
+    names = [name for text in allowed for name in text.split(",") if name]
+    return names, [argument for argument in arguments if not argument.startswith("allow=")]

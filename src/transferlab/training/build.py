@@ -22,7 +22,6 @@ from transferlab.model.classifier import Classifier, make_bottleneck
 from transferlab.model.model import Model
 from transferlab.model.trained_head import TrainedHead
 from transferlab.model.warm_start import warm_start
-from transferlab.run.errors import UserError
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.parts import Facts
 from transferlab.strategy.strategy import Strategy
@@ -76,11 +75,6 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     settings = make_data(config)
     splits = arrange(settings)
     strategy: Strategy = make(config.strategy)
-    if strategy.objective.uses_target and not splits.has_target:
-        raise UserError(
-            f"strategy.objective: {type(strategy.objective).__name__} needs an unlabelled target domain, "
-            "and this data has none. Choose data with two domains, e.g. data=digits_domains."
-        )
     seed = int(config.seed)
     torch.manual_seed(derived_seed("initialisation", seed))
     backbone: Backbone = make(

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
+from transferlab.config.overrides import allowed_and_rest
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
@@ -200,8 +201,7 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
             f"{trained.path}: there is no model.safetensors in it. Fix: give the folder of a run whose "
             "training has finished, or one that holds its model.safetensors and model.json."
         )
-    allow = [name for text in overrides if text.startswith("allow=") for name in _names(text)]
-    asked = [text for text in overrides if not text.startswith("allow=")]
+    allow, asked = allowed_and_rest(overrides)
     for text in asked:
         if text.lstrip("+").partition("=")[0].partition("/")[0].partition(".")[0] not in ("data", "trainer"):
             raise UserError(f"{text}: only data and trainer can be other ones than in the training.")
@@ -258,8 +258,3 @@ def _move(node: DictConfig, before: str, after: str) -> None:
             _move(value, before, after)
         elif isinstance(value, str) and (value == before or value.startswith(f"{before}/")):
             node[key] = after + value[len(before) :]
-
-
-def _names(text: str) -> list[str]:
-    """The modules of `allow=[MODULE,...]`."""
-    return [name for name in text.partition("=")[2].strip("[]").split(",") if name]
