@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,8 +52,8 @@ def test_large_images_are_shrunk_as_evaluation_shrinks_them(catalog, monkeypatch
 
 def test_a_second_use_decodes_nothing(catalog):
     decoded([catalog], PREPARED, most_gib=1.0)
-    catalog.reader.root = None  # reading would fail
-    assert isinstance(decoded([catalog], PREPARED, most_gib=1.0), DecodedReader)
+    unreadable = replace(catalog, reader=replace(catalog.reader, root=Path("gone")))
+    assert isinstance(decoded([unreadable], PREPARED, most_gib=1.0), DecodedReader)
 
 
 def test_changed_contents_make_another_store(catalog, own_cache, image_folder):

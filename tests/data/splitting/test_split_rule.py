@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.catalog.catalog import Catalog, catalog_table
+from transferlab.data.catalog.digits import Digits
 from transferlab.data.data_error import DataError
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.reader import ArrayReader
+from transferlab.data.mixing.batch import Mixing
 from transferlab.data.splitting.split_rule import find_leaks, with_splits
 
 
@@ -18,8 +21,8 @@ def catalog(labels, splits=None, groups=None, contents=None):
 
 
 def settings(**options):
-    plain = {"root": None, "source": None, "target": None, "augmentation": None, "mixing": None}
-    return DataSettings(**plain, **options)
+    parts = {"source": Digits(), "target": None, "augmentation": Augmentation(), "mixing": Mixing()}
+    return DataSettings(root=None, **parts, **options)
 
 
 def splits_of(*args, rule=None, **options):
