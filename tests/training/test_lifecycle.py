@@ -72,7 +72,7 @@ def test_every_hook_in_its_order():
     strategy.begin(network, Facts(network.backbone.num_features, torch.tensor([4, 2, 2])))
     module = TransferModule(network, strategy, FitSettings(), seed=0)
     samples = [
-        {"image": torch.randn(3, 32, 32), "label": torch.tensor(n % 3), "index": torch.tensor(n)}
+        {"input": torch.randn(3, 32, 32), "label": torch.tensor(n % 3), "index": torch.tensor(n)}
         for n in range(20)
     ]
     loader = torch.utils.data.DataLoader(samples, batch_size=4)
@@ -251,9 +251,10 @@ def test_a_penalty_on_pixels_is_named():
         needs_images = True
 
     parts = named_parts(WitnessObjective(), {"pixels": Pixels()})
-    experiment = SimpleNamespace(strategy=SimpleNamespace(parts=parts), data=None)
+    batches = SimpleNamespace(settings=None)
+    experiment = SimpleNamespace(strategy=SimpleNamespace(parts=parts), batches=batches)
     said = "strategy.penalty.pixels: Pixels works on the images, so the frozen layers run in each epoch."
-    assert why_not_stored(experiment, None) == said
+    assert why_not_stored(experiment) == said
 
 
 def test_where_nothing_is_frozen_nothing_is_said():

@@ -171,7 +171,7 @@ def test_gradients_are_measured_and_reach_every_part(with_bottleneck):
 
 
 def test_a_norm_is_that_of_all_gradients_of_a_part():
-    from transferlab.training.lightning.gradient_norms import gradient_norms
+    from transferlab.training.lightning.outputs import gradient_norms
 
     head, critic, frozen = (torch.nn.Parameter(torch.zeros(2)) for _ in range(3))
     head.grad, critic.grad = torch.tensor([3.0, 4.0]), torch.tensor([0.0, 2.0])
