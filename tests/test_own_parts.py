@@ -10,7 +10,10 @@ import pytest
 
 from tests.test_readme import SHORT
 from tests.training.processes import in_child
+from tests.training.test_resume import assert_same, train_alone, train_killed
 from transferlab import cli
+from transferlab.training import runs
+from transferlab.training.lightning.module import TransferModule
 
 DOCUMENT = (Path(__file__).parents[1] / "docs" / "own-parts.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", DOCUMENT, re.DOTALL | re.MULTILINE))
@@ -51,3 +54,21 @@ def test_each_example_is_short_and_complete():
 def test_examples_run(section):
     write_files(section)
     assert in_child(lambda: run(section)) == 0
+
+
+@pytest.mark.slow
+def test_a_network_and_a_catalog_survive_a_kill():
+    write_files("A network")
+    write_files("A catalog")
+    allow = ["my_nets", "my_data"]
+    arguments = ["backbone=mine", "data=my_digits", f"allow=[{','.join(allow)}]", "data.cache=decoded"]
+    arguments += ["strategy=progressive_unfreezing", "strategy/penalty=[l2_sp]", "trainer.max_epochs=2"]
+    arguments += [
+        "data/augmentation=none",
+        "fit.checkpoint_every_steps=1",
+        "trainer.enable_progress_bar=false",
+    ]
+    train_alone("alone", arguments)
+    train_killed("killed", arguments, TransferModule, "training_step", 3)
+    assert in_child(lambda: runs.resume("killed", allow=allow)) == 0
+    assert_same("killed", "alone")
