@@ -23,7 +23,7 @@ SHORT = ["trainer.max_epochs=1", "trainer.limit_train_batches=1", "trainer.enabl
 
 @pytest.fixture
 def newcomers_folder(tmp_path):
-    """Photos of two classes, weights with their JSON, a part of one's own and an experiment."""
+    """Photos of two classes, weights with their JSON, a network of one's own and an experiment."""
     rng = np.random.default_rng(0)
     for row in range(20):
         file = tmp_path / "photos" / ("cats", "dogs")[row % 2] / f"{row}.png"
@@ -36,13 +36,12 @@ def newcomers_folder(tmp_path):
     save_file(network.state_dict(), tmp_path / "weights" / "mine.safetensors")
     (tmp_path / "weights" / "mine.json").write_text('{"architecture": "test_resnet"}')
     python = re.search(r"```python\n(from .*?)```", README, re.DOTALL)
+    yaml = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
     assert python
-    (tmp_path / "my_parts.py").write_text(python[1])
-    for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
-        name = "strategy/objective/robust" if "my_parts" in text else "experiment/lesions"
-        file = tmp_path / "conf" / f"{name}.yaml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+    assert yaml
+    (tmp_path / "my_nets.py").write_text(python[1])
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "lesions.yaml").write_text(yaml[1])
 
 
 def prepared(command: str) -> list[str]:

@@ -132,6 +132,15 @@ WRONG: dict[tuple[str, ...], dict[str, str]] = {
     ("data=huggingface", "data.source.path=x"): {"data.source.max_pixels=0": "at least 1"},
 }
 
+# The same where each item of a list is wrong or not
+EACH: dict[tuple[str, ...], dict[str, str]] = {
+    ("strategy=dan", "data=digits_domains"): {"strategy.objective.bandwidth_factors=[1,0]": "above 0"},
+    ("strategy=feature_extraction", "strategy/head=logistic"): {"strategy.head.strengths=[1,-1]": "above 0"},
+    ("backbone=own", "backbone.network={_target_:transferlab.data.catalog.digits.Digits}"): {
+        "backbone.std=[0.5,0,0.5]": "above 0, or null"
+    },
+}
+
 
 @pytest.mark.parametrize("chosen", WRONG, ids=" ".join)
 def test_every_wrong_value_at_once(chosen, problems):
@@ -141,7 +150,7 @@ def test_every_wrong_value_at_once(chosen, problems):
 
 
 def test_the_table_has_every_bound_of_a_shipped_class(shipped_nodes):
-    tested = {key.partition("=")[0] for wrong in WRONG.values() for key in wrong}
+    tested = {key.partition("=")[0] for wrong in (*WRONG.values(), *EACH.values()) for key in wrong}
     named = {(path.partition(".")[0], path.rpartition(".")[2]) for path in tested}
     for path, target, _ in shipped_nodes:
         for name, argument in find(target).arguments.items():
@@ -185,10 +194,10 @@ def test_examples():
     assert get_args(bounds.Share)[1:] == (AtLeast(0), Below(1))
 
 
-def test_lists_are_judged_item_by_item(problems):
-    assert problems("strategy=dan", "data=digits_domains", "strategy.objective.bandwidth_factors=[1,0]") == [
-        "strategy.objective.bandwidth_factors=[1, 0]: each must be above 0."
-    ]
+@pytest.mark.parametrize("chosen", EACH, ids=" ".join)
+def test_lists_are_judged_item_by_item(chosen, problems):
+    (typed,) = EACH[chosen]
+    assert problems(*chosen, typed) == [f"{typed.replace(',', ', ')}: each must be {EACH[chosen][typed]}."]
 
 
 def test_bounds_types_keys_and_rules_at_once(problems):

@@ -124,7 +124,7 @@ def test_the_figure_is_that_of_a_finished_run(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["hydra.sweeper.optimize=test/accuracy"], r"what the test part says must choose nothing"),
+        (["hydra.sweeper.optimize=test/accuracy"], r"what the test split says must choose nothing"),
         (["hydra.sweeper.optimize=val/acc"], r"optimize=val/acc: must be"),
         (["hydra.sweeper.num_trials=0"], r"hydra\.sweeper\.num_trials=0: must be at least 1\."),
         (["hydra.sweeper.trials=3"], r"hydra\.sweeper\.trials: there is no such key"),

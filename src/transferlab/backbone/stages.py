@@ -40,6 +40,8 @@ def _groups(network: nn.Module) -> list[list[str]]:
     try:
         groups = group_parameters(network, network.group_matcher(coarse=True))  # type: ignore[operator]
     except (AttributeError, AssertionError):
+        if hasattr(network, "group_matcher") and not type(network).__module__.startswith("timm."):
+            raise  # a user's own
         modules: dict[str, list[str]] = {}
         for name, _ in network.named_parameters():
             modules.setdefault(".".join(name.split(".")[:-1][:2]), []).append(name)

@@ -17,7 +17,7 @@ from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm import slurm_launcher as slurm_launch
-from transferlab.sweep.slurm.queue import Submitted
+from transferlab.sweep.slurm.array import Submitted
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
 QUICK = SlurmSettings(poll_s=0.001)

@@ -19,6 +19,7 @@ from transferlab.training.fit_settings import FitSettings
 from transferlab.training.heads import loop
 from transferlab.training.heads.head_job import HeadFit, HeadJob
 from transferlab.training.heads.loop import fit_heads
+from transferlab.training.heads.stacked import lockstep_groups
 from transferlab.training.losses import NotFiniteError
 
 TRAIN, VAL = features(), features(seed=1)
@@ -92,7 +93,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_together_equals_alone(name):
     jobs = CASES[name]
-    assert loop.groups_of(jobs, TRAIN.features_ND, 16) == [list(range(len(jobs)))]  # it is a stack
+    assert lockstep_groups(jobs, TRAIN.features_ND, 16) == [list(range(len(jobs)))]  # it is a stack
     for found, case in zip(fits(jobs), jobs, strict=True):
         assert_equal(found, fits([case])[0])
         assert found.history[-1]["train/loss"] < found.history[0]["train/loss"]

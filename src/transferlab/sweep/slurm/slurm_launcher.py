@@ -13,7 +13,7 @@ from transferlab.run.errors import UserError
 from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.run_jobs import pending_groups
 from transferlab.sweep.slurm import queue as slurm_queue
-from transferlab.sweep.slurm.queue import FOLDER, Submitted, submit, submitted_before
+from transferlab.sweep.slurm.array import FOLDER, Submitted, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 from transferlab.sweep.sweep_progress import Progress, name_of
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, Checkpoint, WeightAveraging
+from pytorch_lightning.callbacks import Checkpoint, WeightAveraging
 
 from transferlab.run import signals
 from transferlab.strategy.strategy import Selection
@@ -82,8 +82,10 @@ class Checkpoints(Checkpoint):
         self._saved_at = time.monotonic()
 
 
-class SelectedInMemory(Callback):
-    """Keeps the weights of the selected epoch in memory: for a fit without a folder.
+class SelectedInMemory(Checkpoint):
+    """Stores the weights of the selected epoch in memory: for a fit without a folder.
+
+    A `Checkpoint`, because Lightning calls these alone after the module, which adds the epoch to its history.
 
     Attributes:
         weights: the module's state dict, on the CPU; None while no epoch is selected.
@@ -94,7 +96,7 @@ class SelectedInMemory(Callback):
         self.weights: dict[str, torch.Tensor] | None = None
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Copy the weights after the validation, when the module has added the epoch to its history."""
+        """Copy the weights after the validation."""
         assert isinstance(pl_module, TransferModule)
         if selected_epoch(pl_module.history, self.selection) != len(pl_module.history) - 1:
             return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, RichProgressBar
+from pytorch_lightning.callbacks import Callback, Checkpoint, EMAWeightAveraging, RichProgressBar
 
 from transferlab.config.instantiation import make
 from transferlab.strategy.strategy import Selection
@@ -37,7 +37,7 @@ def make_trainer(
         reload_dataloaders_every_n_epochs=1 if reload else flags.reload_dataloaders_every_n_epochs,
         logger=recorder.loggers,
         callbacks=list(callbacks),
-        enable_checkpointing=recorder.run is not None,
+        enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=shows_bars(flags) and not recorder.quiet,
         use_distributed_sampler=False,
         default_root_dir=None if recorder.run is None else str(recorder.run.path),
