@@ -81,13 +81,13 @@ def assert_same(one: str, other: str) -> None:
     "strategy",
     [pytest.param(name, marks=() if name in KINDS else pytest.mark.slow) for name in STRATEGIES],
 )
-def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
+def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone, trained):
     """Killed in the second epoch, after a checkpoint within it and before the next."""
     arguments = overrides(strategy, backbone)
-    train_alone("alone", arguments)
+    alone = trained(*arguments)
     train_killed("killed", arguments, TransferModule, "training_step", STEPS_AN_EPOCH + 4)
     resume("killed")
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone):
         ),
     ],
 )
-def test_killed_anywhere(where, owner, method, call):
+def test_killed_anywhere(where, owner, method, call, trained):
     arguments = overrides(
         "progressive_unfreezing", "test_resnet", "data/augmentation=light", "strategy.head_dropout=0.2"
     )
-    train_alone("alone", arguments)
+    alone = trained(*arguments)
     train_killed("killed", arguments, owner, method, call)
     resume("killed")
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
 @pytest.mark.parametrize(
@@ -139,21 +139,21 @@ def test_killed_anywhere(where, owner, method, call):
     ],
     ids=lambda setting: setting[0],
 )
-def test_killed_with_settings_that_carry_state(setting):
+def test_killed_with_settings_that_carry_state(setting, trained):
     arguments = overrides("fine_tune", "test_resnet", *setting)
-    train_alone("alone", arguments)
+    alone = trained(*arguments)
     train_killed("killed", arguments, TransferModule, "training_step", STEPS_AN_EPOCH + 4)
     resume("killed")
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
 @pytest.mark.slow
-def test_killed_in_the_test_with_an_average_of_the_last_weights():
+def test_killed_in_the_test_with_an_average_of_the_last_weights(trained):
     arguments = overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9", "strategy.selection=last")
-    train_alone("alone", arguments)
+    alone = trained(*arguments)
     train_killed("killed", arguments, TransferModule, "test_step", 2)
     resume("killed")
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
 def test_resumed_from_another_folder(monkeypatch):
@@ -166,9 +166,9 @@ def test_resumed_from_another_folder(monkeypatch):
 
 
 @pytest.mark.slow
-def test_killed_twice():
+def test_killed_twice(trained):
     arguments = overrides()
-    train_alone("alone", arguments)
+    alone = trained(*arguments)
     train_killed("killed", arguments, TransferModule, "training_step", 4)
 
     def again() -> None:
@@ -177,14 +177,15 @@ def test_killed_twice():
 
     assert was_killed(in_child(again))
     resume("killed")
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
-def test_a_finished_run_is_left_as_it_is():
-    train_alone("alone", overrides())
-    before = {file: file.stat().st_mtime_ns for file in Path("alone").rglob("*") if file.is_file()}
-    assert runs.resume("alone").status == "finished"
-    assert {file: file.stat().st_mtime_ns for file in Path("alone").rglob("*") if file.is_file()} == before
+def test_a_finished_run_is_left_as_it_is(trained):
+    run = trained(*overrides())
+    before = {file: file.stat().st_mtime_ns for file in Path(run).rglob("*") if file.is_file()}
+    assert before
+    assert runs.resume(run).status == "finished"
+    assert {file: file.stat().st_mtime_ns for file in Path(run).rglob("*") if file.is_file()} == before
 
 
 @pytest.mark.slow
@@ -197,8 +198,9 @@ def test_augmentation_and_dropout_do_not_depend_on_workers():
     assert_same("none", "two")
 
 
-def test_runs_differ_by_seed():
-    train_alone("zero", [*overrides(), "seed=0"])
+def test_runs_differ_by_seed(trained):
+    zero = trained(*overrides())
     train_alone("one", [*overrides(), "seed=1"])
+    assert [Run(folder).result["seed"] for folder in (zero, "one")] == [0, 1]
     with pytest.raises(AssertionError):
-        assert_same("zero", "one")
+        assert_same(zero, "one")
