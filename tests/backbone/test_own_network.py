@@ -191,7 +191,7 @@ def test_wrong_preprocessing():
     [
         (["backbone.network._target_=nets.build"], r"may not name this class. .*allow=\[nets\]"),
         (
-            ["backbone.network={_target_: nets.build, widht: 3}", "allow=[nets]"],
+            ["backbone.network={_target_: nets.build, widthh: 3}", "allow=[nets]"],
             "Did you mean backbone.network.width?",
         ),
         (["backbone.network={_target_: absent.build}", "allow=[absent]"], "there is no such class"),

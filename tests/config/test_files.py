@@ -147,7 +147,7 @@ def test_own_class_in_an_own_file(problems, write):
 def test_own_class_that_is_not_there(problems):
     assert problems("strategy.objective={_target_:my_parts.Softened}", "allow=[my_parts]") == [
         "strategy.objective._target_=my_parts.Softened: there is no such class. "
-        "Is its module in this folder, or installed?"
+        "Is its module here, and free of syntax errors?"
     ]
 
 

@@ -138,7 +138,7 @@ class _Walk:
             if taken is None:
                 self._say(
                     f"{path}._target_",
-                    f"={target}: there is no such class. Is its module in this folder, or installed?",
+                    f"={target}: there is no such class. Is its module here, and free of syntax errors?",
                 )
                 return
         assert taken is not None
