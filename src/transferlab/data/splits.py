@@ -59,16 +59,12 @@ class Splits(Mapping[str, Split]):
     """Splits by name: train, val, test and, with a target, source_test, target_train, target_val.
 
     With a labelled target, `test` is the target's.
-
-    Attributes:
-        splits: in the order of their names above.
-        domains: the whole source and, if there is one, the whole target, with samples that are `unused`.
-        notices: sentences for the user.
     """
 
-    splits: tuple[Split, ...]
+    splits: tuple[Split, ...]  # in the order of their names above
+    # the whole source and, if there is one, the whole target, with samples that are `unused`
     domains: tuple[Catalog, ...]
-    notices: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()  # sentences for the user
 
     def __getitem__(self, name: str) -> Split:
         for split in self.splits:

@@ -36,21 +36,15 @@ _COMPUTED_WITH = ("torch", "torchvision", "timm", "pillow", "opencv-python-headl
 
 @dataclass(frozen=True, kw_only=True)
 class Extractor:
-    """Computes activations of splits; its attributes are all that they depend on but the images.
+    """Computes activations of splits; its attributes are all that they depend on but the images."""
 
-    Attributes:
-        backbone: on `device`; `batches` have its preprocessing.
-        trainer_precision: a mixed precision of the trainer's applies to frozen layers, too.
-        note: shows a text to the user.
-        track: shows the progress of a pass: (what it is, number of images, its batches) -> its batches.
-    """
-
-    backbone: Backbone
+    backbone: Backbone  # on `device`; `batches` have its preprocessing
     batches: Batches
     settings: FeatureSettings
-    trainer_precision: str
+    trainer_precision: str  # a mixed precision of the trainer's applies to frozen layers, too
     device: torch.device
-    note: Callable[[str], None]
+    note: Callable[[str], None]  # shows a text to the user
+    # shows the progress of a pass: (what it is, number of images, its batches) -> its batches
     track: Callable[[str, int, Computed], Computed]
     _types: dict[int, torch.dtype] = field(default_factory=dict, init=False)
 

@@ -39,23 +39,15 @@ DPI = 130
 
 @dataclass(frozen=True)
 class Panel:
-    """One column of the picture: the two domains as one network sees them.
+    """One column of the picture: the two domains as one network sees them."""
 
-    Attributes:
-        title: which network, e.g. "before: source only".
-        source_ND: features of the source, N ≥ 4, D ≥ 2.
-        target_MD: features of the target, M ≥ 4.
-        source_labels_N: class codes of the source; None draws no classes.
-        target_labels_M: class codes of the target, -1 where unknown; None where all are.
-        gap: figures for the title.
-    """
-
-    title: str
-    source_ND: np.ndarray
-    target_MD: np.ndarray
-    source_labels_N: np.ndarray | None = None
+    title: str  # which network, e.g. "before: source only"
+    source_ND: np.ndarray  # features of the source, N ≥ 4, D ≥ 2
+    target_MD: np.ndarray  # features of the target, M ≥ 4
+    source_labels_N: np.ndarray | None = None  # class codes of the source; None draws no classes
+    # class codes of the target, -1 where unknown; None where all are
     target_labels_M: np.ndarray | None = None
-    gap: DomainGap | None = None
+    gap: DomainGap | None = None  # figures for the title
 
 
 def draw_gap(

@@ -37,14 +37,10 @@ FILE = "trials.csv"
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched.
+    """What is searched."""
 
-    Attributes:
-        fixed: overrides that all trials have.
-        searched: by what stands left of the equals sign, the values that there are.
-    """
-
-    fixed: Sequence[str]
+    fixed: Sequence[str]  # overrides that all trials have
+    # by what stands left of the equals sign, the values that there are
     searched: Mapping[str, BaseDistribution]
 
 

@@ -45,20 +45,13 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit leaves; the experiment's network then holds the selected weights.
+    """What a fit leaves; the experiment's network then holds the selected weights."""
 
-    Attributes:
-        history: an entry for each epoch.
-        predictions: by split.
-        seconds: wall time from the first image read to the fitted model.
-        selected: what else was selected, and how, for the record.
-        memory: what the strategy's parts have concluded, by name.
-    """
-
-    history: list[dict[str, float]]
-    predictions: dict[str, Predictions]
-    seconds: float
-    selected: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]]  # an entry for each epoch
+    predictions: dict[str, Predictions]  # by split
+    seconds: float  # wall time from the first image read to the fitted model
+    selected: dict[str, Any] = field(default_factory=dict)  # what else was selected, and how, for the record
+    # what the strategy's parts have concluded, by name
     memory: dict[str, torch.Tensor] = field(default_factory=dict)
 
 

@@ -17,14 +17,10 @@ from transferlab.training.heads.head_job import LabelledFeatures
 
 @dataclass(frozen=True)
 class TrainingPasses:
-    """Each iteration goes once through the training split, in order, not augmented, as `network` takes it.
+    """Each iteration goes once through the training split, in order, not augmented, as `network` takes it."""
 
-    Attributes:
-        experiment: its data shows images.
-        features: of the split, from its start on, in the images' place; None: images.
-    """
-
-    experiment: Experiment
+    experiment: Experiment  # its data shows images
+    # of the split, from its start on, in the images' place; None: images
     features: LabelledFeatures | None = None
 
     def __iter__(self) -> Iterator[Batch]:

@@ -116,18 +116,12 @@ def _seed(config: Mapping[str, Any]) -> Seed:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a run's folder says.
+    """What a run's folder says."""
 
-    Attributes:
-        path: of the folder.
-        config: resolved; empty where the run has not begun.
-        choices: the options of the config groups.
-        result: what result.json says; empty where nothing is said yet.
-    """
-
-    path: Path
-    config: Mapping[str, Any] = field(default_factory=dict)
-    choices: Mapping[str, str | None] = field(default_factory=dict)
+    path: Path  # of the folder
+    config: Mapping[str, Any] = field(default_factory=dict)  # resolved; empty where the run has not begun
+    choices: Mapping[str, str | None] = field(default_factory=dict)  # the options of the config groups
+    # what result.json says; empty where nothing is said yet
     result: Mapping[str, Any] = field(default_factory=dict)
 
     @property

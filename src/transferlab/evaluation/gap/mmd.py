@@ -22,19 +22,13 @@ ROUNDING = 1e-12  # kernels are at most 1; relabellings that differ by less are 
 
 @dataclass(frozen=True)
 class MMD:
-    """The discrepancy of two domains.
+    """The discrepancy of two domains."""
 
-    Attributes:
-        squared: unbiased estimate of MMD², at most 2; about 0, also below it, where the domains are alike.
-        p_value: how often a random relabelling of the samples gives as much, in (0, 1].
-        num_source: samples that were compared, after the cap.
-        num_target: likewise.
-    """
-
+    # unbiased estimate of MMD², at most 2; about 0, also below it, where the domains are alike
     squared: float
-    p_value: float
-    num_source: int
-    num_target: int
+    p_value: float  # how often a random relabelling of the samples gives as much, in (0, 1]
+    num_source: int  # samples that were compared, after the cap
+    num_target: int  # likewise
 
 
 def gaussian_mmd(
@@ -139,18 +133,12 @@ def permutation_p_value(
 
 @dataclass(frozen=True)
 class KID:
-    """The kernel distance over random subsets.
+    """The kernel distance over random subsets."""
 
-    Attributes:
-        mean: unbiased, so about 0, also below it, where the domains are alike; grows with the features'
-            scale.
-        std: standard deviation over the subsets, of a single subset's value.
-        subset_size: samples of each domain in a subset.
-    """
-
+    # unbiased, so about 0, also below it, where the domains are alike; grows with the features' scale
     mean: float
-    std: float
-    subset_size: int
+    std: float  # standard deviation over the subsets, of a single subset's value
+    subset_size: int  # samples of each domain in a subset
 
 
 def kid(

@@ -22,24 +22,16 @@ from transferlab.evaluation.selection.scores import (
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of an epoch's model; only what the criteria in use need must be given.
+    """What is known of an epoch's model; only what the criteria in use need must be given."""
 
-    Attributes:
-        epoch: its number.
-        target_probabilities_MC: predictions for unlabelled target samples, rows sum to one.
-        target_features_MD: features of unlabelled target samples, these or others.
-        source_probabilities_NC: predictions for the source's validation samples.
-        source_features_ND: features of the same samples, in the same order.
-        source_labels_N: their class codes.
-        target_labels_M: class codes of the predicted target samples, -1 where unknown; the oracle's alone.
-    """
-
-    epoch: int
+    epoch: int  # its number
+    # predictions for unlabelled target samples, rows sum to one
     target_probabilities_MC: np.ndarray | None = None
-    target_features_MD: np.ndarray | None = None
-    source_probabilities_NC: np.ndarray | None = None
-    source_features_ND: np.ndarray | None = None
-    source_labels_N: np.ndarray | None = None
+    target_features_MD: np.ndarray | None = None  # features of unlabelled target samples, these or others
+    source_probabilities_NC: np.ndarray | None = None  # predictions for the source's validation samples
+    source_features_ND: np.ndarray | None = None  # features of the same samples, in the same order
+    source_labels_N: np.ndarray | None = None  # their class codes
+    # class codes of the predicted target samples, -1 where unknown; the oracle's alone
     target_labels_M: np.ndarray | None = None
 
 

@@ -36,27 +36,17 @@ class Descent:
 
 @dataclass(frozen=True)
 class Problem:
-    """Samples in the new coordinates.
+    """Samples in the new coordinates."""
 
-    Attributes:
-        inputs_NK: features of variance 1 in total, with a last column of ones for the biases.
-        labels_N: codes among the classes that have samples.
-        weights_N: of the samples, 1 in total.
-        present_P: the classes that have samples.
-        num_classes: how many there are with the absent ones.
-        mean_D: of the features, weighted.
-        variance: weighted mean squared distance of the features from their mean; 1 where they are constant.
-        basis_DR: orthonormal columns that the features span; None: they were not reduced.
-    """
-
-    inputs_NK: Floats
-    labels_N: NDArray[np.int64]
-    weights_N: Floats
-    present_P: NDArray[np.int64]
-    num_classes: int
-    mean_D: Floats
+    inputs_NK: Floats  # features of variance 1 in total, with a last column of ones for the biases
+    labels_N: NDArray[np.int64]  # codes among the classes that have samples
+    weights_N: Floats  # of the samples, 1 in total
+    present_P: NDArray[np.int64]  # the classes that have samples
+    num_classes: int  # how many there are with the absent ones
+    mean_D: Floats  # of the features, weighted
+    # weighted mean squared distance of the features from their mean; 1 where they are constant
     variance: float
-    basis_DR: Floats | None
+    basis_DR: Floats | None  # orthonormal columns that the features span; None: they were not reduced
 
     @classmethod
     def of(

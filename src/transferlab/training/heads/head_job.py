@@ -57,20 +57,16 @@ class HeadJob:
 
 @dataclass
 class HeadFit:
-    """A fitted head, filled while it is fitted.
+    """A fitted head, filled while it is fitted."""
 
-    Attributes:
-        history: an entry for each finished epoch, with the keys of a fit by Lightning.
-        state: the head's state dict at the selected epoch; None if no epoch was finished.
-        epoch: the selected one.
-        parts: the state dicts, at that epoch, of those of `HeadJob.parts` that conclude the fit.
-        error: why the fit ended early; history and states are then of the epochs before.
-    """
-
+    # an entry for each finished epoch, with the keys of a fit by Lightning
     history: list[dict[str, float]] = field(default_factory=list)
+    # the head's state dict at the selected epoch; None if no epoch was finished
     state: dict[str, torch.Tensor] | None = None
-    epoch: int | None = None
+    epoch: int | None = None  # the selected one
+    # the state dicts, at that epoch, of those of `HeadJob.parts` that conclude the fit
     parts: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+    # why the fit ended early; history and states are then of the epochs before
     error: NotFiniteError | None = None
 
 
