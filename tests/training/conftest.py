@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,20 +18,23 @@ from transferlab.training import runs
 def trained(tmp_path_factory) -> Callable[..., str]:
     """The folder of a finished run of these overrides, trained once for all tests: to be read only.
 
-    Its cache is beside it, in a folder `cache`.
+    Once for all processes of pytest-xdist, too. The run's cache is beside it, in a folder `cache`.
     """
-    folders: dict[tuple[str, ...], Path] = {}
+    own = tmp_path_factory.getbasetemp()
+    root = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "trained"
+    root.mkdir(exist_ok=True)
 
     def folder(*overrides: str) -> str:
-        if overrides not in folders:
-            place = tmp_path_factory.mktemp("trained")
+        place = root / hashlib.sha256(repr(overrides).encode()).hexdigest()[:16]
 
-            def train() -> None:
-                os.environ["TRANSFERLAB_CACHE"] = str(place / "cache")
-                runs.train([*overrides, f"hydra.run.dir={place / 'run'}"])
+        def train() -> None:
+            os.environ["TRANSFERLAB_CACHE"] = str(place / "cache")
+            runs.train([*overrides, f"hydra.run.dir={place / 'run'}"])
 
-            assert in_child(train) == 0
-            folders[overrides] = place / "run"
-        return str(folders[overrides])
+        with Path(f"{place}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not place.exists():
+                assert in_child(train) == 0
+        return str(place / "run")
 
     return folder

@@ -30,14 +30,9 @@ def arguments(*further: str) -> list[str]:
     return [*TINY, "backbone.name=test_resnet", *further]
 
 
-def train(folder: str, *further: str) -> Run:
-    assert in_child(lambda: runs.train([*arguments(*further), f"hydra.run.dir={folder}"])) == 0
-    return Run(folder)
-
-
-def boundaries() -> set[str]:
-    """At which modules activations are kept."""
-    abouts = Path("cache/features").glob("*/about.json")
+def boundaries(cache: Path) -> set[str]:
+    """At which modules activations are stored."""
+    abouts = (cache / "features").glob("*/about.json")
     return {json.loads(file.read_text())["boundary"] for file in abouts}
 
 
@@ -60,10 +55,9 @@ def boundaries() -> set[str]:
     ],
     ids=["partial", "partial with views", "progressive", "partial dann", "frozen dann"],
 )
-def test_equal_to_the_whole_network_in_each_step(setting, expected):
-    kept = train("kept", *setting)
-    assert boundaries() == expected
-    whole = train("whole", *setting, "features.cache=off")
+def test_equal_to_the_whole_network_in_each_step(setting, expected, trained):
+    kept, whole = (Run(trained(*arguments(*setting, *further))) for further in ((), ("features.cache=off",)))
+    assert boundaries(kept.path.parent / "cache") == expected
     assert_close(kept, whole, atol=2e-5)
 
 
@@ -78,8 +72,8 @@ def test_equal_to_the_whole_network_in_each_step(setting, expected):
         ("in the test", "test_step", 2),
     ],
 )
-def test_killed_and_resumed(where, method, call):
-    train("alone", *SLOWLY)
+def test_killed_and_resumed(where, method, call, trained):
+    alone = trained(*arguments(*SLOWLY))
 
     def killed() -> None:
         kill_at_call(TransferModule, method, call)
@@ -87,24 +81,21 @@ def test_killed_and_resumed(where, method, call):
 
     assert was_killed(in_child(killed))
     assert in_child(lambda: runs.resume("killed")) == 0
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
-def test_killed_while_features_are_computed():
-    train("alone", *PARTIAL)
+def test_killed_while_features_are_computed(trained):
+    alone = trained(*arguments(*PARTIAL))
 
     def killed() -> None:
-        import os
-
         from transferlab.feature import extraction
 
-        os.environ["TRANSFERLAB_CACHE"] = "other"
         kill_at_call(extraction, "activations", 4)
         runs.train([*arguments(*PARTIAL), "hydra.run.dir=killed"])
 
     assert was_killed(in_child(killed))
     assert in_child(lambda: runs.resume("killed")) == 0
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
 @pytest.mark.parametrize(
@@ -123,18 +114,19 @@ def test_killed_while_features_are_computed():
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_where_it_steps_aside_it_says_so_and_nothing_changes(setting, said):
+def test_where_it_steps_aside_it_says_so_and_nothing_changes(setting, said, trained):
     code, shown, errors = command(["train", *arguments(*setting), "hydra.run.dir=kept"])
     assert code == 0, errors
     assert said in shown
     assert any(said in text for text in Run("kept").result["warnings"])
-    train("whole", *setting, "features.cache=off")
-    if "progressive" not in setting[0]:  # its features are kept; the stages behind them are not
-        assert_same("kept", "whole")
+    if "progressive" not in setting[0]:  # its features are stored; the stages behind them are not
+        with_images = [value for value in setting if "cache_gib" not in value]
+        assert_same("kept", trained(*arguments(*with_images, "features.cache=off")))
 
 
-def test_half_precision_is_close():
-    exact, rounded = train("exact", *PARTIAL), train("rounded", *PARTIAL, "features.storage=float16")
+def test_half_precision_is_close(trained):
+    exact = Run(trained(*arguments(*PARTIAL)))
+    rounded = Run(trained(*arguments(*PARTIAL, "features.storage=float16")))
     difference = (exact.history["train/loss"] - rounded.history["train/loss"]).abs().max()
     assert 0 < difference < 0.01
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +19,6 @@ from transferlab.training import runs
 from transferlab.training.heads.alone import AloneLearner
 
 PROBE = [*TINY, "backbone.name=test_resnet", "data=digits", "strategy=feature_extraction"]
-
-
-def train(folder: str, *further: str) -> Run:
-    assert in_child(lambda: runs.train([*PROBE, *further, f"hydra.run.dir={folder}"])) == 0
-    return Run(folder)
 
 
 def assert_close(one: Run, other: Run, *, atol: float = 1e-5) -> None:
@@ -61,17 +57,17 @@ def assert_close(one: Run, other: Run, *, atol: float = 1e-5) -> None:
     ],
     ids=lambda setting: setting[0] if setting else "plain",
 )
-def test_equal_to_the_whole_network_in_each_epoch(setting):
-    kept, whole = train("kept", *setting), train("whole", *setting, "features.cache=off")
+def test_equal_to_the_whole_network_in_each_epoch(setting, trained):
+    kept, whole = (Run(trained(*PROBE, *setting, *further)) for further in ((), ("features.cache=off",)))
     assert not kept.last_checkpoint.exists()
     assert whole.last_checkpoint.exists()
     assert_close(kept, whole)
 
 
 @pytest.mark.slow
-def test_settings_that_need_lightning_get_it_on_kept_features():
-    settings = ("trainer.gradient_clip_val=0.1", "trainer.accumulate_grad_batches=2")
-    kept, whole = train("kept", *settings), train("whole", *settings, "features.cache=off")
+def test_settings_that_need_lightning_get_it_on_kept_features(trained):
+    settings = (*PROBE, "trainer.gradient_clip_val=0.1", "trainer.accumulate_grad_batches=2")
+    kept, whole = Run(trained(*settings)), Run(trained(*settings, "features.cache=off"))
     assert kept.last_checkpoint.exists()
     assert_close(kept, whole)
 
@@ -92,8 +88,8 @@ def test_the_second_run_computes_no_features():
     assert Run("one").result["test"] != Run("two").result["test"]
 
 
-def test_killed_in_the_fit_of_a_head_and_resumed():
-    train("alone")
+def test_killed_in_the_fit_of_a_head_and_resumed(trained):
+    alone = trained(*PROBE)
 
     def killed() -> None:
         kill_at_call(AloneLearner, "train_epoch", 2)
@@ -102,11 +98,12 @@ def test_killed_in_the_fit_of_a_head_and_resumed():
     assert was_killed(in_child(killed))
     assert Run("killed").status == "running"
     assert in_child(lambda: runs.resume("killed")) == 0
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
 
 
-def test_damaged_features_are_computed_again():
-    first = train("one")
+def test_damaged_features_are_computed_again(trained):
+    first = Run(trained(*PROBE))
+    shutil.copytree(first.path.parent / "cache", "cache")
     largest = max(Path("cache/features").rglob("*"), key=lambda file: file.stat().st_size * file.is_file())
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 0xFF
@@ -117,8 +114,8 @@ def test_damaged_features_are_computed_again():
     assert_close(first, Run("two"), atol=0)
 
 
-def test_a_folder_that_can_not_be_written_is_said_and_does_no_harm():
-    first = train("one")
+def test_a_folder_that_can_not_be_written_is_said_and_does_no_harm(trained):
+    first = Run(trained(*PROBE))
     Path("file").write_text("no folder")
     code, shown, said = command(
         ["train", *PROBE, "hydra.run.dir=two"], prepare=lambda: _use_cache("file/cache")
@@ -142,15 +139,15 @@ def test_augmentation_without_views_is_said():
     assert not Path("cache/features").exists()
 
 
-def test_bfloat16_features_are_close():
-    exact, fast = train("exact"), train("fast", "features.precision=bfloat16")
+def test_bfloat16_features_are_close(trained):
+    exact, fast = Run(trained(*PROBE)), Run(trained(*PROBE, "features.precision=bfloat16"))
     difference = (exact.history["train/loss"] - fast.history["train/loss"]).abs().max()
     assert 0 < difference < 0.02
 
 
 @pytest.mark.slow
-def test_a_warm_fit_imports_no_more_than_it_uses():
-    train("warm")
+def test_a_warm_fit_imports_no_more_than_it_uses(trained):
+    shutil.copytree(Path(trained(*PROBE)).parent / "cache", "cache")
     unused = ("pytorch_lightning", "wandb", "matplotlib", "tensorboard", "torchmetrics")
     program = (
         "import sys\n"
@@ -166,13 +163,8 @@ def test_a_warm_fit_imports_no_more_than_it_uses():
 LOGISTIC = ["data=digits", "strategy=feature_extraction", "strategy/head=logistic", "data.shots_per_class=10"]
 
 
-def test_a_logistic_head_learns_and_says_what_it_chose():
-    def action() -> None:
-        runs.train([*LOGISTIC, "hydra.run.dir=kept"])
-        runs.train([*LOGISTIC, "hydra.run.dir=whole", "features.cache=off"])
-
-    assert in_child(action) == 0
-    kept, whole = Run("kept"), Run("whole")
+def test_a_logistic_head_learns_and_says_what_it_chose(trained):
+    kept, whole = Run(trained(*LOGISTIC)), Run(trained(*LOGISTIC, "features.cache=off"))
     assert_close(kept, whole)
     chosen = kept.result["selection"]["head"]
     assert chosen["converged"]
