@@ -81,7 +81,7 @@ def compare(*folders: str | Path) -> Comparison:
         UserError: a folder that is neither a run nor a sweep.
     """
     from transferlab.evaluation.comparison.compare import compare as compared
-    from transferlab.sweep.sweep_record import gather
+    from transferlab.sweep.gather import gather
 
     return compared(gather([Path(folder) for folder in folders]))
 

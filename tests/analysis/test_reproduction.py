@@ -95,7 +95,7 @@ def test_the_same_figures_of_other_predictions_are_not_identical():
     Predictions([f"{n}.png" for n in range(40)], LABELS_N, right(30, sure=0.8), ("a", "b")).write(file)
     assert compared(one, other)[1] == "within the interval"
     (part,) = predictions_apart(one, other)
-    assert (part.part, part.num_samples, part.num_others, part.num_changed) == ("test", 40, 0, 0)
+    assert (part.split, part.num_samples, part.num_others, part.num_changed) == ("test", 40, 0, 0)
     assert part.largest == pytest.approx(0.1)
 
 

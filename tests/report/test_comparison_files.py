@@ -12,7 +12,7 @@ import pytest
 from tests.evaluation.comparison.run_folders import make_run, right
 from transferlab.evaluation.comparison.compare import compare
 from transferlab.report.comparison_files import write
-from transferlab.sweep.sweep_record import gather
+from transferlab.sweep.gather import gather
 
 
 def written(folder: str = "sweep") -> tuple[bytes, bytes]:

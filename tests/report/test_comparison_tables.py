@@ -10,7 +10,7 @@ from rich.console import Console
 from tests.evaluation.comparison.run_folders import make_run, right
 from transferlab.evaluation.comparison.compare import compare
 from transferlab.report.comparison_tables import notes, show
-from transferlab.sweep.sweep_record import gather
+from transferlab.sweep.gather import gather
 
 
 def shown(width: int = 80) -> str:

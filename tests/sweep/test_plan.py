@@ -10,10 +10,11 @@ from omegaconf import OmegaConf
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep import plan
+from transferlab.sweep.gather import gather
 from transferlab.sweep.job import Job
 from transferlab.sweep.job_inputs import short_hash
 from transferlab.sweep.plan import Plan
-from transferlab.sweep.sweep_record import SweepRecord, gather, left_behind_lines
+from transferlab.sweep.sweep_record import SweepRecord, left_behind_lines
 
 ONE, TWO = (
     {"data.source": "1", "backbone.weights": "random"},
@@ -28,7 +29,7 @@ def sweep() -> Path:
 
 @pytest.fixture
 def reads(monkeypatch):
-    """What jobs read from now on; None: it can not be read."""
+    """What jobs read from now on; None: it cannot be read."""
 
     def now(inputs) -> None:
         def inputs_of(config):

@@ -156,7 +156,7 @@ def test_a_config_that_no_longer_fits_is_recorded_where_its_run_is(status, capsy
     assert folders() == {"a-012345": status}
     assert left_behind_lines(Path("sweep")) == []
     told = capsys.readouterr()
-    assert "jobs can not be run as they are recorded" in told.out
+    assert "jobs cannot be run as they are recorded" in told.out
     assert "strategi: there is no such key." in told.err
 
 
@@ -179,5 +179,5 @@ def test_launchers_of_others_are_not_asked():
     about = {"command": "transferlab train -m seed=0,1", "launcher": {"_target_": "os.system"}, "sweeper": ""}
     Path("sweep/sweep.json").write_text(json.dumps(about))
     Path("sweep/jobs.jsonl").write_text('{"base": "a", "folder": "a"}\n')
-    with pytest.raises(UserError, match=r"os\.system, which can not be told to go on\. Repeat the command"):
+    with pytest.raises(UserError, match=r"os\.system, which cannot continue it\. Fix: repeat the command"):
         resume_sweep(Path("sweep"))

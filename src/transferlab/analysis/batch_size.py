@@ -81,7 +81,7 @@ def search(config: DictConfig, *, first: int, steps: int) -> Search:
         steps: that count, for each size.
 
     Raises:
-        UserError: data, weights or a head that can not be used; not even the smallest size fits.
+        UserError: data, weights or a head that cannot be used; not even the smallest size fits.
     """
     experiment = build(config)
     sizes: list[Size] = []

@@ -134,7 +134,7 @@ def range_test(config: DictConfig, *, lowest: float, highest: float, steps: int)
         steps: of the optimizer.
 
     Raises:
-        UserError: data, weights or a head that can not be used.
+        UserError: data, weights or a head that cannot be used.
     """
     raising = _RaiseRate(np.geomspace(lowest, highest, steps))
     batches = steps * int(config.trainer.accumulate_grad_batches)

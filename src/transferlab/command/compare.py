@@ -31,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
     out, given = out_and_rest(arguments, verb="compare")
     folders = [Path(text) for text in given]
 
-    from transferlab.sweep.sweep_record import gather, is_run
+    from transferlab.sweep.gather import gather, is_run
 
     runs = gather(folders)
     of_sweep = len(folders) == 1 and not is_run(folders[0])

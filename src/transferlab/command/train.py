@@ -115,7 +115,8 @@ def _sweep(overrides: Sequence[str], config_name: str, config_dir: str | None) -
 def conclude(folder: Path, runs: Sequence[Run]) -> int:
     """Compare what is in a sweep's folder; the exit code is 0 if these runs of it have finished."""
     from transferlab.report.comparison_tables import compare_runs
-    from transferlab.sweep.sweep_record import gather, left_behind_lines
+    from transferlab.sweep.gather import gather
+    from transferlab.sweep.sweep_record import left_behind_lines
 
     compare_runs(gather([folder]), into=folder)
     sys.stdout.writelines(f"{line}\n" for line in left_behind_lines(folder))

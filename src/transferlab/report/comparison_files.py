@@ -12,9 +12,10 @@ import pandas as pd
 
 from transferlab.evaluation.comparison.compare import Comparison, Row
 from transferlab.evaluation.comparison.differences import as_text
-from transferlab.evaluation.comparison.grouping import RUN_METRICS, seeds_as_text
+from transferlab.evaluation.comparison.grouping import seeds_as_text
 from transferlab.evaluation.comparison.intervals import Interval
 from transferlab.evaluation.comparison.pairs import Pair
+from transferlab.evaluation.comparison.run_metrics import RUN_METRICS
 from transferlab.run.run_folder import write_atomically
 
 TABLE, TESTS = "comparison.csv", "comparison_tests.csv"

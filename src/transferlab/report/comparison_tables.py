@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from transferlab.evaluation.comparison.compare import Comparison, Row, Summary, compare
-from transferlab.evaluation.comparison.grouping import NAMES, SELECTIONS, Recorded, seeds_as_text
+from transferlab.evaluation.comparison.grouping import Recorded, seeds_as_text
 from transferlab.evaluation.comparison.intervals import FEWEST_SEEDS
 from transferlab.evaluation.comparison.pairs import MOST_ALL_PAIRS, Pair, Question
+from transferlab.evaluation.comparison.run_metrics import NAMES, SELECTIONS
 from transferlab.evaluation.comparison.significance import seeds_needed
 from transferlab.report.comparison_files import TESTS, write
 

@@ -95,7 +95,7 @@ def _note_skipped_jobs(record: SweepRecord, *, num_unfit: int) -> None:
     """Report the skipped jobs and the command that runs them."""
     again = f"repeat the command with hydra.sweep.dir={record.folder}: {record.about['command']}"
     if num_unfit:
-        sys.stdout.write(f"note: {num_unfit} of the jobs can not be run as they are recorded; {again}\n")
+        sys.stdout.write(f"note: {num_unfit} of the jobs cannot be run as they are recorded; {again}\n")
     if not str(record.about["sweeper"]).startswith("hydra._internal.core_plugins."):
         sys.stdout.write(
             f"note: {record.about['sweeper']} chooses jobs while it goes; those not chosen yet are not run "

@@ -12,22 +12,18 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run, write_atomically
 
 FILE, JOBS = "sweep.json", "jobs.jsonl"
 _WITH_HASH = re.compile("-[0-9a-f]{6}$")
-# the one written in C where there is one: ten times as fast
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class SweepRecord:
@@ -43,7 +39,7 @@ class SweepRecord:
         self.jobs: dict[str, dict[str, Any]] = {}  # by base name, the last line of each
         if (folder / JOBS).is_file():
             for line in (folder / JOBS).read_text("utf-8").splitlines():
-                entry = _entry(line)
+                entry = _read(line)
                 if entry is not None:
                     self.jobs[entry["base"]] = entry
 
@@ -100,7 +96,7 @@ def _about(file: Path) -> dict[str, Any]:
     return about
 
 
-def _entry(line: str) -> dict[str, Any] | None:
+def _read(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
     except ValueError:
@@ -112,47 +108,3 @@ def _ends_a_line(file: Path) -> bool:
     with file.open("rb") as content:
         content.seek(-1, os.SEEK_END)
         return content.read() == b"\n"
-
-
-def gather(folders: Sequence[Path]) -> list[Recorded]:
-    """The runs of these folders, each once: those of a sweep by the names of their folders.
-
-    Of a sweep's runs those that read other data or weights than its jobs do now are left out.
-
-    Args:
-        folders: of runs, or of sweeps, whose folders of runs are directly within.
-
-    Raises:
-        UserError: a folder that is neither, or a record that can not be read.
-    """
-    found: dict[Path, Recorded] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder.")
-        runs = [folder] if is_run(folder) else _runs_in(folder)
-        if not runs:
-            raise UserError(f"{folder}: there is no run in it. Give folders of runs, or of sweeps.")
-        for path in runs:
-            if path.resolve() not in found:
-                found[path.resolve()] = _recorded(Run(path))
-    return list(found.values())
-
-
-def is_run(folder: Path) -> bool:
-    """Whether a run has left something there, if only why it failed to begin."""
-    return (folder / "result.json").is_file() or (folder / "config.yaml").is_file()
-
-
-def _runs_in(sweep: Path) -> list[Path]:
-    left_behind = {run.path for run in SweepRecord(sweep).left_behind()}
-    return [path for path in sorted(sweep.iterdir()) if is_run(path) and path not in left_behind]
-
-
-def _recorded(run: Run) -> Recorded:
-    config: Any = {}
-    if run.config_file.is_file():
-        try:
-            config = yaml.load(run.config_file.read_text(encoding="utf-8"), _Loader)
-        except yaml.YAMLError as error:
-            raise UserError(f"{run.config_file} is not readable YAML ({error}).") from error
-    return Recorded(run.path, config or {}, run.environment.get("choices", {}), run.result)

@@ -20,7 +20,7 @@ from transferlab.evaluation.comparison.grouping import Group
 from transferlab.evaluation.comparison.intervals import interval_over_seeds, intervals_over_samples
 from transferlab.evaluation.comparison.pairs import confusion_of
 from transferlab.run.run_folder import Run
-from transferlab.sweep.sweep_record import gather
+from transferlab.sweep.gather import gather
 
 
 def compared() -> Comparison:

@@ -15,7 +15,7 @@ from transferlab.evaluation.comparison.pairs import Hits, Method, compare_pairs,
 from transferlab.evaluation.comparison.significance import holm, paired_bootstrap
 from transferlab.evaluation.metrics import confusion_matrix
 from transferlab.evaluation.predictions import Predictions
-from transferlab.sweep.sweep_record import gather
+from transferlab.sweep.gather import gather
 
 NUM_SAMPLES = 200
 

@@ -132,9 +132,9 @@ def test_optimizer_kwargs_arrive():
         ({"optimizer": "AdanWW"}, r"timm has no such optimizer. Did you mean adanw"),
         (
             {"optimizer_kwargs": {"beta": 1}},
-            r"timm can not make it with .*optimizer_kwargs=\{'beta': 1\} .*beta",
+            r"timm cannot make it with .*optimizer_kwargs=\{'beta': 1\} .*beta",
         ),
-        ({"optimizer": "sgd", "momentum": 0.0}, r"optimizer=sgd: timm can not make it with momentum=0\.0"),
+        ({"optimizer": "sgd", "momentum": 0.0}, r"optimizer=sgd: timm cannot make it with momentum=0\.0"),
     ],
 )
 def test_wrong_optimizers(arguments, text):

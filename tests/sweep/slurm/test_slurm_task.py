@@ -147,11 +147,11 @@ def test_it_waits_for_the_lock_of_a_process_that_is_ending(monkeypatch, slurm):
 
 
 def test_other_processes_of_a_job_do_not_speak_for_it(monkeypatch, slurm):
-    from transferlab.training import train
+    from transferlab.training import runs
 
     monkeypatch.setenv("SLURM_PROCID", "1")
     joined = []
-    monkeypatch.setattr(train, "run_experiment", lambda config, run, *, resume: joined.append(resume))
+    monkeypatch.setattr(runs, "_run", lambda config, run, *, resume: joined.append(resume))
     call(monkeypatch, lambda run: pytest.fail("it leads"))
     assert joined == [True]
 

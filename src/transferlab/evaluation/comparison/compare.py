@@ -10,14 +10,10 @@ from typing import Any
 import numpy as np
 
 from transferlab.evaluation.comparison.grouping import (
-    NAMES,
-    RUN_METRICS,
     Group,
     Recorded,
     Repetition,
     groups_of,
-    leading_metric,
-    metrics_of_folds,
 )
 from transferlab.evaluation.comparison.intervals import (
     Interval,
@@ -25,6 +21,12 @@ from transferlab.evaluation.comparison.intervals import (
     intervals_over_samples,
 )
 from transferlab.evaluation.comparison.pairs import Method, Pair, compare_pairs, confusion_of, hits_of
+from transferlab.evaluation.comparison.run_metrics import (
+    NAMES,
+    RUN_METRICS,
+    leading_metric,
+    metrics_of_folds,
+)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def _still_there(
 
 
 def _submitted(groups: Sequence[Sequence[Job]], settings: SlurmSettings, folder: Path) -> list[Submitted]:
-    """Submit groups; what can not be submitted is recorded as failed."""
+    """Submit groups; what cannot be submitted is recorded as failed."""
     fitting: list[Sequence[Job]] = []
     for group in groups:
         if misfit := settings.misfit(group[0].config):

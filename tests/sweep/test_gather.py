@@ -10,7 +10,7 @@ from tests.evaluation.comparison.run_folders import make_run
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
-from transferlab.sweep.sweep_record import gather
+from transferlab.sweep.gather import gather
 
 
 def names(*folders: str) -> list[str]:
