@@ -78,10 +78,9 @@ def test_crops_that_shrink_much_and_flips_are_torchvisions(interpolation):
     image = torch.randint(0, 256, (3, 80, 90), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for seed in range(40):
         crop, expected = both(seed, image, 12, interpolation)
-        difference = (crop.int() - expected.int()).abs()
-        # the same bits where a processor's kernels round the same in both layouts of memory
-        assert difference.max() <= (interpolation != "nearest")
-        assert difference.float().mean() < 0.01
+        # of noise: another box or weight would be tens of grey levels off. One level is what kernels that a
+        # processor does not have for each layout of memory may round the other way.
+        assert (crop.int() - expected.int()).abs().max() <= (interpolation != "nearest")
 
 
 def test_other_crops_are_nearly_torchvisions():
