@@ -78,7 +78,9 @@ def test_crops_that_shrink_much_and_flips_are_torchvisions(interpolation):
     image = torch.randint(0, 256, (3, 80, 90), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for seed in range(40):
         crop, expected = both(seed, image, 12, interpolation)
-        assert torch.equal(crop, expected)
+        # of noise: another box or weight would be tens of grey levels off. One level is what kernels that a
+        # processor does not have for each layout of memory may round the other way.
+        assert (crop.int() - expected.int()).abs().max() <= (interpolation != "nearest")
 
 
 def test_other_crops_are_nearly_torchvisions():
