@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from tests.training.processes import in_child
 from tests.training.wandb_file import read_wandb
 from tests.training.wandb_server import wandb_server
 from transferlab.evaluation.predictions import Predictions
@@ -47,18 +48,24 @@ def test_wandb_two_jobs_of_a_sweep(logged_out, monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_SILENT", "true")
     (tmp_path / "sweep.json").write_text("{}")
     sweep = f"{tmp_path.parent.name}/{tmp_path.name}"
-    for job, status in (("first", "finished"), ("second", "failed")):
-        logger = loggers.wandb(folder=str(tmp_path / job), run_id=f"{job}-id", project="mine", tags=["t"])
-        loggers.log_config([logger], CONFIG)
-        for step in range(3):
-            logger.log_metrics({"train/loss": 1.0 / (step + 1), "val/accuracy": 0.1 * step}, step=10 * step)
-        if status == "finished":
-            loggers.log_result([logger], RESULT, PREDICTIONS)
-        loggers.finish([logger], failed=status == "failed")
 
-    import wandb
+    def two_jobs() -> None:
+        import wandb
 
-    assert wandb.run is None
+        for job, status in (("first", "finished"), ("second", "failed")):
+            logger = loggers.wandb(folder=str(tmp_path / job), run_id=f"{job}-id", project="mine", tags=["t"])
+            loggers.log_config([logger], CONFIG)
+            for step in range(3):
+                logger.log_metrics(
+                    {"train/loss": 1.0 / (step + 1), "val/accuracy": 0.1 * step}, step=10 * step
+                )
+            if status == "finished":
+                loggers.log_result([logger], RESULT, PREDICTIONS)
+            loggers.finish([logger], failed=status == "failed")
+        assert wandb.run is None
+
+    # W&B leaves threads behind, and they come back in every fork: not in the process of other tests
+    assert in_child(two_jobs) == 0
     first, second = read_wandb(tmp_path / "first"), read_wandb(tmp_path / "second")
     for run, job in ((first, "first"), (second, "second")):
         assert (run.run_id, run.project, run.group, run.tags) == (f"{job}-id", "mine", sweep, ["t"])
