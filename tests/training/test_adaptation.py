@@ -18,7 +18,6 @@ from tests.training.test_resume import (
     assert_same,
     overrides,
     resume,
-    train_alone,
     train_killed,
 )
 from transferlab.run.run_folder import Run
@@ -47,15 +46,15 @@ TEACHING = ["strategy.objective.threshold=0.0", "strategy.objective.horizon=0.0"
         ),
     ],
 )
-def test_killed(setting):
+def test_killed(setting, trained):
     """The whole checkpoint is the same, what the objective keeps included."""
     arguments = overrides("self_training", "test_resnet", *TEACHING, setting)
-    train_alone("alone", arguments)
+    alone = trained(*arguments)
     train_killed("killed", arguments, TransferModule, "training_step", STEPS_AN_EPOCH + 4)
     resume("killed")
-    assert_same("killed", "alone")
+    assert_same("killed", alone)
     states = [
-        load_checkpoint(Path(run, "checkpoints", "last.ckpt"))["state_dict"] for run in ("killed", "alone")
+        load_checkpoint(Path(run, "checkpoints", "last.ckpt"))["state_dict"] for run in ("killed", alone)
     ]
     assert any(name.startswith("objective.teacher.") for name in states[0])
     assert states[0].keys() == states[1].keys()
@@ -84,13 +83,13 @@ def test_the_teacher_follows_once_for_each_step_of_the_optimizer(accumulated):
     assert in_child(action) == 0
 
 
-def test_each_domain_is_evaluated_with_its_own_statistics():
+def test_each_domain_is_evaluated_with_its_own_statistics(trained):
     """Losses of the source's validation and of the target's test, found again from the checkpoint."""
-    train_alone("run", overrides("dann", "test_resnet", "strategy.bn=domain_specific"))
-    experiment = build(OmegaConf.load("run/config.yaml"))
+    run = Run(trained(*overrides("dann", "test_resnet", "strategy.bn=domain_specific")))
+    experiment = build(OmegaConf.load(run.path / "config.yaml"))
     network, objective = experiment.network.eval(), experiment.strategy.objective
     module = TransferModule(network, experiment.strategy, experiment.fit, seed=0)
-    module.load_state_dict(load_checkpoint(Path("run/checkpoints/last.ckpt"))["state_dict"])
+    module.load_state_dict(load_checkpoint(run.last_checkpoint)["state_dict"])
 
     @torch.no_grad()
     def loss(split: str) -> float:
@@ -99,7 +98,7 @@ def test_each_domain_is_evaluated_with_its_own_statistics():
         scores = torch.cat([network(batch["input"]) for batch in batches])
         return functional.cross_entropy(scores, torch.cat([batch["label"] for batch in batches])).item()
 
-    result, history = Run("run").result, pd.read_csv("run/history.csv")
+    result, history = run.result, pd.read_csv(run.path / "history.csv")
     with objective.domains.on_source(network):
         on_source = loss("val")
         assert history["val/loss"].iloc[-1] == pytest.approx(on_source, rel=1e-4)
@@ -108,6 +107,6 @@ def test_each_domain_is_evaluated_with_its_own_statistics():
         assert result["test"]["loss"] != pytest.approx(loss("test"), rel=1e-4)
     assert result["test"]["loss"] == pytest.approx(loss("test"), rel=1e-4)
     assert on_source != pytest.approx(loss("val"), rel=1e-4)
-    exported = load_file("run/model.safetensors")
+    exported = load_file(run.path / "model.safetensors")
     own = network.backbone.network.state_dict()
     assert all(torch.equal(exported[f"backbone.{name}"], tensor) for name, tensor in own.items())

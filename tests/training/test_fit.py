@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.training.test_resume import TINY
+from tests.training.heads.test_head_fit import PROBE
+from tests.training.test_resume import TINY, overrides
 from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
@@ -21,23 +22,23 @@ TINY_RESNET = [*TINY, "backbone.name=test_resnet"]
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    "chosen",
     [
-        ["strategy=fine_tune", "strategy.learning_rates.base=0.05"],  # the selected epoch is not the last one
-        ["strategy=fine_tune", "fit.ema_decay=0.9"],
-        ["strategy=feature_extraction", "data/augmentation=none", "features.cache=auto"],
-        ["strategy=feature_extraction", "strategy/head=logistic", "data/augmentation=none"],
-        ["strategy=dann", "data=digits_domains", "strategy.selection=entropy"],
+        # the selected epoch is not the last one
+        overrides("fine_tune", "test_resnet", "strategy.learning_rates.base=0.05"),
+        overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9"),
+        PROBE,
+        [*PROBE, "strategy/head=logistic"],
+        overrides("dann", "test_resnet", "strategy.selection=entropy", "trainer.max_epochs=2"),
     ],
     ids=["fine_tune", "average", "features", "logistic", "dann"],
 )
-def test_the_outcome_is_that_of_a_run_and_nothing_is_written(overrides, capsys):
-    run = runs.train([*TINY_RESNET, *overrides, "hydra.run.dir=run"])
-    before = {file for file in Path().rglob("*") if "cache" not in file.parts}
+def test_the_outcome_is_that_of_a_run_and_nothing_is_written(chosen, capsys, trained):
+    run = Run(trained(*chosen))
     capsys.readouterr()
-    experiment = build(compose_checked([*TINY_RESNET, *overrides]).config)
+    experiment = build(compose_checked(chosen).config)
     fitted = fit(experiment, predict=["test"])
-    assert {file for file in Path().rglob("*") if "cache" not in file.parts} == before
+    assert not {file for file in Path().rglob("*") if "cache" not in file.parts}
     assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith(("epoch", "note"))]
 
     expected = load_file(run.path / "model.safetensors")

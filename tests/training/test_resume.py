@@ -108,14 +108,17 @@ def test_every_strategy_trains_is_killed_resumes_and_tests(strategy, backbone, t
         ),
     ],
 )
-def test_killed_anywhere(where, owner, method, call, trained):
+def test_killed_anywhere(where, owner, method, call, trained, monkeypatch):
+    """And resumed from another folder."""
     arguments = overrides(
         "progressive_unfreezing", "test_resnet", "data/augmentation=light", "strategy.head_dropout=0.2"
     )
     alone = trained(*arguments)
     train_killed("killed", arguments, owner, method, call)
-    resume("killed")
-    assert_same("killed", alone)
+    Path("there").mkdir()
+    monkeypatch.chdir("there")
+    resume("../killed")
+    assert_same("../killed", alone)
 
 
 @pytest.mark.parametrize(
@@ -154,15 +157,6 @@ def test_killed_in_the_test_with_an_average_of_the_last_weights(trained):
     train_killed("killed", arguments, TransferModule, "test_step", 2)
     resume("killed")
     assert_same("killed", alone)
-
-
-def test_resumed_from_another_folder(monkeypatch):
-    Path("here").mkdir()
-    Path("there").mkdir()
-    monkeypatch.chdir("here")
-    train_killed("killed", overrides(), TransferModule, "training_step", 4)
-    monkeypatch.chdir("../there")
-    resume("../here/killed")
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_they_change_neither_weights_nor_the_selected_epoch():
         *(*TINY, "data=domains", "strategy=dann", "backbone.name=test_resnet", *catalogs),
         *("data.source.table=source.csv", "strategy.selection=information_maximisation"),
         *("data.image_size=32", "data.shots_per_class=null", "data.num_workers=0"),
-        "strategy.learning_rates.base=0.01",
+        *("strategy.learning_rates.base=0.01", "trainer.max_epochs=2"),
     ]
     train_alone("right", [*told, "data.target.table=target.csv"])
     train_alone("wrong", [*told, "data.target.table=wrong.csv"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -43,9 +45,26 @@ class Recorder(pl.LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def digits(**options):
-    settings = DataSettings(root=None, source=Digits(), mixing=Mixing(), **{"num_workers": 0, **options})
-    return Batches(arrange(settings), settings, Preprocessing(image_size=8), seed=0)
+@pytest.fixture(scope="module")
+def digits():
+    """Batches of the same splits, read once."""
+    settings = DataSettings(
+        root=None,
+        source=Digits(),
+        mixing=Mixing(),
+        num_workers=0,
+        augmentation=Augmentation(min_crop_area=0.5),
+        target=DigitsOnPhotos(),
+        batch_size=32,
+        fraction=0.3,
+    )
+    splits = arrange(settings)
+
+    def batches(workers: int = 0) -> Batches:
+        used = replace(settings, num_workers=workers)
+        return Batches(splits, used, Preprocessing(image_size=8), seed=0)
+
+    return batches
 
 
 def fit(data, folder, *, max_epochs, every_steps=None, resume=None, accumulate=1):
@@ -55,6 +74,7 @@ def fit(data, folder, *, max_epochs, every_steps=None, resume=None, accumulate=1
         accelerator="cpu",
         max_epochs=max_epochs,
         limit_train_batches=5,
+        limit_val_batches=1,
         accumulate_grad_batches=accumulate,
         callbacks=[saver],
         logger=False,
@@ -68,14 +88,8 @@ def fit(data, folder, *, max_epochs, every_steps=None, resume=None, accumulate=1
 
 
 @pytest.mark.parametrize(("workers", "accumulate"), [(0, 1), (2, 1), (0, 2)])
-def test_resumed_batches(tmp_path, workers, accumulate):
-    options = {
-        "augmentation": Augmentation(min_crop_area=0.5),
-        "target": DigitsOnPhotos(),
-        "batch_size": 32,
-        "fraction": 0.3,
-    }
-    whole = fit(digits(**options), tmp_path / "a", max_epochs=3, every_steps=1, accumulate=accumulate)
+def test_resumed_batches(digits, tmp_path, workers, accumulate):
+    whole = fit(digits(), tmp_path / "a", max_epochs=3, every_steps=1, accumulate=accumulate)
     assert len(whole) == 15
     assert len(set(whole)) == 15
     for step in (2, 6) if workers else (1, 2, 3, 4, 6):
@@ -84,7 +98,7 @@ def test_resumed_batches(tmp_path, workers, accumulate):
             "total"
         ]["ready"]
         rest = fit(
-            digits(**options, num_workers=workers),
+            digits(workers),
             tmp_path / "b",
             max_epochs=3,
             resume=path,

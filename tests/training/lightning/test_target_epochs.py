@@ -16,7 +16,6 @@ from tests.training.test_resume import (
     assert_same,
     overrides,
     resume,
-    train_alone,
     train_killed,
 )
 from transferlab.config.compose import compose_checked
@@ -67,11 +66,9 @@ def test_a_fit_is_shown_no_label_of_the_target():
         ),
     ],
 )
-def test_the_kept_epoch_is_the_best_by_its_criterion(selection):
-    arguments = overrides("dann", "test_resnet", f"strategy.selection={selection}")
-    train_alone("run", arguments)
-    run = Run("run")
-    record, table = run.result["selection"], pd.read_csv("run/selection.csv")
+def test_the_kept_epoch_is_the_best_by_its_criterion(selection, trained):
+    run = Run(trained(*overrides("dann", "test_resnet", f"strategy.selection={selection}")))
+    record, table = run.result["selection"], pd.read_csv(run.path / "selection.csv")
     assert record["rule"] == selection
     assert table["epoch"].tolist() == [0, 1, 2]
     best = table["epoch"][CRITERIA[selection].best(table[selection].to_list())]
@@ -79,7 +76,7 @@ def test_the_kept_epoch_is_the_best_by_its_criterion(selection):
     assert record["target"]["last"]["epoch"] == 2
     # the model that was kept is the one whose predictions were recorded in that epoch
     assert run.result["test"]["accuracy"] == record["target"][selection]["accuracy"]
-    kept = Predictions.read(Path("run/predictions/test.csv")).probabilities_NC
+    kept = Predictions.read(run.path / "predictions/test.csv").probabilities_NC
     recorded, rows = read_epoch(run.epoch_predictions, best)["test"]
     np.testing.assert_array_equal(rows, np.arange(len(kept)))
     np.testing.assert_allclose(recorded, kept, atol=1e-6)
@@ -93,15 +90,14 @@ def test_the_kept_epoch_is_the_best_by_its_criterion(selection):
     assert figures == pytest.approx({name: oracle[f"test/{name}"] for name in names}, rel=1e-12)
 
 
-def test_the_baseline_is_scored_alike_and_keeps_its_own_rule():
-    train_alone("run", overrides("source_only", "test_resnet", "strategy.selection=val_loss"))
-    run = Run("run")
+def test_the_baseline_is_scored_alike_and_keeps_its_own_rule(trained):
+    run = Run(trained(*overrides("source_only", "test_resnet", "strategy.selection=val_loss")))
     assert set(run.result["selection"]["target"]) == set(CRITERIA) - {"dev"}
     assert run.result["selection"]["epoch"] == run.history["val/loss"].idxmin()
     probabilities, _ = read_epoch(run.epoch_predictions, 1)["target_val"]
-    table = pd.read_csv("run/selection.csv")
+    table = pd.read_csv(run.path / "selection.csv")
     assert table["information_maximisation"][1] == pytest.approx(mutual_information(probabilities))
-    labels = pd.read_csv("run/split.csv").query("domain == 'target' and split == 'val'")["label"]
+    labels = pd.read_csv(run.path / "split.csv").query("domain == 'target' and split == 'val'")["label"]
     names = sorted(labels.unique())
     accuracy = np.mean(
         [names[code] == name for code, name in zip(probabilities.argmax(1), labels, strict=True)]
@@ -110,22 +106,21 @@ def test_the_baseline_is_scored_alike_and_keeps_its_own_rule():
 
 
 @pytest.mark.slow
-def test_killed_with_a_selection_of_its_own():
+def test_killed_with_a_selection_of_its_own(trained):
     arguments = overrides("dann", "test_resnet", "strategy.selection=snd")
-    train_alone("alone", arguments)
+    alone = trained(*arguments)
     train_killed("killed", arguments, TransferModule, "training_step", STEPS_AN_EPOCH + 4)
     resume("killed")
-    assert_same("killed", "alone")
-    assert Path("killed/selection.csv").read_bytes() == Path("alone/selection.csv").read_bytes()
+    assert_same("killed", alone)
+    assert Path("killed/selection.csv").read_bytes() == Path(alone, "selection.csv").read_bytes()
 
 
 @pytest.mark.slow
-def test_frozen_layers_are_kept_for_the_target_too():
+def test_frozen_layers_are_kept_for_the_target_too(trained):
     """The same epochs and figures from kept features as from images."""
     frozen = overrides("source_only", "test_resnet", "strategy/unfreezing=none", "strategy.selection=snd")
-    train_alone("kept", frozen)
-    train_alone("images", [*frozen, "features.cache=off"])
-    kept, images = (pd.read_csv(f"{run}/selection.csv") for run in ("kept", "images"))
+    runs = (trained(*frozen), trained(*frozen, "features.cache=off"))
+    kept, images = (pd.read_csv(f"{run}/selection.csv") for run in runs)
     np.testing.assert_allclose(kept, images, rtol=1e-4)
 
 
@@ -156,11 +151,9 @@ def test_a_diverged_epoch_is_never_selected():
 
 
 @pytest.fixture(scope="module")
-def with_bottleneck(tmp_path_factory) -> Run:
+def with_bottleneck(trained) -> Run:
     """A run by DANN on eight features."""
-    folder = tmp_path_factory.mktemp("bottleneck") / "run"
-    train_alone(str(folder), overrides("dann", "test_resnet", "strategy.bottleneck_units=8"))
-    return Run(folder)
+    return Run(trained(*overrides("dann", "test_resnet", "strategy.bottleneck_units=8")))
 
 
 def test_gradients_are_measured_and_reach_every_part(with_bottleneck):
