@@ -34,8 +34,8 @@ from transferlab.training.build import Experiment, build
 from transferlab.training.frozen.prefix import FrozenPrefix
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
-from transferlab.training.lightning.trainer import make_trainer
-from transferlab.training.run_record import write_history
+from transferlab.training.lightning.trainer import fit_callbacks, make_trainer
+from transferlab.training.recorder import Recorder
 from transferlab.training.terminal import quiet_libraries
 
 SETTINGS = (
@@ -79,10 +79,11 @@ def fitted(config: DictConfig, experiment: Experiment, folder: Path, *callbacks:
     prefix = None
     if experiment.features.cache != "off":
         prefix = FrozenPrefix(experiment, print)
-    trainer = make_trainer(config, run, module, [], reload=prefix is not None)
-    trainer.callbacks += callbacks
+    recorder = Recorder(run)
+    own = fit_callbacks(config.trainer, experiment.fit, experiment.strategy.selection, recorder)
+    trainer = make_trainer(config.trainer, recorder, [*callbacks, *own], reload=prefix is not None)
     trainer.fit(module, datamodule=Loaders(experiment.batches, prefix))
-    write_history(module.history, run)
+    recorder.write_history(module.history)
     if prefix is not None:
         assert experiment.network.backbone.boundary is not None, "the activations were not kept"
     return module

@@ -154,7 +154,7 @@ def test_unlabelled_target(make_batches, image_folder):
     data = make_batches(source=Folder(str(source)), target=Folder(str(target)))
     assert len(data.splits["target_train"]) == 7
     assert data.splits["test"].catalog.samples == data.splits["source_test"].catalog.samples
-    assert any("no labels" in notice for notice in data.splits.notices)
+    assert any("no labels" in note for note in data.splits.notes)
 
 
 def test_target_classes_get_the_sources_codes(make_batches, image_folder):

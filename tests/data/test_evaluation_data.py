@@ -38,21 +38,21 @@ def settings(source: str, target: str | None = None) -> DataSettings:
 
 
 def test_all_images_with_the_codes_of_the_model():
-    found, notices = other_splits(settings(photos("photos", "dog", "cat")), ("ant", "cat", "dog"))
+    found, notes = other_splits(settings(photos("photos", "dog", "cat")), ("ant", "cat", "dog"))
     assert list(found) == ["test"]
     assert found["test"].classes == ("ant", "cat", "dog")
     by_name = dict(zip(found["test"].samples, found["test"].codes.tolist(), strict=True))
     assert by_name == {f"{name}/{n}.png": code for name, code in (("cat", 1), ("dog", 2)) for n in range(3)}
-    assert notices == []
+    assert notes == []
 
 
 def test_the_datas_own_test_split_where_it_has_one():
     for part in ("train", "test"):
         photos("photos", f"{part}/cat", f"{part}/dog", each=3 if part == "train" else 2)
-    found, notices = other_splits(settings("photos"), ("cat", "dog"))
+    found, notes = other_splits(settings("photos"), ("cat", "dog"))
     assert all(sample.startswith("test/") for sample in found["test"].samples)
     assert len(found["test"]) == 4
-    assert notices == ["test: of 10 images the 4 of the data's own test split."]
+    assert notes == ["test: of 10 images the 4 of the data's own test split."]
 
 
 def test_two_domains():

@@ -67,11 +67,11 @@ def test_classes_of_the_source_alone_are_told(domains, make_batches):
     data = make_batches(**domains({"a": 5, "b": 5, "c": 5}, {"a": 5, "c": 5}))
     assert data.splits.classes == ("a", "b", "c")
     assert data.splits["test"].catalog.class_counts.tolist() == [1, 0, 1]
-    assert "The target has no images of b: the source alone has these classes." in data.splits.notices
+    assert "The target has no images of b: the source alone has these classes." in data.splits.notes
     assert not [
-        notice
-        for notice in make_batches(**domains({"a": 5, "b": 5}, {"a": 5, "b": 5})).splits.notices
-        if "target" in notice
+        note
+        for note in make_batches(**domains({"a": 5, "b": 5}, {"a": 5, "b": 5})).splits.notes
+        if "target" in note
     ]
 
 
@@ -141,13 +141,13 @@ def test_splits_are_values(make_batches, image_folder, own_cache, kind):
     again = pickle.loads(pickle.dumps(splits))
     assert again.fingerprint() == splits.fingerprint()
     assert again.counts() == splits.counts()
-    assert again.notices == splits.notices
+    assert again.notes == splits.notes
     assert again.table().equals(splits.table())
     one, other = splits["val"].catalog, again["val"].catalog
     assert type(one.reader) is type(other.reader)
     for sample in one.samples:
         np.testing.assert_array_equal(one.reader(sample), other.reader(sample))
     with pytest.raises(FrozenInstanceError):
-        splits.notices = ()
+        splits.notes = ()
     with pytest.raises(KeyError):
         splits["target_train"]

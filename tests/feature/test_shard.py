@@ -56,9 +56,9 @@ def test_damage_is_found_and_mended(damage, small_shards):
     rows = space().rows(keys, again)
     assert torch.equal(rows.all(), true_features(keys))
     assert again.computed == keys_of(range(4))
-    (notice,) = rows.notices
-    assert notice.startswith("Stored features were damaged and are computed again: store/")
-    assert space().rows(keys, forbidden).notices == ()
+    (note,) = rows.notes
+    assert note.startswith("Stored features were damaged and are computed again: store/")
+    assert space().rows(keys, forbidden).notes == ()
     assert [file.num_rows for file in shard_files(space().folder)] == [4, 4]
 
 

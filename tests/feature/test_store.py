@@ -31,7 +31,7 @@ def test_computed_once_and_read_back():
     network = Network(keys)
     rows = space().rows(keys, network)
     assert torch.equal(rows.all(), true_features(keys))
-    assert (rows.shape, rows.dtype, len(rows), rows.notices) == ((10, WIDTH), torch.float32, 10, ())
+    assert (rows.shape, rows.dtype, len(rows), rows.notes) == ((10, WIDTH), torch.float32, 10, ())
     assert network.computed == keys
     again = space().rows(keys[::-1], forbidden)
     assert torch.equal(again.all(), true_features(keys[::-1]))

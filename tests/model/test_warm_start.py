@@ -110,7 +110,7 @@ def test_classes_keep_their_scores_wherever_they_stand(head, classes):
             )
     lost = ", ".join(name for name in MODEL_CLASSES if name not in classes)
     new = ", ".join(name for name in classes if name not in MODEL_CLASSES)
-    assert list(experiment.notices) == [
+    assert list(experiment.notes) == [
         f"strategy.start_from=model: {names} {what}"
         for names, what in (
             (lost, "of the model's classes are not in the data: their rows of the head are left out."),
@@ -222,7 +222,7 @@ def test_a_fit_to_convergence_needs_no_start():
     pictures("photos", "xy")
     composed = compose_checked(logistic)
     assert [text for text in composed.warnings if "nothing is used" in text]
-    assert build(composed.config).notices == ()
+    assert build(composed.config).notes == ()
 
 
 SLOWLY = "strategy.learning_rates.base=1.0e-12"

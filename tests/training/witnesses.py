@@ -22,7 +22,7 @@ class Witness(Part):
 
     def prepare(self, facts):
         self._saw("prepare")
-        self.notices = [f"{type(self).__name__} is prepared."]
+        self.notes = [f"{type(self).__name__} is prepared."]
         self.register_buffer("calls", torch.zeros(2, dtype=torch.int64))
         self.register_buffer("priors", facts.class_counts_C / facts.class_counts_C.sum())
         self.register_buffer("norms", torch.zeros(2))

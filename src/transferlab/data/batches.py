@@ -191,12 +191,12 @@ class Batches:
 
 
 def _with_readers(splits: Splits, settings: DataSettings, preprocessing: Preprocessing) -> Splits:
-    """The splits with the decoded cache where it is asked for; notices say what was decided."""
+    """The splits with the decoded cache where it is asked for; notes say what was decided."""
     if settings.cache == "decoded":
         splits = with_decoded(splits, preprocessing, most_gib=settings.cache_gib)
     if settings.num_workers != "auto":
         return splits
     in_memory = all(split.catalog.reader.in_memory for split in splits.values())
     why = "the images are in memory" if in_memory else "images are decoded while training"
-    notice = f"data.num_workers=auto: {choose_workers('auto', in_memory=in_memory)}, for {why}."
-    return replace(splits, notices=(*splits.notices, notice))
+    note = f"data.num_workers=auto: {choose_workers('auto', in_memory=in_memory)}, for {why}."
+    return replace(splits, notes=(*splits.notes, note))

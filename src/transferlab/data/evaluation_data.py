@@ -27,20 +27,20 @@ def other_splits(settings: DataSettings, classes: tuple[str, ...]) -> tuple[dict
     """
     source = ("source_test" if settings.target is not None else "test", settings.source)
     found: dict[str, Catalog] = {}
-    notices: list[str] = []
+    notes: list[str] = []
     for name, place in (("test", settings.target), source):
         if place is None:
             continue
         catalog = usable(place, settings)
-        notices += catalog.notices
+        notes += catalog.notes
         tested = catalog.table["split"] == "test"
         if tested.any():
-            notices.append(
+            notes.append(
                 f"{name}: of {len(catalog)} images the {int(tested.sum())} of the data's own test split."
             )
             catalog = catalog.select(tested)
         found[name] = with_classes(catalog, classes)
-    return found, notices
+    return found, notes
 
 
 def with_classes(catalog: Catalog, classes: tuple[str, ...]) -> Catalog:

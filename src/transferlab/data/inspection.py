@@ -90,7 +90,7 @@ def inspect_data(settings: DataSettings) -> Inspection:
 
 def _inspect(catalog: Catalog, report: DomainReport, settings: DataSettings) -> Catalog:
     report.problems += catalog.problems
-    report.warnings += catalog.notices
+    report.warnings += catalog.notes
     report.num_images = len(catalog)
     report.classes = _class_counts(catalog)
     present = [count for count in report.classes.values() if count]
@@ -116,7 +116,7 @@ def _inspect(catalog: Catalog, report: DomainReport, settings: DataSettings) -> 
         report.problems.append(f"{len(pairs)} images or groups are in two splits at once: {some(pairs, 20)}.")
     elif not catalog.problems and whole.labelled:
         whole = with_splits(whole, settings)
-        report.warnings += whole.notices[len(catalog.notices) :]
+        report.warnings += whole.notes[len(catalog.notes) :]
     report.splits = _counts_by_split(whole)
     return whole
 

@@ -64,7 +64,7 @@ class Splits(Mapping[str, Split]):
     splits: tuple[Split, ...]  # in the order of their names above
     # the whole source and, if there is one, the whole target, with samples that are `unused`
     domains: tuple[Catalog, ...]
-    notices: tuple[str, ...] = ()  # sentences for the user
+    notes: tuple[str, ...] = ()  # sentences for the user
 
     def __getitem__(self, name: str) -> Split:
         for split in self.splits:
@@ -138,20 +138,20 @@ def arrange(settings: DataSettings) -> Splits:
         for name in ("train", "val", "test")
     )
     if settings.target is None:
-        return Splits((train, val, test), (source,), source.notices)
+        return Splits((train, val, test), (source,), source.notes)
     target = arrange_target(usable(settings.target, settings), settings, source.classes)
     refuse_shared_images(source, target)
-    notices = (*source.notices, *target.notices)
+    notes = (*source.notes, *target.notes)
     split = target.table["split"]
     source_test = replace(test, name="source_test")
     unlabelled = target.select(split == "train").without_labels()
     target_train = Split("target_train", unlabelled, "target", trained_on=True)
     if not target.labelled:
-        notices += ("The target has no labels: it is all trained on, and test metrics are of the source.",)
-        return Splits((train, val, test, source_test, target_train), (source, target), notices)
+        notes += ("The target has no labels: it is all trained on, and test metrics are of the source.",)
+        return Splits((train, val, test, source_test, target_train), (source, target), notes)
     target_val = Split("target_val", target.select(split == "val"), "target")
     test = Split("test", target.select(split == "test"), "target")
-    return Splits((train, val, test, source_test, target_train, target_val), (source, target), notices)
+    return Splits((train, val, test, source_test, target_train, target_val), (source, target), notes)
 
 
 def arrange_source(catalog: Catalog, settings: DataSettings) -> Catalog:
@@ -167,21 +167,21 @@ def arrange_source(catalog: Catalog, settings: DataSettings) -> Catalog:
     shots = settings.shots_per_class
     stays = nested_subset(train, fraction=settings.fraction, shots_per_class=shots, seed=settings.shots_seed)
     split[train.index[~stays]] = "unused"
-    notices = list(catalog.notices)
+    notes = list(catalog.notes)
     counts = catalog.select(split == "train").class_counts
     if shots is not None:
         fewer = [f"{name} ({n})" for name, n in zip(catalog.classes, counts, strict=True) if n < shots]
         if fewer:
-            notices.append(f"Fewer than data.shots_per_class={shots} training images: {some(fewer)}.")
+            notes.append(f"Fewer than data.shots_per_class={shots} training images: {some(fewer)}.")
     for name in ("val", "test"):
         absent = catalog.select(split == name).class_counts == 0
         classes = [of_class for of_class, lacks in zip(catalog.classes, absent, strict=True) if lacks]
         if classes:
-            notices.append(
+            notes.append(
                 f"The {name} split has no images of {some(classes)}: metrics leave these classes out."
             )
     table = catalog.table.assign(split=split, domain="source")
-    return replace(catalog, table=table, notices=tuple(notices))
+    return replace(catalog, table=table, notes=tuple(notes))
 
 
 def arrange_target(catalog: Catalog, settings: DataSettings, classes: tuple[str, ...]) -> Catalog:
@@ -202,10 +202,10 @@ def arrange_target(catalog: Catalog, settings: DataSettings, classes: tuple[str,
         )
     absent = [name for name in classes if name not in catalog.classes]
     catalog = with_splits(catalog, settings).with_classes(classes)
-    notices = catalog.notices
+    notes = catalog.notes
     if absent:
-        notices += (f"The target has no images of {some(absent)}: the source alone has these classes.",)
-    return replace(catalog, table=catalog.table.assign(domain="target"), notices=notices)
+        notes += (f"The target has no images of {some(absent)}: the source alone has these classes.",)
+    return replace(catalog, table=catalog.table.assign(domain="target"), notes=notes)
 
 
 def refuse_shared_images(source: Catalog, target: Catalog) -> None:

@@ -65,7 +65,7 @@ class Extractor:
             share=share,
             batch_size=batch_size(self.device),
         )
-        for text in rows.notices:
+        for text in rows.notes:
             self.note(text)
         return rows
 

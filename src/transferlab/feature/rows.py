@@ -38,12 +38,12 @@ class Rows:
     They stay readable when the store deletes its files. Do not write into what `all` returns.
 
     Attributes:
-        notices: what was wrong with the store and was put right.
+        notes: what was wrong with the store and was put right.
     """
 
-    def __init__(self, keys: Sequence[str], places: Places, notices: Sequence[str] = ()) -> None:
+    def __init__(self, keys: Sequence[str], places: Places, notes: Sequence[str] = ()) -> None:
         """Rows for `keys`, at least one, all of which have their places."""
-        self.notices = tuple(notices)
+        self.notes = tuple(notes)
         self._shards = [shard.features for shard in places.shards]
         first = self._shards[0]
         self.dtype = first.dtype

@@ -64,7 +64,7 @@ class FeatureSpace:
         self.folder = self.store / self.key
         self.most_gib = most_gib
         self._about = about
-        self._notices: list[str] = []
+        self._notes: list[str] = []
 
     def rows(self, keys: Sequence[str], compute: Compute) -> Rows:
         """The features of images, in the order of their keys; what is not there is computed and stored.
@@ -96,8 +96,8 @@ class FeatureSpace:
         kinds = {(shard.features.shape[1:], shard.features.dtype) for shard in places.shards}
         if len(kinds) > 1:
             raise ValueError(f"features of one space differ: {kinds}; `about` must distinguish them")
-        notices, self._notices = self._notices, []
-        return Rows(keys, places, notices)
+        notes, self._notes = self._notes, []
+        return Rows(keys, places, notes)
 
     def _find(self, wanted: set[str]) -> Places:
         """Where the rows are that are here and as they were written; other shards are deleted."""
@@ -132,7 +132,7 @@ class FeatureSpace:
 
     def _drop(self, path: Path, error: CorruptShard) -> None:
         path.unlink(missing_ok=True)
-        self._notices.append(f"Stored features were damaged and are computed again: {error}.")
+        self._notes.append(f"Stored features were damaged and are computed again: {error}.")
 
     def _complete(self, keys: Sequence[str], places: Places, compute: Compute) -> None:
         """Compute what is missing, and add it to `places` as it is written."""

@@ -113,7 +113,7 @@ class Part(nn.Module):
     uses_target: ClassVar[bool] = False  # whether it learns from unlabelled samples of a target domain
     needs_images: ClassVar[bool] = False  # whether it reads a batch's `image`, so that no layer is left out
     adapts_features_only: ClassVar[bool] = False  # whether it has no effect on a head without a backbone
-    notices: Sequence[str] = ()  # what `prepare` has decided and the user should know
+    notes: Sequence[str] = ()  # what `prepare` has decided and the user should know
 
     def prepare(self, facts: Facts) -> None:
         """Create modules and buffers whose shape depends on the network and the classes."""

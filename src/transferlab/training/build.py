@@ -40,7 +40,7 @@ class Experiment:
     features: FeatureSettings
     seed: int
     start: TrainedHead | None = None  # what the head goes on from; None: from fresh weights
-    notices: tuple[str, ...] = ()  # what the user should know of that
+    notes: tuple[str, ...] = ()  # what the user should know of that
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,8 @@ def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
     start = None
     if strategy.start_from == "model" and strategy.solver == "gradient":
         start = TrainedHead.load(config.backbone.weights, config.get("allow") or ())
-    network, notices = _network(backbone, strategy, batches, seed, start)
-    return Experiment(config, batches, network, strategy, fit, features, seed, start, notices)
+    network, notes = _network(backbone, strategy, batches, seed, start)
+    return Experiment(config, batches, network, strategy, fit, features, seed, start, notes)
 
 
 def build_like(first: Experiment, config: DictConfig) -> Experiment:
@@ -103,8 +103,8 @@ def build_like(first: Experiment, config: DictConfig) -> Experiment:
     """
     strategy: Strategy = make(config.strategy)
     seed = int(config.seed)
-    network, notices = _network(first.network.backbone, strategy, first.batches, seed, first.start)
-    return replace(first, config=config, network=network, strategy=strategy, seed=seed, notices=notices)
+    network, notes = _network(first.network.backbone, strategy, first.batches, seed, first.start)
+    return replace(first, config=config, network=network, strategy=strategy, seed=seed, notes=notes)
 
 
 def _network(
@@ -117,13 +117,13 @@ def _network(
     splits = batches.splits
     head = strategy.head.build(num_features, splits.num_classes)
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
-    notices: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if start is not None:
-        notices = warm_start(network, start, splits.classes, partial(strategy.head.build, num_features))
+        notes = warm_start(network, start, splits.classes, partial(strategy.head.build, num_features))
     balanced = batches.settings.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(splits.class_counts) if balanced else splits.class_counts
     strategy.begin(network, Facts(num_features, torch.as_tensor(counts_C), strategy.bn))
-    return network, notices
+    return network, notes
 
 
 def make_data(config: DictConfig) -> DataSettings:

@@ -62,9 +62,9 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
 def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]) -> None:
     """Print and record what is about to be trained on what."""
     assert recorder.run is not None
-    recorder.note(*experiment.batches.splits.notices, *experiment.notices)
+    recorder.note(*experiment.batches.splits.notes, *experiment.notes)
     for part in experiment.strategy.parts.values():
-        recorder.note(*part.notices)
+        recorder.note(*part.notes)
     if not recorder.quiet:
         say(summary(experiment.network.backbone, experiment.batches.splits))
     if not is_worker():

@@ -35,7 +35,7 @@ def test_classes_are_searched_to_any_depth_and_hidden_folders_passed_over(image_
     (root / "b" / "notes.txt").write_text("no image")
     catalog = Folder(str(root)).load()
     assert catalog.samples == ["a/x/y/001.png", "b/002.png"]
-    assert any("notes.txt" in notice for notice in catalog.notices)
+    assert any("notes.txt" in note for note in catalog.notes)
 
 
 def test_fingerprint_is_of_contents(image_folder, tmp_path):

@@ -23,7 +23,7 @@ def test_catalog(tmp_path):
     assert image.dtype == np.uint8
     np.testing.assert_array_equal(image, np.repeat(arrays["x_test"][3][..., None], 3, axis=2))
     assert catalog.table["content"][43] == content_hash(arrays["x_test"][3].tobytes())
-    assert catalog.notices == (
+    assert catalog.notes == (
         f"data.root={tmp_path / 'mnist.npz'} holds 40 train and 20 test images, where MNIST has 60,000 "
         "train and 10,000 test.",
     )
@@ -58,7 +58,7 @@ def test_fraction_makes_a_quick_trial(make_batches, tmp_path):
 @pytest.mark.data
 def test_no_image_is_in_both_parts(shared_data):
     catalog = MNIST(str(shared_data / "digits" / "mnist.npz")).load()
-    assert catalog.notices == ()
+    assert catalog.notes == ()
     assert catalog.class_counts.tolist() == [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]
     assert catalog.table["content"].is_unique
 

@@ -28,7 +28,7 @@ def test_skip_leaves_them_out_and_names_them(broken, make_batches):
     data = make_batches(source=Folder(str(broken)), on_bad_image="skip")
     assert sum(data.splits.counts().values()) == 12
     assert not {"a/bad.jpg", "b/worse.png"} & set(data.splits.table()["sample"])
-    assert any("a/bad.jpg" in notice and "b/worse.png" in notice for notice in data.splits.notices)
+    assert any("a/bad.jpg" in note and "b/worse.png" in note for note in data.splits.notes)
     assert (broken / "a" / "bad.jpg").is_file()
 
 
@@ -68,7 +68,7 @@ def test_what_was_found_is_remembered_by_contents(broken, make_batches, monkeypa
 
     monkeypatch.setattr(checking, "examine", not_again)
     data = make_batches(source=Folder(str(broken)), on_bad_image="skip")
-    assert any("a/bad.jpg" in notice for notice in data.splits.notices)
+    assert any("a/bad.jpg" in note for note in data.splits.notes)
     (broken / "a" / "001.png").write_bytes(b"changed")
     with pytest.raises(AssertionError, match="decoded again"):
         make_batches(source=Folder(str(broken)), on_bad_image="skip")
@@ -97,4 +97,4 @@ def test_animations_are_said(image_folder, make_batches):
         root / "a" / "moving.gif", save_all=True, append_images=[Image.new("L", (9, 9), 9)]
     )
     data = make_batches(source=Folder(str(root)))
-    assert any("a/moving.gif: only the first of 2 frames is used" in notice for notice in data.splits.notices)
+    assert any("a/moving.gif: only the first of 2 frames is used" in note for note in data.splits.notes)

@@ -92,7 +92,7 @@ def test_too_large_is_said_and_leaves_nothing(catalog, own_cache, make_batches):
     assert stores(own_cache) == []
     assert list((own_cache / "decoded").iterdir()) == []
     data = make_batches(source=Folder(str(catalog.reader.root)), cache="decoded", cache_gib=1e-6)
-    assert any("data.cache=decoded has no effect" in notice for notice in data.splits.notices)
+    assert any("data.cache=decoded has no effect" in note for note in data.splits.notes)
 
 
 def test_a_killed_maker_leaves_no_half_store(catalog, own_cache, monkeypatch):
@@ -140,7 +140,7 @@ def test_batches_are_the_same_with_and_without(image_folder, make_batches, num_w
 def test_the_choice_of_workers_is_said(image_folder, make_batches):
     root = str(image_folder({"a": 4, "b": 4}))
     said = {
-        cache: make_batches(source=Folder(root), num_workers="auto", cache=cache).splits.notices[-1]
+        cache: make_batches(source=Folder(root), num_workers="auto", cache=cache).splits.notes[-1]
         for cache in ("none", "decoded")
     }
     assert said["decoded"] == "data.num_workers=auto: 0, for the images are in memory."

@@ -39,7 +39,7 @@ def test_missing_splits_are_carved_from_train_and_said():
     arranged = with_splits(given, settings(val_fraction=0.25))
     assert arranged.table["split"].value_counts().to_dict() == {"train": 60, "val": 20, "test": 20}
     assert (arranged.table["split"][40:50] == "test").all()
-    assert arranged.notices == ("The data has no val split: 25% as val held out of train (split_seed 0).",)
+    assert arranged.notes == ("The data has no val split: 25% as val held out of train (split_seed 0).",)
 
 
 def test_folds_test_every_sample_once():
@@ -87,7 +87,7 @@ def test_leaks_across_fixed_splits_are_refused(options):
         splits_of([0, 1] * 3, splits, **options)
     dropped = with_splits(catalog([0, 1] * 3, splits, **options), settings(on_leak="drop"))
     assert dropped.samples == ["001", "002", "003", "004", "005"]
-    assert any("Dropped 1 samples" in notice and "000" in notice for notice in dropped.notices)
+    assert any("Dropped 1 samples" in note and "000" in note for note in dropped.notes)
     assert find_leaks(dropped.table).empty
 
 

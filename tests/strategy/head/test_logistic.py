@@ -49,7 +49,7 @@ def test_the_fitted_module_predicts_as_the_chosen_fit():
     assert min(step["val_loss"] for step in record["strengths"]) == record["val_loss"]
     assert record["converged"] is True
     assert record["iterations"] > 0
-    assert fitted.notices == []
+    assert fitted.notes == []
 
 
 def test_features_in_half_precision_and_samples_without_gradient():
@@ -68,14 +68,14 @@ def test_several_strengths_need_validation_samples():
     for val in (None, empty):
         with pytest.raises(UserError, match=text):
             Logistic().fit(train, val, num_classes=3)
-    assert Logistic(strengths=[1e-2]).fit(train, empty, num_classes=3).notices == []
+    assert Logistic(strengths=[1e-2]).fit(train, empty, num_classes=3).notes == []
 
 
 def test_a_fit_that_is_cut_short_is_told():
     fitted = Logistic(strengths=[1.0, 1e-5], max_iterations=5).fit(
         samples(90, 0), samples(60, 1), num_classes=3
     )
-    assert fitted.notices[0] == (
+    assert fitted.notes[0] == (
         "strategy.head: the logistic regression has not converged at strength 1e-05. "
         "Raise strategy.head.max_iterations=5, or leave these strengths out."
     )
@@ -83,7 +83,7 @@ def test_a_fit_that_is_cut_short_is_told():
 
 def test_a_tolerance_beyond_reach_is_told():
     fitted = Logistic(strengths=[0.01], tolerance=1e-14).fit(samples(90, 0), None, num_classes=3)
-    assert "Raise strategy.head.tolerance=1e-14" in fitted.notices[0]
+    assert "Raise strategy.head.tolerance=1e-14" in fitted.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_tolerance_beyond_reach_is_told():
 )
 def test_a_choice_at_the_edge_is_told(strengths, told):
     fitted = Logistic(strengths=strengths).fit(samples(90, 0), samples(60, 1), num_classes=3)
-    assert fitted.notices == [f"strategy.head.strengths: {told}"]
+    assert fitted.notes == [f"strategy.head.strengths: {told}"]
 
 
 def test_the_shipped_file_says_what_the_class_does():

@@ -33,7 +33,7 @@ class Catalog:
         split: `train`, `val` or `test` where the source fixes it, NA where we choose.
         domain: a name for the eyes.
         content: a hash of the sample's bytes; equal hashes are exact duplicates.
-    `notices` are sentences for the user: what was skipped, assumed or carved. `problems` are reasons why
+    `notes` are sentences for the user: what was skipped, assumed or carved. `problems` are reasons why
     nothing can be trained on it; `usable` raises them, an inspection shows them. `label_kind` says what
     labels are.
     """
@@ -41,7 +41,7 @@ class Catalog:
     table: pd.DataFrame
     classes: tuple[str, ...]
     reader: Reader
-    notices: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     label_kind: Literal["class"] = "class"
 

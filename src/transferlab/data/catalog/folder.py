@@ -37,9 +37,7 @@ class Folder:
                 found.add_classes(folder, split)
             extra = [path.name for path in visible_folders(root) if path not in splits.values()]
             if extra:
-                found.notices.append(
-                    f"{root}: ignored {some(extra)}, beside the folders {', '.join(splits)}."
-                )
+                found.notes.append(f"{root}: ignored {some(extra)}, beside the folders {', '.join(splits)}.")
         elif visible_folders(root):
             found.add_classes(root, None)
         else:
@@ -60,7 +58,7 @@ class Folder:
             ),
             classes=classes,
             reader=FileReader(root, max_pixels=self.max_pixels),
-            notices=tuple(found.notices),
+            notes=tuple(found.notes),
             problems=tuple(problems),
         )
 

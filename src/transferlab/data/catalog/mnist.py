@@ -77,11 +77,11 @@ def mnist_catalog(
         table=catalog_table(samples, labels, contents, domain, splits=names),
         classes=CLASSES,
         reader=ArrayReader(samples, images),
-        notices=_size_notices(splits, root),
+        notes=_notes_on_size(splits, root),
     )
 
 
-def _size_notices(splits: Mapping[str, LabelledDigits], root: str | None) -> tuple[str, ...]:
+def _notes_on_size(splits: Mapping[str, LabelledDigits], root: str | None) -> tuple[str, ...]:
     """A sentence where there are more or fewer images than MNIST has."""
     found = {name: len(split.labels) for name, split in splits.items()}
     if found == NUM_IMAGES:

@@ -27,7 +27,7 @@ class ImageFiles:
         self.class_names: list[str | None] = []
         self.splits: list[str | None] = []
         self.empty_folders: list[Path] = []
-        self.notices: list[str] = []
+        self.notes: list[str] = []
 
     def add_classes(self, folder: Path, split: str | None) -> None:
         """Every visible sub-folder of `folder` as a class."""
@@ -41,7 +41,7 @@ class ImageFiles:
                 self.empty_folders.append(class_folder)
         loose = [name for name in _file_names(folder) if is_image(name)]
         if loose:
-            self.notices.append(
+            self.notes.append(
                 f"{folder}: ignored {some(loose)}: images beside the class folders have no class."
             )
 
@@ -59,7 +59,7 @@ class ImageFiles:
             else:
                 passed_over.append(path.name)
         if passed_over:
-            self.notices.append(f"{folder}: ignored {some(passed_over)}, by their names no images.")
+            self.notes.append(f"{folder}: ignored {some(passed_over)}, by their names no images.")
         return len(self.samples) - before
 
 

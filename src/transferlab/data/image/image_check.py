@@ -33,7 +33,7 @@ def usable(source: CatalogSource, settings: DataSettings) -> Catalog:
 
 
 def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
-    """The catalog without images that cannot be read; each is named in its notices.
+    """The catalog without images that cannot be read; each is named in its notes.
 
     Args:
         catalog: of encoded images; others are returned as they are.
@@ -47,12 +47,12 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
         return catalog
     examined = examine_files(catalog)
     remarks = [f"{sample}: {remark}" for sample, facts in examined.items() for remark in facts.remarks]
-    notices = list(catalog.notices)
+    notes = list(catalog.notes)
     if remarks:
-        notices.append(f"Odd images: {some(remarks, 20)}.")
+        notes.append(f"Odd images: {some(remarks, 20)}.")
     reasons = {sample: facts.reason for sample, facts in examined.items() if facts.reason is not None}
     if not reasons:
-        return replace(catalog, notices=tuple(notices))
+        return replace(catalog, notes=tuple(notes))
     listed = "; ".join(f"{catalog.reader.place(sample)}: {reason}" for sample, reason in reasons.items())
     number = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
     if on_bad_image == "error":
@@ -64,13 +64,13 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
         if not isinstance(catalog.reader, FileReader):
             raise DataError(f"Only files can be moved away; use data.on_bad_image=skip for: {listed}.")
         place = move_away(catalog.reader.root, reasons)
-        notices.append(f"Moved {number} to {place}: {listed}.")
+        notes.append(f"Moved {number} to {place}: {listed}.")
     else:
-        notices.append(f"Left out {number}: {listed}.")
+        notes.append(f"Left out {number}: {listed}.")
     rest = catalog.select(~catalog.table["sample"].isin(list(reasons)))
     if len(rest) == 0:
         raise DataError(f"No image can be used: {listed}.")
-    return replace(rest, notices=tuple(notices))
+    return replace(rest, notes=tuple(notes))
 
 
 def examine_files(catalog: Catalog) -> dict[str, Examined]:

@@ -118,8 +118,8 @@ def _make(
 
 
 def with_decoded(splits: Splits, preprocessing: Preprocessing, *, most_gib: float) -> Splits:
-    """The splits, reading from stores of decoded images, one per domain; notices say why any could not."""
-    changed, notices = {split.name: split for split in splits.values()}, list(splits.notices)
+    """The splits, reading from stores of decoded images, one per domain; notes say why any could not."""
+    changed, notes = {split.name: split for split in splits.values()}, list(splits.notes)
     for domain in ("source", "target"):
         encoded = [
             split
@@ -130,8 +130,8 @@ def with_decoded(splits: Splits, preprocessing: Preprocessing, *, most_gib: floa
             continue
         reader = decoded([split.catalog for split in encoded], preprocessing, most_gib=most_gib)
         if isinstance(reader, str):
-            notices.append(f"data.cache=decoded has no effect: {reader}.")
+            notes.append(f"data.cache=decoded has no effect: {reader}.")
             continue
         for split in encoded:
             changed[split.name] = replace(split, catalog=replace(split.catalog, reader=reader))
-    return replace(splits, splits=tuple(changed.values()), notices=tuple(notices))
+    return replace(splits, splits=tuple(changed.values()), notes=tuple(notes))

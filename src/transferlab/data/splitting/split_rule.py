@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def with_splits(catalog: Catalog, settings: DataSettings) -> Catalog:
-    """The catalog with `split` filled in everywhere; what was decided is added to its notices."""
+    """The catalog with `split` filled in everywhere; what was decided is added to its notes."""
     given = catalog.table["split"]
     if given.isna().all():
         table = catalog.table.assign(split=_divided(catalog, settings))
@@ -67,11 +67,11 @@ def _carved(catalog: Catalog, settings: DataSettings) -> Catalog:
     splits = given.copy()
     splits[train.index] = stratified_splits(train, fractions, catalog.classes, settings.split_seed)
     shared = " and ".join(f"{share:.0%} as {name}" for name, share in missing.items())
-    notice = (
+    note = (
         f"The data has no {' and no '.join(missing)} split: {shared} held out of train (split_seed "
         f"{settings.split_seed})."
     )
-    return replace(catalog, table=catalog.table.assign(split=splits), notices=(*catalog.notices, notice))
+    return replace(catalog, table=catalog.table.assign(split=splits), notes=(*catalog.notes, note))
 
 
 def _without_leaks(catalog: Catalog, settings: DataSettings) -> Catalog:
@@ -82,12 +82,12 @@ def _without_leaks(catalog: Catalog, settings: DataSettings) -> Catalog:
     last = rank.groupby(leaks["unit"]).transform("max")
     earlier = leaks[rank < last]
     if settings.on_leak == "drop":
-        notice = (
+        note = (
             f"Dropped {len(earlier)} samples whose copy or group is in a later split, too: "
             f"{some(earlier['sample'], 20)}."
         )
         others = catalog.select(~catalog.table["sample"].isin(earlier["sample"]))
-        return replace(others, notices=(*catalog.notices, notice))
+        return replace(others, notes=(*catalog.notes, note))
     raise DataError(
         f"{leaks['unit'].nunique()} images or groups are in two splits at once, so the test would be of "
         f"what was trained on: {some(leaking_pairs(leaks))}. Delete them from one split, or "

@@ -31,7 +31,7 @@ class FittedHead:
 
     state: dict[str, torch.Tensor]  # of the module that `build` makes
     record: dict[str, Any]  # the chosen strength and the path to it, for result.json
-    notices: list[str]  # what the user should know
+    notes: list[str]  # what the user should know
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,7 +96,7 @@ class CrossEntropy(Objective):
 
     def prepare(self, facts: Facts) -> None:
         """See `Part`."""
-        weights_C, self.notices = choose_weights(self.class_weights, facts.class_counts_C)
+        weights_C, self.notes = choose_weights(self.class_weights, facts.class_counts_C)
         self.weights_C = weights_C
 
     def losses(self, network: Classifier, batch: Batch, progress: float) -> Losses:

@@ -139,7 +139,7 @@ def _fit_logistic(
         num_classes=experiment.batches.splits.num_classes,
         class_weights_C=objective.weights_C,
     )
-    recorder.note(*fitted.notices)
+    recorder.note(*fitted.notes)
     weight_CD, bias_C = fitted.state["weight"], fitted.state["bias"]
     scores_NC = functional.linear(train.features_ND, weight_CD, bias_C)
     loss = functional.cross_entropy(scores_NC.double(), train.labels_N)
