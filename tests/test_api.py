@@ -11,7 +11,9 @@ import pytest
 from PIL import Image
 
 import transferlab
+from transferlab import api
 from transferlab.run.errors import UserError
+from transferlab.run.run_folder import Run
 
 TINY = [
     *("data.shots_per_class=3", "data.val_fraction=0.03", "data.test_fraction=0.03", "data.batch_size=8"),
@@ -82,3 +84,16 @@ def test_inspect_and_gap_of_folders():
     assert measured.gap.a_distance > 0.5
     with pytest.raises(UserError, match="compares two folders, not 3"):
         transferlab.gap("dark", "light", "dark")
+
+
+def test_gap_of_a_run_takes_the_permission_for_own_modules_alone(monkeypatch):
+    run = Run("run")
+    run.create()
+    run.model_file.touch()
+    asked = []
+    monkeypatch.setattr(api, "recorded_config", lambda run, allow: asked.append(allow))
+    monkeypatch.setattr("transferlab.analysis.gap.measure_gap", lambda config, run: run.path)
+    assert transferlab.gap("run", overrides=["allow=[my_nets,my_parts]"]) == Path("run")
+    assert asked == [["my_nets", "my_parts"]]
+    with pytest.raises(UserError, match=r"seed=3: a run has its own config"):
+        transferlab.gap("run", overrides=["allow=[my_nets]", "seed=3"])

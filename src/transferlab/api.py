@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferlab.config.compose import compose_checked
+from transferlab.config.overrides import allowed_and_rest
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run, dated
 from transferlab.training.runs import evaluated_config, in_its_folder, recorded_config, train
@@ -109,7 +110,7 @@ def gap(*folders: str | Path, overrides: Sequence[str] = ()) -> MeasuredGap:
     Args:
         folders: two folders of images; one finished run, before and after its training; or none, for the
             source and target of the config.
-        overrides: of the config; none for a run.
+        overrides: of the config; for a run `allow=[MODULE]` at most.
 
     Raises:
         UserError: no second domain, too few images, or no finished run.
@@ -120,12 +121,13 @@ def gap(*folders: str | Path, overrides: Sequence[str] = ()) -> MeasuredGap:
     if len(folders) > 2:
         raise UserError(f"transferlab gap compares two folders, not {len(folders)}.")
     trained = Run(folders[0]) if len(folders) == 1 else None
-    if trained is not None and overrides:
-        raise UserError(f"{overrides[0]}: a run has its own config. Leave it out.")
+    allow, changes = allowed_and_rest(overrides)
+    if trained is not None and changes:
+        raise UserError(f"{changes[0]}: a run has its own config. Leave it out.")
     if trained is not None and not trained.model_file.is_file():
         raise UserError(f"{trained.path}: this is not a finished run. Give one, or two folders of images.")
     if trained is not None:
-        config = recorded_config(trained)
+        config = recorded_config(trained, allow)
     else:
         roots = [f"data.source.root='{folders[0]}'", f"data.target.root='{folders[1]}'"] if folders else []
         config = compose_checked([*(["data=domains"] if folders else []), *roots, *overrides]).config
