@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
 from transferlab.config import config_files
 from transferlab.config.compose import started
@@ -17,14 +19,19 @@ FROZEN = ("strategy=feature_extraction", "features.cache=auto")
 
 @pytest.fixture(scope="module")
 def composed():
-    """The checked config of a command line; each is composed once."""
+    """The config of a command line; each choice of options is composed once, for any `key=value`."""
     known = {}
     with started("train", None) as composer:
 
         def compose(*overrides: str):
-            if overrides not in known:
-                known[overrides] = composer.compose(*composer.read(overrides)).config
-            return known[overrides]
+            chosen = tuple(text for text in overrides if text.partition("=")[0] in composer.groups)
+            if chosen not in known:
+                known[chosen] = composer.compose(*composer.read(chosen)).written
+            config = known[chosen].copy()
+            values = [text for text in overrides if text not in chosen]
+            for value in OverridesParser.create().parse_overrides(values):
+                OmegaConf.update(config, value.key_or_group, value.value())
+            return OmegaConf.create(OmegaConf.to_container(config, resolve=True))
 
         yield compose
 
