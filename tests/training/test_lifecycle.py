@@ -30,7 +30,7 @@ from transferlab.training.lightning.module import TransferModule
 
 ALLOW = ["tests.training.witnesses"]
 PROGRESSIVE = ["strategy=progressive_unfreezing", "trainer.accumulate_grad_batches=2"]
-PROBE = ["strategy=feature_extraction"]
+PROBE = ["strategy=feature_extraction", "trainer.max_epochs=2"]
 
 
 @pytest.fixture(autouse=True)
@@ -168,7 +168,7 @@ def test_heads_of_a_sweep_conclude_each_for_itself():
 
 
 def test_killed_behind_a_fit_by_lightning_on_stored_features():
-    chosen = [*PROBE, "trainer.accumulate_grad_batches=2", "trainer.max_epochs=2"]
+    chosen = [*PROBE, "trainer.accumulate_grad_batches=2"]
     train("alone", *chosen)
     starts = lambda: runs.train([*arguments(*chosen), "hydra.run.dir=killed"])  # noqa: E731
     killed(1, WitnessPenalty, "conclude", starts)
