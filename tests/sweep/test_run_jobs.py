@@ -21,7 +21,7 @@ from transferlab.run.run_folder import Run
 from transferlab.sweep import run_jobs as running
 from transferlab.sweep.job import Job, failure_recorded
 from transferlab.sweep.run_jobs import keep_threads, members_of, run_jobs
-from transferlab.training import train
+from transferlab.training import runs as trainings
 
 
 @pytest.fixture
@@ -169,13 +169,13 @@ def sweep(folder: str, *further: str, prepare=lambda: None) -> tuple[int, str, s
 
 def die_after_the_first() -> None:
     """Let a group's process kill itself when its first member has finished."""
-    original = train.run_group
+    original = trainings.run_together
 
     def some(members) -> None:
         original(members[:1])
         os.kill(os.getpid(), signal.SIGKILL)
 
-    train.run_group = some
+    trainings.run_together = some
 
 
 def untouched(folder: str) -> dict[int, int]:
