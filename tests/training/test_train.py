@@ -75,7 +75,7 @@ def test_the_validated_depth_is_recorded():
     ],
 )
 def test_switches(setting):
-    left = run(setting, "trainer.max_epochs=2")
+    left = run(setting, "trainer.max_epochs=2", "fit.checkpoint_every_steps=null")
     assert left.status == "finished"
     assert left.last_checkpoint.is_file() == (setting != "fit.keep_checkpoints=none")
 

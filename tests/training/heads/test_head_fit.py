@@ -18,7 +18,10 @@ from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.heads.alone import AloneLearner
 
-PROBE = [*TINY, "backbone.name=test_resnet", "data=digits", "strategy=feature_extraction"]
+PROBE = [
+    *(*TINY, "backbone.name=test_resnet", "data=digits", "strategy=feature_extraction"),
+    *("trainer.max_epochs=2", "fit.checkpoint_every_steps=null"),
+]
 
 
 def assert_close(one: Run, other: Run, *, atol: float = 1e-5) -> None:
