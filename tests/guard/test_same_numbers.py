@@ -134,7 +134,9 @@ class Checkout:
     def _started(self) -> subprocess.Popen[str]:
         bytecode = Path(tempfile.gettempdir(), "transferlab-guard", "bytecode")
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        environment |= {"PYTHONPATH": str(self.root / "src"), "PYTHONPYCACHEPREFIX": str(bytecode)}
+        source = str(self.root / "src")
+        path = os.pathsep.join([source, str(Path(__file__).parent)])
+        environment |= {"PYTHONPATH": path, "GUARDED_SOURCE": source, "PYTHONPYCACHEPREFIX": str(bytecode)}
         return subprocess.Popen(
             [sys.executable, Path(__file__).with_name("server.py")],
             env=environment | {"OMP_NUM_THREADS": "1"},

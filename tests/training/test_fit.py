@@ -26,9 +26,9 @@ TINY_RESNET = [*TINY, "backbone.name=test_resnet"]
     [
         # the selected epoch is not the last one
         overrides("fine_tune", "test_resnet", "strategy.learning_rates.base=0.05"),
-        overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9"),
+        pytest.param(overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9"), marks=pytest.mark.slow),
         PROBE,
-        [*PROBE, "strategy/head=logistic"],
+        pytest.param([*PROBE, "strategy/head=logistic"], marks=pytest.mark.slow),
         overrides("dann", "test_resnet", "strategy.selection=entropy", "trainer.max_epochs=2"),
     ],
     ids=["fine_tune", "average", "features", "logistic", "dann"],
