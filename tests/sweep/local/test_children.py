@@ -144,7 +144,7 @@ def test_requests_to_end_are_noted_for_a_while():
 def test_a_fresh_process_is_told_its_jobs():
     """With a config that cannot be built: the process gets as far as reading it."""
     config = OmegaConf.create(
-        {"seed": 0, "trainer": {"devices": 1}, "fit": {"keep_checkpoints": "last_and_best"}}
+        {"kind": "train", "seed": 0, "trainer": {"devices": 1}, "fit": {"keep_checkpoints": "last_and_best"}}
     )
     job = Job(config, Run(Path("run").resolve()), {"strategy": "x"}, [])
     child = children.start([job], warm=False, log=Path("log.txt"), variables={"MINE": "x"}, threads=None)
