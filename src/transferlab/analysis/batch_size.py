@@ -1,4 +1,4 @@
-"""Which batch size: images a second of doubling sizes, until memory or speed sets an end."""
+"""Batch-size test: images a second of doubling sizes, until memory or speed sets an end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WARM_UP = 2  # steps before those that count
 
 @dataclass(frozen=True)
 class Size:
-    """What training with a batch size is like."""
+    """Speed and memory of training with one batch size."""
 
     batch_size: int  # source images of a step; a target, where there is one, comes beside them
     images_per_s: float  # of the source, with reading them; the median of some steps
@@ -37,7 +37,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Search:
-    """What was tried, smallest first, and why not more."""
+    """Sizes tried, smallest first, and the reason for the end."""
 
     sizes: Sequence[Size]
     ended_by: str

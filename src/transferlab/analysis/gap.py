@@ -1,4 +1,4 @@
-"""How far apart the two domains of a config are, as a backbone sees them; for a run, before and after it."""
+"""Gap between the two domains of a config in a backbone's features; for a run, before and after it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def measure_gap(config: DictConfig, *, run: Run | None = None) -> MeasuredGap:
 
 
 class _Sees:
-    """What a backbone sees of the two domains of an experiment."""
+    """Gap between the two domains of an experiment in one backbone."""
 
     def __init__(self, experiment: Experiment, backbone: Backbone) -> None:
         self._seed, self._splits = experiment.seed, experiment.batches.splits

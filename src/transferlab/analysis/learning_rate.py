@@ -1,4 +1,4 @@
-"""Which learning rate: a range test that respects the groups of parameters.
+"""Learning-rate range test: one that respects the groups of parameters.
 
 Smith (2017), Cyclical Learning Rates for Training Neural Networks, section 3.3. Only `base` is raised, so
 that all groups keep their ratios (backbone_factor, stage_decay, objective_factor). Lightning's own finder
@@ -33,7 +33,7 @@ _SKIPPED_FIRST, _SKIPPED_LAST = 10, 5  # steps where the average is young, or th
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test has seen."""
+    """Result of a range test."""
 
     rates_N: np.ndarray  # `base` in each step, rising
     losses_N: np.ndarray  # the loss of each step

@@ -1,4 +1,4 @@
-"""How far a run and its reproduction are apart in values, predictions and environment."""
+"""Comparison of a run with its reproduction: values, predictions and environment."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Value:
 
 @dataclass(frozen=True)
 class PredictionsApart:
-    """How the predictions for a split differ."""
+    """Differences between the predictions for a split."""
 
     split: str  # of the data
     num_samples: int  # that both have
@@ -101,7 +101,7 @@ def predictions_apart(run: Run, again: Run) -> list[PredictionsApart]:
 
 
 def environment_apart(run: Run, again: Run) -> dict[str, tuple[Any, Any]]:
-    """What of versions, hardware, threads and code was another: then and now, by its dotted name."""
+    """Differences of versions, hardware, threads and code: then and now, by its dotted name."""
     then, now = (dict(_leaves(_environment(each))) for each in (run, again))
     return {
         name: (then.get(name), now.get(name))

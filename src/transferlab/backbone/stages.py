@@ -87,5 +87,5 @@ def _name(names: Sequence[str], sizes: Mapping[str, int], inside: str = "") -> s
 
 
 def _is_whole(module: str, names: Sequence[str], sizes: Mapping[str, int]) -> bool:
-    """Whether all parameters of a module are among these names."""
+    """True if all parameters of a module are among these names."""
     return all(name in names for name in sizes if name == module or name.startswith(f"{module}."))

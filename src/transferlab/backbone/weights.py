@@ -46,7 +46,7 @@ class WeightsFile:
 
     @property
     def is_own(self) -> bool:
-        """Whether it holds weights of a network of the user's own."""
+        """True if it holds weights of a network of the user's own."""
         return "architecture" not in self.about
 
     @property
@@ -174,7 +174,7 @@ def _described(path: Path, about: Any) -> WeightsFile:
 
 
 def is_node(value: object) -> bool:
-    """Whether a value from a JSON is a config's node; interpolations could read the environment."""
+    """True if a value from a JSON is a config's node; interpolations could read the environment."""
     is_class = isinstance(value, dict) and isinstance(value.get("_target_"), str)
     return is_class and "${" not in json.dumps(value)
 

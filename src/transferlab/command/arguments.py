@@ -50,7 +50,7 @@ def out_and_rest(arguments: Sequence[str], *, verb: str) -> tuple[Path | None, l
 
 
 def folders_and_overrides(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What names a folder, and what says something of the config.
+    """Arguments that name a folder, and overrides of the config.
 
     A sweep's job lies in a folder such as `seed=0,strategy=dann-52757d`: what is there is a folder.
     """

@@ -90,7 +90,7 @@ def _last_name(node: ast.expr) -> str:
 
 
 def _bounds(nodes: Sequence[ast.expr], lookup: Lookup) -> list[Bound]:
-    """What the remarks of `Annotated` state as bounds; the others are for someone else."""
+    """Bounds among the remarks of `Annotated`; the others are for someone else."""
     calls = [(KINDS.get(_last_name(node.func)), node) for node in nodes if isinstance(node, ast.Call)]
     return [
         kind(
@@ -106,7 +106,7 @@ def _union(options: Sequence[Any]) -> Any:
 
 
 def matches(value: Any, annotation: Any) -> bool:
-    """Whether a plain value (number, text, list, mapping, None) is of a type, within its bounds or not.
+    """True if a plain value (number, text, list, mapping, None) is of a type, within its bounds or not.
 
     An int fits a float.
 
@@ -136,7 +136,7 @@ def matches(value: Any, annotation: Any) -> bool:
 
 
 def broken_rule(value: Any, annotation: Any) -> str | None:
-    """What a value of the right type must do to be within its bounds; None where it is.
+    """Rule that a value of the right type breaks; None where it is within its bounds.
 
     >>> from transferlab.config.bounds import AtLeast, Below
     >>> broken_rule(1, Annotated[float, AtLeast(0), Below(1)] | None)
@@ -185,7 +185,7 @@ def choices(annotation: Any) -> list[str]:
 
 
 def in_words(annotation: Any) -> str:
-    """What a type takes, as people say it; bounds are a matter of `broken_rule`.
+    """Name of a type in plain words; bounds are a matter of `broken_rule`.
 
     >>> in_words(int | Literal["auto"] | None), in_words(list[str]), in_words(Literal["a", "b"])
     ('a whole number, auto or null', 'a list of text', 'a or b')
@@ -212,7 +212,7 @@ def _options(annotation: Any) -> list[str]:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in the same words."""
+    """Kind of a value, in the same words."""
     if isinstance(value, float):
         return "a decimal number"
     return next((word for known, word in _WORDS.items() if type(value) is known), type(value).__name__)

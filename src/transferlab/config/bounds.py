@@ -21,7 +21,7 @@ class _Limit:
     compare: ClassVar[Any]  # a function of `operator`
 
     def holds(self, value: Any) -> bool:
-        """Whether a value is within the bound: infinity and NaN never are, what is no number always is."""
+        """True if a value is within the bound: infinity and NaN never are, what is no number always is."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return not is_number or (-math.inf < value < math.inf and self.compare(value, self.limit))
 
@@ -58,7 +58,7 @@ class NotEmpty:
     """Lists and texts that hold something."""
 
     def holds(self, value: Any) -> bool:
-        """Whether a value is within the bound; what has no length always is."""
+        """True if a value is within the bound; what has no length always is."""
         return not isinstance(value, Sized) or len(value) > 0
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ Share = Annotated[float, AtLeast(0), Below(1)]  # of something of which never al
 
 
 def rule(bounds: Sequence[Bound], value: Any) -> str:
-    """What `value`, which is not within these bounds, must be.
+    """Sentence about a `value` that is not within these bounds.
 
     >>> rule([AtLeast(0), Below(1)], 1), rule([NotEmpty()], []), rule([AtLeast(0)], math.inf)
     ('must be at least 0 and below 1', 'must not be empty', 'must be a finite number, at least 0')

@@ -45,7 +45,7 @@ def shipped_targets() -> frozenset[str]:
 
 
 def is_allowed(target: str, allow: Sequence[str] = ()) -> bool:
-    """Whether a config may name this class, given the modules (or single classes) that the user allowed."""
+    """True if a config may name this class, given the modules (or single classes) that the user allowed."""
     if target in shipped_targets():
         return True
     from importlib.metadata import entry_points  # only a class that is not ours costs the look
@@ -55,7 +55,7 @@ def is_allowed(target: str, allow: Sequence[str] = ()) -> bool:
 
 
 def find(target: str) -> Signature | None:
-    """What a config may say of a class that is shipped, in the working folder, or installed."""
+    """Signature of a class that is shipped, in the working folder, or installed."""
     found = signature(target, () if target in shipped_targets() else (str(Path.cwd()),))
     if found is None or target not in GIVEN:
         return found
@@ -82,13 +82,13 @@ def class_name(node: Any) -> str:
 
 
 def opens_nothing(unfreezing: Any) -> bool:
-    """Whether an unfreezing never trains a stage of the backbone."""
+    """True if an unfreezing never trains a stage of the backbone."""
     when = fact(unfreezing, "opens_nothing_with", None)
     return when is not None and all(_argument(unfreezing, name) == value for name, value in when.items())
 
 
 def changes_nothing(augmentation: Any) -> bool:
-    """Whether every training image stays as it is."""
+    """True if every training image stays as it is."""
     taken = stated(augmentation)
     return taken.facts.get("identity_by_default", False) and all(
         _argument(augmentation, name) == argument.default for name, argument in taken.arguments.items()

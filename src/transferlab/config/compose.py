@@ -216,7 +216,7 @@ def _forbidden_callbacks(hydra: DictConfig, task: DictConfig) -> list[str]:
 
 
 def _broken_yaml(error: yaml.YAMLError) -> str:
-    """Which file, which line, what is wrong with it."""
+    """File, line and fault."""
     mark = getattr(error, "problem_mark", None)
     reason = getattr(error, "problem", None) or str(error).splitlines()[0]
     if mark is None:

@@ -114,7 +114,7 @@ def slots(chosen: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def explained(key: str, group: str, option: str | None) -> str:
-    """What the comment beside `key: ???` says in the file of a shipped option."""
+    """Comment beside `key: ???` in the file of a shipped option."""
     file = shipped() / group.partition("@")[0] / f"{option}.yaml"
     comment = re.compile(rf"^{re.escape(key)}:\s*\?\?\?\s*#\s*(.*?)\s*$", re.MULTILINE)
     found = comment.search(_text(file)) if file.is_file() else None

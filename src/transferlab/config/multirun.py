@@ -105,7 +105,7 @@ def _telling(values: Sequence[str]) -> list[int]:
 
 
 def problems_of_launcher(launcher: DictConfig) -> list[str]:
-    """What is wrong with `hydra.launcher`, as sentences; a launcher of others is left to itself."""
+    """Faults of `hydra.launcher`, as sentences; a launcher of others is left to itself."""
     target = str(launcher.get("_target_"))
     if not target.startswith(_OURS):
         return []
@@ -121,7 +121,7 @@ def problems_of_launcher(launcher: DictConfig) -> list[str]:
 
 
 def problems_of_sweeper(sweeper: DictConfig, overrides: Sequence[str]) -> list[str]:
-    """What is wrong with `hydra.sweeper` for these overrides; one of others is left to itself."""
+    """Faults of `hydra.sweeper` for these overrides; one of others is left to itself."""
     target = str(sweeper.get("_target_"))
     if target.startswith(_BASIC):
         fix = "has no end of values to try. Add hydra/sweeper=optuna, which searches among them."

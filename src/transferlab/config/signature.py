@@ -102,7 +102,7 @@ def _names(file: Path) -> Mapping[str, ast.stmt]:
 
 
 def _prefix(node: ast.Import | ast.ImportFrom, module: str, file: Path) -> str:
-    """What an imported name lacks to be a dotted path: `package.`, or nothing."""
+    """Prefix that makes an imported name a dotted path: `package.`, or nothing."""
     if isinstance(node, ast.Import):
         return ""
     parents = module.split(".")[: len(module.split(".")) - node.level + (file.name == "__init__.py")]
@@ -226,7 +226,7 @@ def _argument(
 
 
 def _lookup(module: str, path: tuple[str, ...]) -> Lookup:
-    """What aliases of types (`BatchNorm = Literal[...]`) mean in the annotations of a module."""
+    """Aliases of types (`BatchNorm = Literal[...]`) in the annotations of a module, with their meanings."""
 
     def meaning(name: str) -> Any:
         known = name in _TYPING or module.startswith(_WITHOUT_CHOICES)

@@ -1,4 +1,4 @@
-"""What can be wrong with a user's data."""
+"""Errors in a user's data."""
 
 from __future__ import annotations
 

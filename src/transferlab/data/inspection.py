@@ -1,4 +1,4 @@
-"""What is in a user's data, and what is wrong with it, before anything is trained."""
+"""Inspection of a user's data before anything is trained: its contents and its faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ IMBALANCED = 5.0  # ratio of the largest to the smallest class from which on a w
 
 @dataclass
 class DomainReport:
-    """What was found in one domain; plain values, ready for JSON.
+    """Findings in one domain; plain values, ready for JSON.
 
     `problems` keep it from being trained on; `warnings` should be looked at.
     """

@@ -33,7 +33,7 @@ def thumbnail(pixels_HW3: np.ndarray, size_px: int) -> np.ndarray:
 
 
 def look_alike_by_nature(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> bool:
-    """Whether so many images look alike, as drawn digits do, that it is no sign of a copy.
+    """True if so many images look alike, as drawn digits do, that it is no sign of a copy.
 
     Judged by some 2000 of them, evenly spread, as comparing all with all would take hours then. Arguments
     are those of `similar_pairs`.

@@ -45,12 +45,12 @@ class Split:
 
     @property
     def reported(self) -> bool:
-        """Whether a run reports its metrics."""
+        """True if a run reports its metrics."""
         return self.name in REPORTED
 
     @property
     def labelled(self) -> bool:
-        """Whether every sample has a label."""
+        """True if every sample has a label."""
         return self.catalog.labelled
 
 

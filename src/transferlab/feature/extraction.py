@@ -141,7 +141,7 @@ def least_cosine(exact: torch.Tensor, rounded: torch.Tensor) -> float:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the processor has instructions for bfloat16, so that it is faster than float32."""
+    """True if the processor has instructions for bfloat16, so that it is faster than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu" or sys.platform != "linux":

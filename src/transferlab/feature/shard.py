@@ -61,7 +61,7 @@ class Shard:
 
     @property
     def is_small(self) -> bool:
-        """Whether it is far from full."""
+        """True if it is far from full."""
         return self.features.nbytes < MOST_BYTES // 4 and len(self.keys) < MOST_ROWS // 4
 
     def verify(self) -> None:

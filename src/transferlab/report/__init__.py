@@ -1,1 +1,1 @@
-"""What people look at: tables, pictures and pages, made from values."""
+"""Tables, pictures and pages for people, made from values."""

@@ -46,7 +46,7 @@ def show(comparison: Comparison, console: Console) -> None:
 
 
 def notes(comparison: Comparison) -> Iterator[str]:
-    """What a reader must know of what did not enter, a line each."""
+    """Notes on runs that did not enter, a line each."""
     asked = [pair for pair in comparison.pairs if pair.over_seeds.p_value is not None]
     needed = seeds_needed(len(asked)) if asked else 0
     if asked and max(pair.num_seeds for pair in asked) < needed:

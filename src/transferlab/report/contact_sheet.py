@@ -1,4 +1,4 @@
-"""What training images look like after augmentation, as one picture."""
+"""Contact sheet: training images after augmentation, as one picture."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ _PATIENCE_S = 600.0  # the leading process may look through all images first
 
 
 def is_worker() -> bool:
-    """Whether this process joins a run that another one leads."""
+    """True if this process joins a run that another one leads."""
     return any(int(os.environ.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK", "NODE_RANK"))
 
 
 def started_together() -> bool:
-    """Whether torchrun, or a launcher that sets the same variables, started this process among several."""
+    """True if torchrun, or a launcher that sets the same variables, started this process among several."""
     return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 

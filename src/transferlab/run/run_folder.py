@@ -45,12 +45,12 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        """What result.json says; empty before the run has begun to write it."""
+        """Contents of result.json; empty before the run has begun to write it."""
         return self._json("result.json")
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What environment.json says; empty before the run has begun."""
+        """Contents of environment.json; empty before the run has begun."""
         return self._json("environment.json")
 
     def _json(self, name: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ Solver = Literal["gradient", "lbfgs"]  # lbfgs: fitted to convergence on the fea
 
 
 class Unfreezing(Protocol):
-    """How many stages train in an epoch: a pure function, so that a resumed run needs nothing more."""
+    """Number of stages that train in an epoch: a pure function, so that a resumed run needs nothing more."""
 
     # the arguments with which no stage ever opens; {}: with any; None: with none
     opens_nothing_with: ClassVar[Mapping[str, Any] | None] = None
@@ -38,12 +38,12 @@ class Unfreezing(Protocol):
         ...
 
     def phase(self, history: History, num_stages: int) -> Phase:
-        """Whether stages may still open after these epochs; only when none will may early stopping act."""
+        """True if stages may still open after these epochs; only when none will may early stopping act."""
         ...
 
 
 class Head(Protocol):
-    """What turns features into class scores; made anew for each training."""
+    """Maker of a module from features to class scores; called anew for each training."""
 
     solver: ClassVar[Solver] = "gradient"
 
@@ -57,7 +57,7 @@ class Head(Protocol):
 
 @dataclass(frozen=True)
 class Losses:
-    """What an objective makes of a batch.
+    """Losses of a batch.
 
     Attributes:
         terms: scalars with gradients, by name; their sum is minimised.
@@ -153,7 +153,7 @@ def call_hook(
 
 
 def overrides(part: Part, *hooks: str) -> bool:
-    """Whether a part has one of these hooks of its own.
+    """True if a part has one of these hooks of its own.
 
     >>> overrides(Part(), "before_step", "after_step")
     False
@@ -167,7 +167,7 @@ def named_parts(objective: Objective, penalties: Mapping[str, Penalty]) -> dict[
 
 
 class Objective(Part, ABC):
-    """What is minimised. Modules of its own (a critic) are trained and saved with the network."""
+    """The loss that is minimised. Modules of its own (a critic) are trained and saved with the network."""
 
     solvers: ClassVar[tuple[str, ...]] = ("gradient",)  # of a head that can minimise it
 
@@ -181,7 +181,7 @@ class Objective(Part, ABC):
 
 
 class Penalty(Part, ABC):
-    """What is added to the loss for the weights themselves."""
+    """A term of the loss for the weights themselves."""
 
     @abstractmethod
     def penalty(self, network: Classifier) -> torch.Tensor:

@@ -42,7 +42,7 @@ def gather(folders: Sequence[Path]) -> list[Recorded]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run has left something there, if only why it failed to begin."""
+    """True if a run has left something there, if only why it failed to begin."""
     return (folder / "result.json").is_file() or (folder / "config.yaml").is_file()
 
 

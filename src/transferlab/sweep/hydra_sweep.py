@@ -68,7 +68,7 @@ class HydraSweep:
         return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
     def _figure(self, run: Run) -> float | None:
-        """What a sweeper that searches optimises."""
+        """Value that a sweeper optimises in a search."""
         name = self.config.hydra.sweeper.get("optimize")
         return None if name is None else metric_of(run, str(name))
 

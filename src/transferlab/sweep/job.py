@@ -30,7 +30,7 @@ class Job:
     warnings: Sequence[str]  # settings without effect
 
     def as_json(self) -> dict[str, Any]:
-        """What a process of its own needs to run it."""
+        """Description from which a process of its own runs it."""
         return {
             "config": OmegaConf.to_container(self.config),
             "run": str(self.run.path),

@@ -1,4 +1,4 @@
-"""What the jobs of a sweep read: hashes of images and weights, computed once for each that differs.
+"""Inputs of the jobs of a sweep: hashes of images and weights, computed once for each that differs.
 
 They are part of a job's identity: a finished job of other images is not this one.
 """

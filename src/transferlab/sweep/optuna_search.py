@@ -37,7 +37,7 @@ FILE = "trials.csv"
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched."""
+    """Settings of the search."""
 
     fixed: Sequence[str]  # overrides that all trials have
     # by what stands left of the equals sign, the values that there are

@@ -1,4 +1,4 @@
-"""What one process of a sweep does: a job, or a group of jobs that train together.
+"""One process of a sweep: a job, or a group of jobs that train together.
 
 The last bits of a head's weights may depend on what was trained beside it. So a group is run as a whole: if
 it was cut short, all of its members are run again.
@@ -133,7 +133,7 @@ def _describe(job: Job) -> None:
 
 
 def pending_groups(jobs: Sequence[Job]) -> list[list[Job]]:
-    """What is still to be run, as the jobs of one process each: here a child, on a cluster an array task.
+    """Jobs still to be run, grouped by process: here a child, on a cluster an array task.
 
     Jobs that have finished are left out, unless they belong to a group of which others have not: then the
     group is run again as it was recorded, also those of its members that this sweep does not ask for.

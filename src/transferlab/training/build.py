@@ -30,7 +30,7 @@ from transferlab.training.fit_settings import FitSettings
 
 @dataclass(frozen=True)
 class Experiment:
-    """What a config builds."""
+    """Everything that a config builds."""
 
     config: DictConfig
     batches: Batches
@@ -45,7 +45,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit leaves; the experiment's network then holds the selected weights."""
+    """Outcome of a fit; the experiment's network then holds the selected weights."""
 
     history: list[dict[str, float]]  # an entry for each epoch
     predictions: dict[str, Predictions]  # by split
@@ -133,7 +133,7 @@ def make_data(config: DictConfig) -> DataSettings:
 
 
 def model_of(experiment: Experiment) -> Model:
-    """What an experiment has trained, as a thing of its own."""
+    """The trained model of an experiment, as a thing of its own."""
     strategy, network = experiment.strategy, experiment.network
     by_target = strategy.bn == "domain_specific" and strategy.objective.uses_target
     head: Any = OmegaConf.to_container(experiment.config.strategy.head)

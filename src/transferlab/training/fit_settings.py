@@ -32,7 +32,7 @@ class FitSettings:
 
 
 def on_one_device(trainer: Mapping[str, Any]) -> bool:
-    """Whether a trainer's config asks for exactly one device, whichever it is."""
+    """True if a trainer's config asks for exactly one device, whichever it is."""
     return str(trainer.get("devices")) == "1" and trainer.get("num_nodes", 1) == 1
 
 
@@ -68,7 +68,7 @@ def epochs_without_better(history: History, min_delta: float) -> int:
 
 
 def is_over(history: History, unfreezing: Unfreezing, num_stages: int, settings: FitSettings) -> bool:
-    """Whether to stop after the epochs of this history.
+    """True if the training stops after the epochs of this history.
 
     Early stopping counts only the epochs since the last stage opened: while stages are still opening, a
     plateau is no reason to stop.

@@ -104,7 +104,7 @@ def _splits(run: Run, config: DictConfig, model: Model) -> tuple[dict[str, Catal
 
 
 def _is_other_data(run: Run, config: DictConfig) -> bool:
-    """Whether the config has other data than the run was trained on; a model alone was trained on none."""
+    """True if the config has other data than the run was trained on; a model alone was trained on none."""
     if not run.config_file.is_file():
         return True
     recorded = OmegaConf.load(run.config_file)

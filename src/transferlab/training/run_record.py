@@ -45,7 +45,7 @@ def describe_data(batches: Batches, run: Run) -> None:
 
 
 def split_differences(splits: Splits, run: Run) -> list[str]:
-    """How samples, labels, groups and splits differ from split.csv, a sentence per kind of difference."""
+    """Differences of samples, labels, groups and splits from split.csv, a sentence per kind of difference."""
     file = run.path / "split.csv"
     if not file.is_file():
         return []
@@ -158,7 +158,7 @@ def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:
 
 
 def cost_record(network: Classifier, history: History, fit_seconds: float) -> dict[str, Any]:
-    """What the run cost; `fit_seconds` is wall time from the first image read to the fitted model."""
+    """Cost of the run; `fit_seconds` is wall time from the first image read to the fitted model."""
     deepest = max((int(entry["trainable_stages"]) for entry in history), default=0)
     stages = network.backbone.stages[len(network.backbone.stages) - deepest :]
     opened = [network.backbone.network.get_parameter(name) for stage in stages for name in stage.parameters]

@@ -91,7 +91,7 @@ def _wrong_weights(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _wrong_model(config: dict[str, Any]) -> Iterator[str]:
-    """What `strategy.start_from=model` needs: a trained model, with the bottleneck that the strategy has."""
+    """Needs of `strategy.start_from=model`: a trained model, with the bottleneck that the strategy has."""
     weights, units = str(config["backbone"].get("weights")), config["strategy"].get("bottleneck_units")
     if config["strategy"].get("start_from") != "model":
         return

@@ -23,7 +23,7 @@ _OTHER_HEAD = "or choose a head that learns by gradients: strategy/head=linear."
 
 
 def logistic_contradictions(config: dict[str, Any]) -> Iterator[str]:
-    """What logistic regression on frozen features cannot do."""
+    """Settings that logistic regression on frozen features cannot follow."""
     strategy = config["strategy"]
     if not _is_logistic(config):
         return

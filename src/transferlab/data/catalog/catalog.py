@@ -59,7 +59,7 @@ class Catalog:
 
     @property
     def labelled(self) -> bool:
-        """Whether every sample has a label."""
+        """True if every sample has a label."""
         return bool(self.table["label"].notna().all())
 
     @property

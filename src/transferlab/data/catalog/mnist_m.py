@@ -87,7 +87,7 @@ class MNISTM:
 
 
 def patch_places(num: int, split: str, seed: int) -> np.ndarray:
-    """Which photo, how far down and how far right, each in [0, 1), float64 (num, 3).
+    """Number of the photo, how far down and how far right, each in [0, 1), float64 (num, 3).
 
     Row i depends on (seed, split, i) alone, not on how many there are.
     """

@@ -25,7 +25,7 @@ class BadImage(ValueError):
 
 @dataclass(frozen=True)
 class Examined:
-    """What a file turned out to be.
+    """Result of reading a file.
 
     `reason` says why it cannot be used, None if it can; `remarks` what was done to it that a user should
     know.
@@ -127,7 +127,7 @@ def _opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
 
 @contextmanager
 def _explained(content: bytes) -> Iterator[None]:
-    """Whatever a decoder raises at bytes that it does not understand, as `BadImage`."""
+    """Any error that a decoder raises at bytes that it does not understand, as `BadImage`."""
     try:
         yield
     except BadImage:
@@ -212,7 +212,7 @@ def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
 
 
 def remarks(image: Image.Image) -> tuple[str, ...]:
-    """What a user should know about how an image is read."""
+    """Remark for the user about how an image is read."""
     found = []
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a phone's JPEG with a preview

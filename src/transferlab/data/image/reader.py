@@ -20,7 +20,7 @@ class Reader(Protocol):
     """`reader(sample)` is the sample as uint8 RGB, shape (H, W, 3)."""
 
     in_memory: bool
-    """Whether reading costs nothing, so that workers and caches are not worth it."""
+    """True if reading costs nothing, so that workers and caches are not worth it."""
 
     def __call__(self, sample: str) -> np.ndarray: ...
 

@@ -22,7 +22,7 @@ Batch = dict[str, Tensor]
 
 
 class Column(Protocol):
-    """What batches show of a split's samples under one name."""
+    """Column of batches: rows of a split's samples under one name."""
 
     def visits(self, keys: Sequence[Key], seed: int) -> Tensor:
         """Shown by training on these visits, of a run with this seed."""

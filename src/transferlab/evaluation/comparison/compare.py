@@ -1,4 +1,4 @@
-"""What a comparison finds: groups with their metrics, the chosen ones, and pairs of these."""
+"""Result of a comparison: groups with their metrics, the chosen ones, and pairs of these."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ _TASK = (
 
 
 def tasks(groups: Sequence[Group]) -> list[str]:
-    """What each group learns; the same text for those that learn the same."""
+    """Key of the training of each group; the same text for those that learn the same."""
     return [_told(group, [name for name in group.settings if _is_task(name)]) for group in groups]
 
 

@@ -1,4 +1,4 @@
-"""What differs between configs, and how to say it shortly."""
+"""Differences between configs, and short names for them."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _explained(
     labels: Sequence[Mapping[str, Any]],
     chosen: Sequence[Mapping[str, str | None]],
 ) -> bool:
-    """Whether runs that agree in the options above this name agree in it too."""
+    """True if runs that agree in the options above this name agree in it too."""
     above = [place for place in places if _below(name, place)]
     found: dict[str, set[str]] = {}
     for label, given in zip(labels, chosen, strict=True):

@@ -107,7 +107,7 @@ def _seed(config: Mapping[str, Any]) -> Seed:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a run's folder says."""
+    """Contents of a run's folder."""
 
     path: Path  # of the folder
     config: Mapping[str, Any] = field(default_factory=dict)  # resolved; empty where the run has not begun

@@ -48,12 +48,12 @@ class Question:
 
     @property
     def shown(self) -> bool:
-        """Whether there is a difference, at a level of 5 % for all pairs together."""
+        """True if there is a difference, at a level of 5 % for all pairs together."""
         return self.corrected is not None and self.corrected < LEVEL
 
     @property
     def verdict(self) -> str:
-        """What is shown of the first method of the pair, in words."""
+        """Outcome for the first method of the pair, in words."""
         if self.corrected is None:
             return self.why_not
         if not self.shown:
@@ -161,7 +161,7 @@ class Hits:
     right_N: np.ndarray  # the share of repetitions that predict the true class
 
     def has_the_samples_of(self, other: Hits) -> bool:
-        """Whether the samples and their labels are the same."""
+        """True if the samples and their labels are the same."""
         return np.array_equal(self.samples_N, other.samples_N) and np.array_equal(
             self.labels_N, other.labels_N
         )

@@ -13,7 +13,7 @@ _DRAWS = 9999
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """How much better the first of two methods is."""
+    """Difference by which the first of two methods is better."""
 
     difference: float  # of their metrics, first minus second
     interval: Interval  # of the difference, over test samples
@@ -64,7 +64,7 @@ _SIGNS = 9999  # of 14 seeds or more so many of the 2^S signs are drawn; of fewe
 
 @dataclass(frozen=True)
 class SignedRank:
-    """What the test says of two methods.
+    """Result of the test of two methods.
 
     Attributes:
         rank_sum: ranks of the seeds with which the first is better, minus those with which the second is. Its

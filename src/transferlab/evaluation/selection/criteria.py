@@ -22,7 +22,7 @@ from transferlab.evaluation.selection.scores import (
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What is known of an epoch's model; only what the criteria in use need must be given."""
+    """Evidence about an epoch's model; only what the criteria in use need must be given."""
 
     epoch: int  # its number
     # predictions for unlabelled target samples, rows sum to one
@@ -47,7 +47,7 @@ class Criterion:
 
     @property
     def uses_target_labels(self) -> bool:
-        """Whether it looks at what an adaptation must not know."""
+        """True if it looks at what an adaptation must not know."""
         return "target_labels_M" in self.needs
 
     def score(self, evidence: Evidence) -> float:

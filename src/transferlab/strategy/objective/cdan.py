@@ -110,7 +110,7 @@ class CDAN(Objective):
         return self.adaptation.losses(logits_NC, batch, factor, term, critic_metrics(*scores) | entropies)
 
     def _joined(self, features_ND: torch.Tensor, logits_NC: torch.Tensor) -> torch.Tensor:
-        """What the critic sees. Predictions are constants to it, as in the authors' code and in TLlib."""
+        """Input of the critic. Predictions are constants to it, as in the authors' code and in TLlib."""
         with full_precision(features_ND):
             features_ND = features_ND.float()
             probabilities_NC = logits_NC.detach().float().softmax(1)

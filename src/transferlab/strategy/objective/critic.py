@@ -80,7 +80,7 @@ def _mean(losses_N: torch.Tensor, weights_N: torch.Tensor | None) -> torch.Tenso
 
 
 def critic_metrics(scores_source_N: torch.Tensor, scores_target_M: torch.Tensor) -> dict[str, torch.Tensor]:
-    """How well the critic tells the domains apart (0.5 each is healthy), and how far its logits differ.
+    """Accuracy of the critic on the domains (0.5 each is healthy), and how far its logits differ.
 
     A critic that answers the same for everything is right about one domain and wrong about the other, or has
     a spread (standard deviation of the logits) of nearly 0.

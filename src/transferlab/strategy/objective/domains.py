@@ -1,4 +1,4 @@
-"""How the network sees two domains in one step: the one place where domains meet batch norm.
+"""Forward passes of two domains in one step: the one place where domains meet batch norm.
 
 | bn | passes | batch norms normalise by | evaluation uses |
 |---|---|---|---|

@@ -37,7 +37,7 @@ def adversary_loss(
     *,
     margin: float,
 ) -> torch.Tensor:
-    """What the adversary minimises: minus the margin disparity discrepancy.
+    """Loss of the adversary: minus the margin disparity discrepancy.
 
     Args:
         logits_NC: the head's, on the source. Only its choice of a class matters; no gradient reaches it.

@@ -12,7 +12,7 @@ from transferlab.strategy.parts import History, Phase, Unfreezing
 
 
 def stages_open(epoch: int, every_epochs: int, first: int, num_stages: int) -> int:
-    """How many stages are open in an epoch.
+    """Number of stages that are open in an epoch.
 
     >>> [stages_open(epoch, every_epochs=2, first=0, num_stages=3) for epoch in range(8)]
     [0, 0, 1, 1, 2, 2, 3, 3]

@@ -88,7 +88,7 @@ def start(
 
 
 def may_fork() -> bool:
-    """Whether a fork of this process is safe: on Linux, without threads of Python, without CUDA in use."""
+    """True if a fork of this process is safe: on Linux, without threads of Python, without CUDA in use."""
     import torch
 
     return sys.platform == "linux" and threading.active_count() == 1 and not torch.cuda.is_initialized()

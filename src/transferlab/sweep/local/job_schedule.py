@@ -17,7 +17,7 @@ GIB_EACH = 4.0  # of memory, for a job on the CPU: a network, its gradients and 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What each job of a sweep gets of the machine."""
+    """Share of the machine that each job of a sweep gets."""
 
     at_once: int  # how many run beside each other
     cores: int | None  # of each; None where one job has them all
@@ -66,12 +66,12 @@ def make_schedule(configs: Sequence[DictConfig], jobs_at_once: int | Literal["au
 
 
 def needs_the_machine(config: DictConfig) -> bool:
-    """Whether a job needs the machine for itself: it uses several devices, or ones chosen by hand."""
+    """True if a job needs the machine for itself: it uses several devices, or ones chosen by hand."""
     return not on_one_device(config.trainer)
 
 
 def uses_gpu(config: DictConfig) -> bool:
-    """Whether a job runs on something other than the CPU."""
+    """True if a job runs on something other than the CPU."""
     return config.trainer.accelerator != "cpu" and (
         config.trainer.accelerator != "auto" or bool(visible_gpus())
     )
@@ -87,7 +87,7 @@ def visible_gpus() -> tuple[str, ...]:
 
 
 def free_memory_gib() -> float:
-    """What can be allocated without swapping, also within a container; infinite where that is not known."""
+    """GiB that can be allocated without swapping, also in a container; infinite where not known."""
     free = [float("inf")]
     if (file := Path("/proc/meminfo")).is_file():
         lines = file.read_text(encoding="utf-8").splitlines()

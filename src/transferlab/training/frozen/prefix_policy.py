@@ -1,4 +1,4 @@
-"""Whether frozen layers' outputs are worth storing, by the config and the epoch, never by a measured time.
+"""Policy of storing frozen layers' outputs: by the config and the epoch, never by a measured time.
 
 A resumed run must decide as the first one did, because activations and images give the same only to about
 1e-6.
@@ -23,14 +23,14 @@ _LEAST_FLOPS_PER_BYTE_ON_CPU, _LEAST_FLOPS_PER_BYTE_ON_GPU = 100.0, 2000.0
 
 
 def never_opens(experiment: Experiment) -> bool:
-    """Whether the backbone is frozen from the first epoch to the last."""
+    """True if the backbone is frozen from the first epoch to the last."""
     unfreezing = experiment.strategy.unfreezing
     when = getattr(unfreezing, "opens_nothing_with", None)  # a user's own class need not state it
     return when is not None and all(getattr(unfreezing, name) == value for name, value in when.items())
 
 
 def freezes_something(experiment: Experiment) -> bool:
-    """Whether there are frozen stages at least in the first epoch."""
+    """True if there are frozen stages at least in the first epoch."""
     num_stages = len(experiment.network.backbone.stages)
     return experiment.strategy.unfreezing.trainable_stages(0, [], num_stages) < num_stages
 
@@ -60,7 +60,7 @@ def why_not_stored(experiment: Experiment) -> str | None:
 def epochs_at_this_depth(
     unfreezing: Unfreezing, epoch: int, history: History, *, num_stages: int, max_epochs: int
 ) -> int:
-    """How many epochs, earlier and later ones, have the depth of `epoch`, as far as its beginning could tell.
+    """Number of epochs, past and future, with the depth of `epoch`, as far as its beginning shows.
 
     >>> from transferlab.strategy.unfreezing.gradual import Gradual
     >>> past = [{"trainable_stages": 0.0}, {"trainable_stages": 0.0}, {"trainable_stages": 1.0}]

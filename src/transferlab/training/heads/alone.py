@@ -132,7 +132,7 @@ def _seed(seed: int, device: torch.device) -> None:
 
 
 def _may_draw(job: HeadJob) -> bool:
-    """Whether a step may draw random numbers, so that it has to be seeded."""
+    """True if a step may draw random numbers, so that it has to be seeded."""
     known = SoftmaxLoss.of(job.objective) is not None and not job.penalties
     active = (m for m in job.head.modules() if not (type(m) is nn.Dropout and m.p == 0))
     still = all(type(module) in _WITHOUT_RANDOMNESS for module in active)

@@ -39,7 +39,7 @@ Stored = Mapping[str, Rows | InMemory]  # features by split
 
 
 def fits_head_alone(experiment: Experiment) -> bool:
-    """Whether nothing but a head is fitted, in a way that needs no Lightning."""
+    """True if nothing but a head is fitted, in a way that needs no Lightning."""
     strategy = experiment.strategy
     by_lbfgs = strategy.solver == "lbfgs" and never_opens(experiment) and not strategy.objective.uses_target
     return by_lbfgs or shares_a_fit(experiment.config)

@@ -40,7 +40,7 @@ class HeadJob:
 
     @property
     def parts(self) -> dict[str, Part]:
-        """What has a lifecycle, see `named_parts`."""
+        """Parts with a lifecycle, see `named_parts`."""
         return named_parts(self.objective, self.penalties)
 
     def network(self, num_features: int) -> Classifier:

@@ -59,7 +59,7 @@ def groups_of(configs: Sequence[DictConfig | Mapping[str, Any]]) -> list[list[in
 
 
 def shares_a_fit(config: Mapping[str, Any]) -> bool:
-    """Whether a job trains a head, by gradients, on features that no step of the training changes.
+    """True if a job trains a head, by gradients, on features that no step of the training changes.
 
     So the backbone is frozen throughout, training images come again unchanged, their features may be stored
     (`features.cache`), and one device does it.
@@ -82,18 +82,18 @@ def shares_a_fit(config: Mapping[str, Any]) -> bool:
 
 
 def _needs_no_lightning(config: Mapping[str, Any]) -> bool:
-    """Whether a head on features that are computed already may be fitted by the loop for heads alone."""
+    """True if a head on features that are computed already may be fitted by the loop for heads alone."""
     plain = all(config["trainer"].get(flag) in values for flag, values in _PLAIN.items())
     return plain and config["fit"].get("ema_decay") is None
 
 
 def _sees_more(part: Any) -> bool:
-    """Whether an objective or a penalty needs more than the features and labels of one domain."""
+    """True if an objective or a penalty needs more than the features and labels of one domain."""
     return fact(part, "needs_images") or fact(part, "uses_target")
 
 
 def _shared(config: Mapping[str, Any]) -> str:
-    """What all configs of a group have in common, as a text."""
+    """Settings that all configs of a group have in common, as a text."""
     shared = json.loads(json.dumps(config, default=str))
     without = list(_MAY_DIFFER)
     if config["backbone"].get("weights") == "random" or config["strategy"].get("start_from") == "random":

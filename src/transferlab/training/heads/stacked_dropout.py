@@ -13,7 +13,7 @@ from transferlab.training.heads.stacked_head import layers_of
 
 
 def dropped_shares(job: HeadJob) -> tuple[float, ...]:
-    """What share is dropped before the head and by each dropout layer in it, in the order of the draws."""
+    """Share that is dropped before the head and by each dropout layer in it, in the order of the draws."""
     layers = layers_of(job.head) or []
     return (job.head_dropout, *(layer.p for _, layer in layers if isinstance(layer, nn.Dropout)))
 
@@ -42,7 +42,7 @@ class StackedDropout:
 
     @property
     def before_the_head(self) -> bool:
-        """Whether features are dropped, so that heads see different ones of the same batch."""
+        """True if features are dropped, so that heads see different ones of the same batch."""
         return any(shares[0] > 0 for shares in self.shares)
 
     def draw(self, epoch: int, batch: int, batch_size: int) -> Sequence[torch.Tensor | None]:

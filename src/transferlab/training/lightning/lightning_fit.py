@@ -115,7 +115,7 @@ def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoi
 
 
 def _nothing_left(trainer: pl.Trainer, module: TransferModule) -> bool:
-    """Whether the training had ended and only the rest, the test, was cut short."""
+    """True if the training had ended and only the rest, the test, was cut short."""
     epochs = len(module.history)
     if module.in_epoch:
         return False

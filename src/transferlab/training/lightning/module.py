@@ -83,7 +83,7 @@ class TransferModule(pl.LightningModule):
 
     @property
     def in_epoch(self) -> bool:
-        """Whether an epoch has begun that is not in the history yet."""
+        """True if an epoch has begun that is not in the history yet."""
         return bool(self._means)
 
     # --- which stages train, and how fast ---------------------------------------------------------------
@@ -94,7 +94,7 @@ class TransferModule(pl.LightningModule):
 
     @property
     def trainable_stages(self) -> int:
-        """How many stages train in the current epoch, counted from the output."""
+        """Number of stages that train in the current epoch, counted from the output."""
         return self.strategy.unfreezing.trainable_stages(self.current_epoch, self.history, self.num_stages)
 
     def train(self, mode: bool = True) -> TransferModule:

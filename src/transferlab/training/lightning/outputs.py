@@ -97,7 +97,7 @@ class EpochMeans:
 
 
 def gradients_are_due(counts: Mapping[str, int]) -> bool:
-    """Whether to measure in this step: in the first of an epoch and then in each tenth.
+    """True in steps that are measured: in the first of an epoch and then in each tenth.
 
     Args:
         counts: of the epoch's observations so far, see `EpochMeans`.

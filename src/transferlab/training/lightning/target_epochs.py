@@ -74,12 +74,12 @@ class TargetWatch:
 
     @property
     def scores_epochs(self) -> bool:
-        """Whether the selection uses the target at all."""
+        """True if the selection uses the target at all."""
         return self.criterion.name not in ("last", "val_loss")
 
     @property
     def needs_features(self) -> bool:
-        """Whether the selection uses features."""
+        """True if the selection uses features."""
         return "target_features_MD" in self.criterion.needs
 
     def record(self, epoch: int, outputs: Mapping[str, Outputs]) -> dict[str, float]:
@@ -161,7 +161,7 @@ def _scores(
 
 
 def selected_by_each(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """What each criterion selects: `{criterion: {"epoch", "accuracy", ...}}`, metrics of the test split.
+    """Selection of each criterion: `{criterion: {"epoch", "accuracy", ...}}`, metrics of the test split.
 
     The oracle selects by labels of the target's validation split; a criterion without a finite score selects
     nothing.

@@ -60,7 +60,7 @@ def fit_callbacks(
 
 
 def shows_bars(flags: DictConfig) -> bool:
-    """Whether there is a terminal to draw bars on, and they are wanted."""
+    """True if there is a terminal to draw bars on, and they are wanted."""
     return bool(flags.enable_progress_bar) and sys.stdout.isatty()
 
 
