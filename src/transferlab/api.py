@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferlab.config.compose import compose_checked
-from transferlab.config.overrides import allowed_and_rest
+from transferlab.config.overrides import allowed_and_rest, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run, dated
 from transferlab.training.runs import evaluated_config, in_its_folder, recorded_config, train
@@ -129,7 +129,8 @@ def gap(*folders: str | Path, overrides: Sequence[str] = ()) -> MeasuredGap:
     if trained is not None:
         config = recorded_config(trained, allow)
     else:
-        roots = [f"data.source.root='{folders[0]}'", f"data.target.root='{folders[1]}'"] if folders else []
+        domains = zip(("source", "target"), folders, strict=False)
+        roots = [f"data.{domain}.root={quoted(str(folder))}" for domain, folder in domains]
         config = compose_checked([*(["data=domains"] if folders else []), *roots, *overrides]).config
 
     from transferlab.analysis.gap import measure_gap

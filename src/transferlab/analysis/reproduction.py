@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -149,9 +148,7 @@ def _intervals(run: Run, split: str) -> dict[str, Interval]:
 
 
 def _environment(run: Run) -> dict[str, Any]:
-    file = run.path / "environment.json"
-    content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return {key: value for key, value in content.items() if key not in _NOT_ENVIRONMENT}
+    return {key: value for key, value in run.environment.items() if key not in _NOT_ENVIRONMENT}
 
 
 def _leaves(content: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

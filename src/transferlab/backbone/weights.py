@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 
 from transferlab.backbone.tensor_names import of_part
 from transferlab.run.errors import UserError
+from transferlab.run.reading import parsing, read_json
 from transferlab.run.run_folder import Run
 
 SHIPPED = Path(__file__).with_name("letters_resnet.safetensors")
@@ -65,15 +65,11 @@ class WeightsFile:
         """All tensors by name, numbers with a fraction in fp32.
 
         Raises:
-            WeightsError: no safetensors file, or not the one that the JSON was written with.
+            UserError: no safetensors file, or not the one that the JSON was written with.
         """
-        try:
+        with parsing(self.path, "safetensors file"):
             content = self.path.read_bytes()
             tensors = load(content)
-        except (SafetensorError, OSError) as error:
-            raise WeightsError(
-                f"{self.path}: this is not a readable safetensors file ({error}). Fix: copy it again."
-            ) from error
         if self.about.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
             raise WeightsError(
                 f"{self.path}: {self.json.name} beside it belongs to another file (its sha256 is not this "
@@ -102,7 +98,7 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
     if path.is_dir():
         try:
             return read_model(path)
-        except WeightsError as error:
+        except UserError as error:
             raise WeightsError(f"backbone.weights={error}") from None
     if not path.is_file():
         raise WeightsError(f"backbone.weights={weights}: there is no such file.")
@@ -118,7 +114,7 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
             f"backbone.weights={weights}: {beside.name} is missing beside it. It must name the architecture, "
             'e.g. {"architecture": "resnet18", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}.'
         )
-    return _described(path, _read(beside))
+    return _described(path, read_json(beside))
 
 
 def read_model(folder: Path) -> WeightsFile:
@@ -135,7 +131,7 @@ def read_model(folder: Path) -> WeightsFile:
                 f"{folder}: this folder holds no {file.name}. Fix: give the folder of a run whose training "
                 "has finished, or one with its model.safetensors and model.json."
             )
-    about = _read(beside)
+    about = read_json(beside)
     found, version = (
         about.get(key) if isinstance(about, dict) else None for key in ("format", "transferlab")
     )
@@ -145,13 +141,6 @@ def read_model(folder: Path) -> WeightsFile:
             f"{MODEL_FORMAT}. Fix: use the version that wrote it ({version or 'unknown'}), or train it again."
         )
     return _described(path, about)
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{file}: this is not JSON ({error}). Fix: copy it again.") from error
 
 
 def _described(path: Path, about: Any) -> WeightsFile:

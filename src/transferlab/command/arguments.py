@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from transferlab.config.other_words import meant_by_word
 from transferlab.run.errors import UserError
 
 
@@ -31,8 +32,10 @@ def options_and_rest(
         if not argument.startswith("-"):
             rest.append(argument)
         elif name not in takes:
-            close = get_close_matches(name, takes, n=1, cutoff=0.75)
+            close, word = get_close_matches(name, takes, n=1, cutoff=0.75), meant_by_word(name)
             hint = f"Did you mean {close[0]}?" if close else f"transferlab {verb} --help lists them."
+            if not close and word is not None:
+                hint = f"Did you mean {word}={value or '...'}?"
             raise UserError(f"{argument}: there is no such option. {hint}")
         elif equals or not takes[name]:
             found[name] = value

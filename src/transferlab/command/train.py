@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.command.arguments import options_and_rest
 from transferlab.config.compose import Composed, compose_checked
 from transferlab.config.multirun import check_sweep
-from transferlab.config.overrides import did_you_mean
+from transferlab.config.overrides import did_you_mean, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run
@@ -101,7 +101,7 @@ def _sweep(overrides: Sequence[str], config_name: str, config_dir: str | None) -
     named = [] if config_name == "train" else ["--config-name", config_name]
     further = [] if config_dir is None else ["--config-dir", config_dir]
     task = Task(shlex.join(["transferlab", "train", "-m", *named, *further, *overrides]))
-    into = [f"hydra.sweep.dir='{sweep.folder}'"]
+    into = [f"hydra.sweep.dir={quoted(str(sweep.folder))}"]
     try:
         _hydra(["--multirun", *further, *sweep.overrides, *into], config_name=config_name, task=task)
     except KeyboardInterrupt:

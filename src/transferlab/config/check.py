@@ -20,6 +20,7 @@ from omegaconf.errors import (
 from transferlab.config.annotation import fault, in_words, matches, plain
 from transferlab.config.classes import find, is_allowed, shipped_targets
 from transferlab.config.config_files import explained, near, shipped_options, slots, where_key
+from transferlab.config.other_words import meant_by_word
 from transferlab.config.rules.contradictions import contradictions
 from transferlab.config.signature import Argument, Signature, signature
 from transferlab.run.errors import UserError
@@ -254,7 +255,10 @@ class _Walk:
             wrong = {found for found, _, _ in self.found} | {path}
             known = [each for each in known_paths(self.root) if each not in wrong and "_target_" not in each]
             by_name = {each.rpartition(".")[2]: each for each in known}
-            candidates = [each for each in known if each.rpartition(".")[2] == key] or [
+            word = meant_by_word(key)
+            candidates = [each for each in known if each.rpartition(".")[2] == key]
+            candidates = candidates or ([] if word is None else [word])
+            candidates = candidates or [
                 by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
             ]
         if candidates:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -11,6 +13,8 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Sweep
 from hydra.errors import HydraException
+
+from transferlab.run.errors import UserError
 
 Options = Callable[
     [str], Sequence[str]
@@ -55,10 +59,13 @@ def read_overrides(
     parser = OverridesParser.create()
     found: list[Given | str] = []
     for text in map(_quoted_if_path, overrides):
+        if problem := _not_text(text):
+            found.append(problem)
+            continue
         try:
             parsed = parser.parse_override(text)
-        except HydraException:
-            found.append(_unreadable(text))
+        except (HydraException, RecursionError):
+            found.append(_unreadable(text, groups))
             continue
         if not parsed.key_or_group:
             found.append(f"{text}: there is no key before the equals sign.")
@@ -74,14 +81,60 @@ def read_overrides(
     return found
 
 
-def _quoted_if_path(text: str) -> str:
-    """In quotes where the value is a path on this machine that Hydra would read as something else.
+def quoted(value: str) -> str:
+    """A text in quotes, as Hydra reads back the very same text.
 
-    A sweep's job lies in a folder such as `seed=0,strategy=dann-52757d`.
+    >>> quoted("2024"), quoted("a, b")
+    ('"2024"', '"a, b"')
     """
-    name, _, value = text.partition("=")
-    needs_quotes = ("=" in value or "," in value) and '"' not in value
-    return f'{name}="{value}"' if needs_quotes and Path(value).exists() else text
+    return '"' + re.sub(r'(\\*)("|$)', lambda m: 2 * m[1] + ("\\" + m[2] if m[2] else ""), value) + '"'
+
+
+def _quoted_if_path(text: str) -> str:
+    """In quotes where the value is a path that Hydra would read as something else, or not at all.
+
+    A sweep's job lies in a folder such as `seed=0,strategy=dann-52757d`, photos in one called `2024`, `it's`
+    or `photos (1)`. What exists is taken as it stands; under a key that takes a path, so is a number.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not value or (len(value) >= 2 and value[0] == value[-1] and value[0] in "'\""):
+        return text
+    try:
+        parsed: Any = OverridesParser.create().parse_override(f"x={value}")
+        read = None if parsed.is_sweep_override() else parsed.value()
+    except HydraException:
+        read = None
+    if read == value:
+        return text
+    is_place = name.rpartition(".")[2] in _PLACES
+    as_number = is_place and isinstance(read, int | float)
+    as_path = (is_place or not isinstance(read, int | float | dict)) and _exists(value)
+    return f"{name}={quoted(value)}" if as_number or as_path else text
+
+
+_PLACES = frozenset({"root", "table", "weights", "file", "dir", "folder", "path"})  # keys that take a path
+
+
+def _exists(value: str) -> bool:
+    try:
+        return Path(value).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no such user
+        return False
+
+
+def key_and_value(text: str) -> tuple[str, Any]:
+    """The dotted key of an override and its value.
+
+    Raises:
+        UserError: it cannot be read, or stands for several values.
+    """
+    [found] = read_overrides([text], {}, lambda group: ())
+    if isinstance(found, str):
+        raise UserError(found)
+    if not found.values or found.sweeps:
+        raise UserError(f"{text}: this takes one value. Fix: {found.key}=VALUE")
+    parsed = OverridesParser.create().parse_override(found.for_hydra())
+    return found.key, parsed.value()
 
 
 def did_you_mean(name: str, names: Sequence[str], most: int = 3) -> str:
@@ -131,13 +184,38 @@ def _values(parsed: Override, options: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple("[]" if options and text == "null" else text for text in texts)
 
 
-def _unreadable(text: str) -> str:
+def _not_text(text: str) -> str | None:
+    """A sentence on characters that no config file can hold."""
+    if any("\ud800" <= each <= "\udfff" for each in text):
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        return f"{shown}: this is not UTF-8 text. Fix: rename the file or folder."
+    odd = next((each for each in text if each < " " and each not in "\t"), None)
+    return None if odd is None else f"{text!r}: holds a control character ({odd!r}). Leave it out."
+
+
+def _unreadable(text: str, groups: Mapping[str, Sequence[str]]) -> str:
     if "=" not in text:
-        return f"{text}: neither group=option nor key=value."
+        return f"{text}: neither group=option nor key=value.{_meant_by(text, groups)}"
     name, _, value = text.partition("=")
     if value.count('"') or value.count("'"):
         return f"{text}: this cannot be read. Do its quotes and brackets come in pairs?"
     return f"{text}: this cannot be read. Quote a value with special characters: '{name}=\"{value}\"'"
+
+
+def _meant_by(word: str, groups: Mapping[str, Sequence[str]]) -> str:
+    """The override that a word alone may stand for: a folder, a table, the name of an option."""
+    path = Path(word)
+    if _exists(word) and path.is_dir():
+        is_ours = (path / "config.yaml").is_file() or (path / "sweep.json").is_file()
+        return (
+            f" To go on with it: transferlab resume {shlex.quote(word)}"
+            if is_ours
+            else f" Fix: data=folder {shlex.quote(f'data.root={word}')}"
+        )
+    if _exists(word) and path.suffix in (".csv", ".tsv", ".txt"):
+        return f" Fix: data=table {shlex.quote(f'data.source.table={word}')}"
+    found = [f"{group}={word}" for group, options in groups.items() if word in options and group[:1] != "."]
+    return f" Did you mean {' or '.join(found[:3])}?" if found else ""
 
 
 def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from transferlab.run.reading import parsing, read_csv, unreadable
 from transferlab.run.run_folder import write_atomically
 
 
@@ -43,11 +44,25 @@ class Predictions:
 
     @classmethod
     def read(cls, file: Path) -> Predictions:
-        """Read what `write` wrote."""
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-        columns = table.columns[3:]
+        """Read what `write` wrote.
+
+        Raises:
+            UnreadableFile: it cannot be read, or is no such table.
+        """
+        table = read_csv(file, ["sample", "label", "predicted"], dtype=str, keep_default_na=False)
+        columns = list(table.columns[3:])
+        if [*table.columns[:3]] != ["sample", "label", "predicted"] or not _are_probabilities(columns):
+            raise unreadable(file, "its columns are not sample, label, predicted and p(CLASS) of each class")
         classes = tuple(name[len("p(") : -len(")")] for name in columns)
         codes = {name: code for code, name in enumerate(classes)}
         labels_N = np.array([codes.get(name, -1) for name in table["label"]], dtype=np.int64)
-        probabilities_NC = table[columns].to_numpy(dtype=object).astype(np.float64)
+        with parsing(file, "table of probabilities"):
+            probabilities_NC = table[columns].to_numpy(dtype=object).astype(np.float64)
+        if not ((probabilities_NC >= 0) & (probabilities_NC <= 1.001)).all():
+            raise unreadable(file, "holds probabilities that are not between 0 and 1")
         return cls(tuple(table["sample"]), labels_N, probabilities_NC, classes)
+
+
+def _are_probabilities(columns: Sequence[str]) -> bool:
+    """True if each of these columns is called `p(CLASS)`, and there is one."""
+    return bool(columns) and all(len(name) > 3 and name[:2] == "p(" and name[-1] == ")" for name in columns)

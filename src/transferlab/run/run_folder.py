@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
+from transferlab.run.reading import read_csv, read_json
+from transferlab.run.record_shapes import EnvironmentRecord, ResultRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,21 +48,16 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """Contents of result.json; empty before the run has begun to write it."""
-        return self._json("result.json")
+        return self._json("result.json", ResultRecord)
 
     @property
     def environment(self) -> dict[str, Any]:
         """Contents of environment.json; empty before the run has begun."""
-        return self._json("environment.json")
+        return self._json("environment.json", EnvironmentRecord)
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _json(self, name: str, shape: Any) -> dict[str, Any]:
         file = self.path / name
-        if not file.is_file():
-            return {}
-        try:
-            return json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunFolderError(f"{file} is not readable JSON ({error}).") from error
+        return read_json(file, shape) if file.is_file() else {}
 
     @property
     def status(self) -> str:
@@ -70,15 +67,12 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """One row an epoch: losses, metrics, learning rates, trainable stages, seconds."""
-        import pandas as pd
-
-        return pd.read_csv(self.path / "history.csv")
+        return read_csv(self.path / "history.csv", ["epoch"])
 
     def predictions(self, split: str = "test") -> pd.DataFrame:
         """One row a sample of `val` or `test`: sample, label, predicted, probabilities."""
-        import pandas as pd
-
-        return pd.read_csv(self.path / "predictions" / f"{split}.csv", keep_default_na=False)
+        file = self.path / "predictions" / f"{split}.csv"
+        return read_csv(file, ["sample", "label", "predicted"], keep_default_na=False)
 
     def write_config(self, config: DictConfig) -> None:
         """Write config.yaml: all but the permission to run a user's own classes."""

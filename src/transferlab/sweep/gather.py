@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
+from transferlab.run.reading import read_yaml
 from transferlab.run.run_folder import Run
 from transferlab.sweep.sweep_record import SweepRecord
-
-# the one written in C where there is one: ten times as fast
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def gather(folders: Sequence[Path]) -> list[Recorded]:
     """The runs of these folders, each once: those of a sweep by the names of their folders.
 
-    Of a sweep's runs those that read other data or weights than its jobs do now are left out.
+    Of a sweep's runs those that read other data or weights than its jobs do now are left out, and with a
+    note those whose config.yaml or result.json is damaged.
 
     Args:
         folders: of runs, or of sweeps, whose folders of runs are directly within.
 
     Raises:
-        UserError: a folder that is neither, or a record that cannot be read.
+        UserError: a folder that is neither, or no record that can be read.
     """
     found: dict[Path, Recorded] = {}
+    damaged: list[UserError] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder.")
@@ -37,7 +36,14 @@ def gather(folders: Sequence[Path]) -> list[Recorded]:
             raise UserError(f"{folder}: there is no run in it. Give folders of runs, or of sweeps.")
         for path in runs:
             if path.resolve() not in found:
-                found[path.resolve()] = _read(Run(path))
+                try:
+                    found[path.resolve()] = _read(Run(path))
+                except UserError as error:
+                    damaged.append(error)
+    if damaged and not found:
+        raise damaged[0]
+    for each in damaged:
+        sys.stderr.write(f"note: {each} Without it the run is not compared.\n")
     return list(found.values())
 
 
@@ -52,10 +58,10 @@ def _runs_in(sweep: Path) -> list[Path]:
 
 
 def _read(run: Run) -> Recorded:
-    config: Any = {}
-    if run.config_file.is_file():
-        try:
-            config = yaml.load(run.config_file.read_text(encoding="utf-8"), _Loader)
-        except yaml.YAMLError as error:
-            raise UserError(f"{run.config_file} is not readable YAML ({error}).") from error
-    return Recorded(run.path, config or {}, run.environment.get("choices", {}), run.result)
+    config = read_yaml(run.config_file, dict[str, Any]) if run.config_file.is_file() else {}
+    try:
+        choices = run.environment.get("choices", {})
+    except UserError as error:  # names of options alone come from there
+        sys.stderr.write(f"note: {error}\n")
+        choices = {}
+    return Recorded(run.path, config, choices, run.result)

@@ -7,12 +7,13 @@ it was cut short, all of its members are run again.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from transferlab.run.reading import read_json
+from transferlab.run.record_shapes import GroupRecord
 from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.training import runs
@@ -87,7 +88,7 @@ def recorded_members(run: Run) -> list[Run]:
     file = run.path / FILE
     if not file.is_file():
         return []
-    names = json.loads(file.read_text(encoding="utf-8"))["members"]
+    names = read_json(file, GroupRecord)["members"]
     return [Run(run.path.parent / name) for name in names]
 
 

@@ -19,7 +19,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from transferlab.run.errors import UserError
+from transferlab.run.reading import of_shape, read_json, read_text
+from transferlab.run.record_shapes import JobLine, SweepFile
 from transferlab.run.run_folder import Run, write_atomically
 
 FILE, JOBS = "sweep.json", "jobs.jsonl"
@@ -30,7 +31,7 @@ class SweepRecord:
     """The record of the sweep in a folder.
 
     Raises:
-        UserError: sweep.json is not readable JSON.
+        UnreadableFile: sweep.json or jobs.jsonl cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,8 +39,8 @@ class SweepRecord:
         self.about = _about(folder / FILE)
         self.jobs: dict[str, dict[str, Any]] = {}  # by base name, the last line of each
         if (folder / JOBS).is_file():
-            for line in (folder / JOBS).read_text("utf-8").splitlines():
-                entry = _read(line)
+            for line in read_text(folder / JOBS, "JSON lines").split("\n"):
+                entry = _read(line, folder / JOBS)
                 if entry is not None:
                     self.jobs[entry["base"]] = entry
 
@@ -89,19 +90,17 @@ def left_behind_lines(folder: Path) -> list[str]:
 
 
 def _about(file: Path) -> dict[str, Any]:
-    try:
-        about: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    except ValueError as error:
-        raise UserError(f"{file} is not readable JSON ({error}).") from error
-    return about
+    return read_json(file, SweepFile) if file.is_file() else {}
 
 
-def _read(line: str) -> dict[str, Any] | None:
+def _read(line: str, file: Path) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # cut short by a kill; the job is asked for again by the same command
-    return entry if isinstance(entry, dict) and {"base", "folder"} <= entry.keys() else None
+    if not (isinstance(entry, dict) and {"base", "folder"} <= entry.keys()):
+        return None
+    return of_shape(entry, JobLine, file)
 
 
 def _ends_a_line(file: Path) -> bool:

@@ -20,6 +20,7 @@ from transferlab.model.model import Model
 from transferlab.report.run_tables import show_metrics
 from transferlab.run import environment
 from transferlab.run.errors import UserError
+from transferlab.run.reading import read_config
 from transferlab.run.run_folder import Run
 from transferlab.training.build import make_data
 from transferlab.training.lightning.outputs import Outputs
@@ -107,8 +108,8 @@ def _is_other_data(run: Run, config: DictConfig) -> bool:
     """True if the config has other data than the run was trained on; a model alone was trained on none."""
     if not run.config_file.is_file():
         return True
-    recorded = OmegaConf.load(run.config_file)
-    return any(recorded.data.get(name) != config.data.get(name) for name in ("source", "target"))
+    recorded = read_config(run.config_file).get("data")
+    return any(recorded.get(name) != config.data.get(name) for name in ("source", "target"))
 
 
 def _predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) -> Predictions:

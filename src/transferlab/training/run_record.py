@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +24,7 @@ from transferlab.model.classifier import Classifier
 from transferlab.report.contact_sheet import contact_sheet
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
+from transferlab.run.reading import read_csv, read_json
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Strategy
@@ -52,7 +52,7 @@ def split_differences(splits: Splits, run: Run) -> list[str]:
     keys, notes = ["domain", "sample"], []
     # through CSV, too, so that equal cells are equal
     now = pd.read_csv(io.StringIO(splits.table().to_csv(index=False)), dtype=str, keep_default_na=False)
-    then = pd.read_csv(file, dtype=str, keep_default_na=False)
+    then = read_csv(file, [*keys, "label", "group", "split"], dtype=str, keep_default_na=False)
     both = then.merge(now, on=keys, how="outer", suffixes=("_then", "_now"), indicator=True)
     for side, what in (("left_only", "are gone"), ("right_only", "are new")):
         names = both.loc[both["_merge"] == side, "sample"].tolist()
@@ -79,7 +79,7 @@ def current_inputs(backbone: Mapping[str, Any], splits: Splits) -> dict[str, str
 def recorded_inputs(run: Run) -> dict[str, str]:
     """The content of inputs.json; empty before the run has read anything."""
     file = run.path / _INPUTS
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json(file, dict[str, str]) if file.is_file() else {}
 
 
 def record_inputs(inputs: Mapping[str, str], run: Run) -> list[str]:

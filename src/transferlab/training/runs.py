@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
-from transferlab.config.overrides import allowed_and_rest
+from transferlab.config.overrides import allowed_and_rest, key_and_value
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
+from transferlab.run.reading import read_config, unreadable
 from transferlab.run.run_folder import Run
 
 
@@ -172,9 +172,7 @@ def in_folder(folder: str | None) -> Iterator[None]:
 def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     """The config of a run, checked like any other: a file from elsewhere may not name any class."""
     _require_config(run)
-    config = OmegaConf.load(run.config_file)
-    assert isinstance(config, DictConfig)
-    return checked_record(config, run.config_file, allow)
+    return checked_record(read_config(run.config_file), run.config_file, allow)
 
 
 def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) -> DictConfig:
@@ -224,8 +222,10 @@ def _config_of_run(
     trained: Run, changes: Sequence[str], data: DictConfig | None, allow: Sequence[str]
 ) -> DictConfig:
     """The config of a run with these changes, and other data where some is given."""
-    config = OmegaConf.load(trained.config_file)
-    assert isinstance(config, DictConfig)
+    config = read_config(trained.config_file)
+    for part in ("backbone", "strategy", "data", "trainer"):
+        if not isinstance(config.get(part), DictConfig):
+            raise unreadable(trained.config_file, f"`{part}` is missing or no mapping")
     # what it began with may be gone; now it begins with what it became
     config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
     for text in changes:
@@ -241,10 +241,10 @@ def _config_of_run(
 
 
 def _change(config: DictConfig, text: str) -> None:
-    parsed = OverridesParser.create().parse_override(text)
-    key, value = parsed.key_or_group, parsed.value()
-    if OmegaConf.select(config, key.rpartition(".")[0]) is None:
-        raise UserError(f"{text}: there is no {key.rpartition('.')[0]} in this run's config.")
+    key, value = key_and_value(text)
+    parent = key.rpartition(".")[0]
+    if not isinstance(OmegaConf.select(config, parent) if parent else None, DictConfig):
+        raise UserError(f"{text}: there is no {parent or key} in this run's config.")
     before = OmegaConf.select(config, key)
     OmegaConf.update(config, key, value, force_add=True)
     if key == "data.root" and before:

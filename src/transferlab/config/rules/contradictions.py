@@ -7,7 +7,6 @@ read from its source (`facts`); bounds of a single value stand in the annotation
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from transferlab.config.overrides import did_you_mean
 from transferlab.config.rules.domain_rules import domain_contradictions, idle_with_domains
 from transferlab.config.rules.head_rules import idle_with_logistic, logistic_contradictions
 from transferlab.config.schema import KINDS
+from transferlab.run.errors import UserError
+from transferlab.run.reading import read_json
 
 _WEIGHTS = ("hub", "random", "shipped")
 _WARMUP = "strategy.learning_rates.warmup_epochs"
@@ -105,8 +106,8 @@ def _wrong_model(config: dict[str, Any]) -> Iterator[str]:
         )
         return
     # what is wrong with the file, its reader says
-    with contextlib.suppress(ValueError, LookupError, TypeError, OSError):
-        trained = json.loads(file.read_text(encoding="utf-8"))["bottleneck_units"]
+    with contextlib.suppress(UserError, LookupError):
+        trained = read_json(file)["bottleneck_units"]
         if trained != units:
             yield (
                 f"strategy.bottleneck_units={'null' if units is None else units}: the model in {weights} has "

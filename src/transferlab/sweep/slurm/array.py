@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.run.errors import UserError
+from transferlab.run.reading import read_json
 from transferlab.run.run_folder import write_atomically
 from transferlab.sweep.job import Job
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
@@ -62,5 +63,5 @@ def submitted_before(folder: Path) -> dict[str, list[str]]:
     """The names of the run folders by Slurm's id of the task that was to run them, of all earlier arrays."""
     found: dict[str, list[str]] = {}
     for file in sorted(folder.glob(_RECORD.format("*"))):
-        found |= json.loads(file.read_text(encoding="utf-8"))
+        found |= read_json(file, dict[str, list[str]])
     return found

@@ -22,7 +22,7 @@ from transferlab.training.conclusion import conclude
 from transferlab.training.fit_settings import is_over
 from transferlab.training.frozen.prefix import make_prefix
 from transferlab.training.frozen.prefix_policy import never_opens
-from transferlab.training.lightning.checkpoints import SelectedInMemory, load_checkpoint
+from transferlab.training.lightning.checkpoints import SelectedInMemory, load_checkpoint, require_same_network
 from transferlab.training.lightning.distributed import launched_by_file
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
@@ -105,6 +105,7 @@ def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoi
         trainer.fit(module, datamodule=loaders)
         return 0.0
     content = load_checkpoint(checkpoint)
+    require_same_network(content, module, checkpoint)
     module.on_load_checkpoint(content)
     earlier = sum(entry["seconds"] for entry in module.history) + content["transferlab"]["seconds"]
     if _nothing_left(trainer, module):
@@ -133,7 +134,9 @@ def _load_selected_weights(module: TransferModule, run: Run | None, callbacks: S
     if stored is not None:
         module.load_state_dict(stored)
     elif run is not None and run.best_checkpoint.is_file():
-        module.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
+        content = load_checkpoint(run.best_checkpoint)
+        require_same_network(content, module, run.best_checkpoint)
+        module.load_state_dict(content["state_dict"])
 
 
 def _predict(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, name: str) -> Predictions:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from transferlab.data.splits import Split, Splits
 from transferlab.evaluation.metrics import METRICS, classification_metrics
@@ -21,6 +21,7 @@ from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker
+from transferlab.run.reading import parsing, read_arrays
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Selection
 from transferlab.training.lightning.outputs import Outputs
@@ -183,9 +184,10 @@ def read_epoch(folder: Path, epoch: int) -> dict[str, tuple[np.ndarray, np.ndarr
     file = folder / _file_name(epoch)
     if not file.is_file():
         return None
-    arrays = load_file(file)
+    arrays = read_arrays(file)
     names = sorted({name.partition("/")[0] for name in arrays})
-    return {name: (arrays[f"{name}/probabilities"], arrays[f"{name}/rows"]) for name in names}
+    with parsing(file, "record of an epoch's predictions"):
+        return {name: (arrays[f"{name}/probabilities"], arrays[f"{name}/rows"]) for name in names}
 
 
 def _file_name(epoch: int) -> str:
