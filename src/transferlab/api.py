@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferlab.config.compose import compose_checked
-from transferlab.config.overrides import allowed_and_rest, quoted
+from transferlab.config.overrides import allowed_and_rest, moved_data, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run, dated
 from transferlab.training.runs import evaluated_config, in_its_folder, recorded_config, train
@@ -27,11 +27,12 @@ __all__ = ["compare", "evaluate", "gap", "inspect", "resume", "train"]
 _PATHS = ("data=", "data/", "data.root", "data.source", "data.target")
 
 
-def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run | list[Run]:
+def resume(path: str | Path, overrides: Sequence[str] = (), *, allow: Sequence[str] = ()) -> Run | list[Run]:
     """Go on with a run that was cut short, or with a sweep; the outcome is that of one left alone.
 
     Args:
         path: the folder of a run or of a sweep.
+        overrides: `data.root=DIR` and the like, where its data has moved.
         allow: the user's own modules that its configs name.
 
     Returns:
@@ -43,8 +44,8 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run | list[Run]:
     from transferlab.sweep import resume as resuming
 
     if (Path(path) / "sweep.json").is_file():
-        return resuming.resume_sweep(Path(path), allow=allow)
-    return resuming.resume(path, allow=allow)
+        return resuming.resume_sweep(Path(path), allow=allow, moved=moved_data(overrides))
+    return resuming.resume(path, allow=allow, moved=moved_data(overrides))
 
 
 def evaluate(folder: str | Path, overrides: Sequence[str] = (), *, out: str | Path | None = None) -> Run:

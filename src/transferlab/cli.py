@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab compare SWEEP | RUN ...                 a table with intervals and paired tests
   transferlab tune learning_rate|batch_size           a value to train with, from a few steps of training
   transferlab features list|clear                     the cached features of frozen layers
-  transferlab list backbones|strategies|data|experiments
+  transferlab list backbones|strategies|data|GROUP    the options of a config group, e.g. strategy/head
   transferlab completion bash|zsh|fish                what to put into your shell's profile
   transferlab VERB --help                             more about a verb
   transferlab --version
@@ -49,7 +51,59 @@ def main(argv: Sequence[str] | None = None) -> None:
     # what torch's C++ code advises on DDP, past Python's filters of warnings, is settled
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sys.exit(_dispatch(arguments))
+    _make_printable()
+    try:
+        code = _dispatch(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _leave_quietly()
+    except OSError as error:
+        if error.errno not in _NOT_OURS:
+            raise
+        sys.stderr.write(f"{_of_system(error)}\n")
+        code = 1
+    sys.exit(code)
+
+
+# What the system refuses, as opposed to faults of the program, with what to do about it
+_NOT_OURS = {
+    errno.EACCES: "choose a place that you may use, or ask its owner for the permission",
+    errno.EPERM: "choose a place that you may use, or ask its owner for the permission",
+    errno.EROFS: "work in a folder that can be written to: hydra.run.dir=DIR, --out DIR, or cd",
+    errno.ENOSPC: "free some space, then repeat the command; transferlab resume goes on with a run",
+    errno.EDQUOT: "free some of your quota, then repeat the command; transferlab resume goes on with a run",
+    errno.EISDIR: "move that folder away",
+    errno.ENOTDIR: "choose another place: a part of this path is a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "remove the link that points to itself",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+    errno.EIO: "check the disk; transferlab resume goes on with a run",
+    errno.ESTALE: "mount the network disk again; transferlab resume goes on with a run",
+}
+
+
+def _of_system(error: OSError) -> str:
+    place = error.filename2 or error.filename or "output"
+    fix = _NOT_OURS[error.errno or 0]
+    return f"{place}: {error.strerror}. Fix: {fix}."
+
+
+def _make_printable() -> None:
+    """Print every name in every locale, with escapes where it cannot; a closed output takes everything."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the shell: >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 (for the rest of the process)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _leave_quietly() -> int:
+    """The reader of a pipe has gone (`| head`): what Python flushes at its exit goes nowhere."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(null, sys.stdout.fileno())
+    return 141  # as the shell shows a program that ends by SIGPIPE
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -83,8 +137,6 @@ def _dispatch(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
-    except BrokenPipeError:
-        return 1
 
 
 def _unknown(verb: str) -> int:

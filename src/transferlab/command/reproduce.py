@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transferlab.command.arguments import only_folder, out_and_rest
-from transferlab.config.overrides import allowed_and_rest
+from transferlab.command.arguments import folders_and_overrides, only_folder, out_and_rest
+from transferlab.config.overrides import allowed_and_rest, moved_data
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import REPORTED, Run, dated
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from transferlab.analysis.reproduction import Value
 
 HELP = """\
-transferlab reproduce RUN [allow=[MODULE]]
+transferlab reproduce RUN [data.root=DIR] [allow=[MODULE]]
 
 Run the config of a finished run again, in its seeds and with as many threads, and compare: every number of
 result.json, the predictions, the environment. On the same machine and versions they are the same bit for bit;
 elsewhere accuracies should lie within the recorded ones' 95 % interval over the samples.
 A run that was trained together with others (group.json) is run again with all of them.
 
-  --out DIR   where the new run goes (default: RUN/reproductions/<date>_<time>)
+  data.root=DIR   where the run's data is now, if it has moved
+  --out DIR       where the new run goes (default: RUN/reproductions/<date>_<time>)
 
 Exit code: 0 identical or within the interval, 1 not, 2 a mistake in the command.
 """
@@ -32,7 +33,8 @@ _ALWAYS = (*(f"{split}." for split in REPORTED), "selection.", "cost.")
 def run(arguments: Sequence[str]) -> int:
     """Reproduce a run."""
     out, given = out_and_rest(arguments, verb="reproduce")
-    allow, paths = allowed_and_rest(given)
+    allow, rest = allowed_and_rest(given)
+    paths, overrides = folders_and_overrides(rest)
     recorded = Run(only_folder(paths, verb="reproduce"))
     if not recorded.config_file.is_file():
         raise UserError(f"{recorded.path}: this is not a run folder (it has no config.yaml).")
@@ -44,9 +46,12 @@ def run(arguments: Sequence[str]) -> int:
 
     from transferlab.sweep.reproduce import changes_since, reproduce
 
-    for text in changes_since(recorded, allow=allow):
+    moved = moved_data(overrides)
+    for text in changes_since(recorded, allow=allow, moved=moved):
         sys.stdout.write(f"changed since: {text}\n")
-    verdicts = [_compare(before, again) for before, again in reproduce(recorded, out, allow=allow)]
+    verdicts = [
+        _compare(before, again) for before, again in reproduce(recorded, out, allow=allow, moved=moved)
+    ]
     sys.stdout.write(f"{out}\n")
     return 0 if set(verdicts) <= {"identical", "within the interval"} else 1
 

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -22,9 +23,20 @@ from omegaconf.errors import OmegaConfBaseException
 from transferlab.config import config_files, resolvers
 from transferlab.config.check import ConfigError, check, known_paths
 from transferlab.config.classes import is_allowed
-from transferlab.config.config_files import near, shadowed, shipped, where, with_defaults
+from transferlab.config.config_files import (
+    misencoded,
+    misnamed,
+    near,
+    shadowed,
+    shipped,
+    where,
+    with_defaults,
+    without_package,
+)
 from transferlab.config.overrides import Given, did_you_mean, read_overrides
 from transferlab.config.rules.contradictions import warnings_about
+
+_WITHOUT_PACKAGE = ": an experiment begins with the line '# @package _global_'; this one does not."
 
 
 @dataclass(frozen=True)
@@ -96,12 +108,20 @@ class Composer:
                 self._look_into(text.partition("=")[2].strip("[]").split(","))
         if not any((folder / f"{self.config_name}.yaml").is_file() for folder in self.folders):
             names = sorted({file.stem for folder in self.folders for file in folder.glob("*.yaml")})
-            mend = did_you_mean(self.config_name, names) or f" There is {', '.join(names)}."
+            mend = misnamed(self.folders, "", self.config_name) or did_you_mean(self.config_name, names)
+            mend = mend or f" There is {', '.join(names)}."
             raise ConfigError([f"--config-name={self.config_name}: there is no such config.{mend}"])
-        found = read_overrides(overrides, self.groups, self._hydras_options)
-        return [item for item in found if isinstance(item, Given)], [
-            item for item in found if isinstance(item, str)
+        found = read_overrides(overrides, self.groups, self._hydras_options, partial(misnamed, self.folders))
+        read = [item for item in found if isinstance(item, Given)]
+        bare = [
+            file
+            for given in read
+            for name in (given.values if given.key == "experiment" and "@" not in given.left else ())
+            if (file := without_package(self.folders, name.strip("[]'\" "))) is not None
         ]
+        if bare:
+            raise ConfigError(misencoded(bare) or [f"{near(file)}{_WITHOUT_PACKAGE}" for file in bare])
+        return read, [item for item in found if isinstance(item, str)]
 
     def compose(self, read: Sequence[Given], problems: Sequence[str]) -> Composed:
         """The checked config of these overrides."""
@@ -109,7 +129,8 @@ class Composer:
         try:
             config = self._hydra_compose([given.only(0).for_hydra() for given in read])
         except ConfigError as error:
-            raise ConfigError([*problems, *(self._hydra_problems(read) or error.problems)]) from None
+            found = misencoded(self._written_by_users()) or self._hydra_problems(read) or error.problems
+            raise ConfigError([*problems, *found]) from None
         HydraConfig.instance().set_config(config)
         hydra = config.hydra
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -123,7 +144,9 @@ class Composer:
                 f"allow=[{','.join(str(item) for item in allow)}]."
             )
         problems += _forbidden_callbacks(hydra, task)
-        problems += check(task, given=typed, files=self._users_files(choices), chosen=choices)
+        files = self._users_files(choices)
+        found = check(task, given=typed, files=files, chosen=choices)
+        problems += (misencoded(files) or found) if found else []
         if problems:
             raise ConfigError(problems)
         resolved = OmegaConf.create(OmegaConf.to_container(task, resolve=True))
@@ -176,7 +199,8 @@ class Composer:
         if missing := re.search(r"Could not (?:find|load) '(?:([^']*)/)?([^'/]*)'", text):
             group, option = missing[1] or "", missing[2]
             options = self.groups.get(group, ())
-            mend = f"{did_you_mean(option, options)} Options: {', '.join(options)}." if options else ""
+            mend = misnamed(self.folders, group, option)
+            mend += f"{did_you_mean(option, options)} Options: {', '.join(options)}." if options else ""
             place = where(rf"\b{re.escape(option)}\b", self._written_by_users())
             return f"{f'{group}={option}' if group else option}: there is no such option.{mend}{place}"
         if unused := re.search(r"Could not override '([^']*)'\.", text):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 import transferlab
+from transferlab.run.errors import UserError
+from transferlab.run.reading import read_yaml
 
 _PACKAGE = Path(transferlab.__file__).parent
 
@@ -65,10 +68,61 @@ def with_defaults(searched: Sequence[Path], names: Sequence[str]) -> list[Path]:
         if file in found or not file.is_file():
             continue
         found.append(file)
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        try:
+            content = read_yaml(file, Any)
+        except UserError:  # Hydra reads it too, if it counts, and says so
+            continue
         defaults = content.get("defaults") if isinstance(content, dict) else None
-        waiting += [file.with_name(f"{name}.yaml") for name in defaults or [] if isinstance(name, str)]
+        names = defaults if isinstance(defaults, list) else []
+        waiting += [file.with_name(f"{name}.yaml") for name in names if isinstance(name, str) and name]
     return found
+
+
+def without_package(searched: Sequence[Path], experiment: str) -> Path | None:
+    """The file of an experiment that lacks its first line `# @package _global_`; None where it is fine."""
+    for folder in searched:
+        file = folder / "experiment" / f"{experiment}.yaml"
+        if file.is_file():
+            return None if re.search(r"^\s*#\s*@package\s+_global_\s*$", _text(file), re.MULTILINE) else file
+    return None
+
+
+def misnamed(searched: Sequence[Path], group: str, option: str) -> str:
+    """A sentence on a file of this option whose ending Hydra does not read; empty where there is none."""
+    stem = option.removesuffix(".yml").removesuffix(".yaml")
+    for folder in searched:
+        for ending in (".yml", ".YAML", ".YML", ".yaml.txt", ".json"):
+            file = folder / group.partition("@")[0] / f"{stem}{ending}"
+            if file.is_file():
+                return f" {near(file)} is there, but a config ends in .yaml. Fix: rename it to {stem}.yaml."
+    return ""
+
+
+def misencoded(files: Sequence[Path]) -> list[str]:
+    """A sentence for each file that Hydra does not read as UTF-8 from its first line on."""
+    found = []
+    for file in files:
+        with contextlib.suppress(OSError):
+            content = file.read_bytes()
+            if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                found.append(f"{near(file)}: this is UTF-16 text. Fix: save it as UTF-8.")
+            elif content.startswith(codecs.BOM_UTF8) and re.search(rb"#\s*@package", content[:200]):
+                found.append(
+                    f"{near(file)}: a byte order mark hides its first line from Hydra. Fix: save it as UTF-8 "
+                    "without BOM."
+                )
+            elif (bad := _not_utf8(content)) is not None:
+                found.append(f"{near(file)}, line {bad}: this is not UTF-8 text. Fix: save it as UTF-8.")
+    return found
+
+
+def _not_utf8(content: bytes) -> int | None:
+    """The line of the first byte that is not UTF-8."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return content[: error.start].count(b"\n") + 1
+    return None
 
 
 def shadowed(searched: Sequence[Path]) -> list[str]:

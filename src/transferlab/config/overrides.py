@@ -47,7 +47,10 @@ class Given:
 
 
 def read_overrides(
-    overrides: Sequence[str], groups: Mapping[str, Sequence[str]], hydras: Options
+    overrides: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    hydras: Options,
+    misnamed: Callable[[str, str], str] = lambda group, option: "",
 ) -> list[Given | str]:
     """Each override understood, or a sentence about what is wrong with it.
 
@@ -55,6 +58,7 @@ def read_overrides(
         overrides: the texts.
         groups: the options of each config group.
         hydras: the options of Hydra's own groups.
+        misnamed: a sentence on the file of an option that cannot be read by its name, if there is one.
     """
     parser = OverridesParser.create()
     found: list[Given | str] = []
@@ -73,7 +77,7 @@ def read_overrides(
         group = parsed.key_or_group
         options = hydras(group) if group.startswith("hydra/") else groups.get(group, ())
         if options and not isinstance(parsed.value(), dict):
-            found += _chosen(text, parsed, options, group in groups)
+            found += _chosen(text, parsed, options, group in groups, misnamed)
         elif "/" in group:
             found.append(f"{text}: there is no group {group}.{did_you_mean(group, list(groups))}")
         else:
@@ -143,7 +147,13 @@ def did_you_mean(name: str, names: Sequence[str], most: int = 3) -> str:
     return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
-def _chosen(text: str, parsed: Override, options: Sequence[str], is_ours: bool) -> list[Given | str]:
+def _chosen(
+    text: str,
+    parsed: Override,
+    options: Sequence[str],
+    is_ours: bool,
+    misnamed: Callable[[str, str], str],
+) -> list[Given | str]:
     """An option of a group; `null` chooses nothing, and a needless `+` before the group does no harm."""
     element = parsed.get_key_element()
     if parsed.is_delete():
@@ -155,7 +165,7 @@ def _chosen(text: str, parsed: Override, options: Sequence[str], is_ours: bool) 
         for name in names:
             if name not in options:
                 shown = f"{element.lstrip('+')}={name}"
-                mend = did_you_mean(name, options)
+                mend = misnamed(parsed.key_or_group, name) or did_you_mean(name, options)
                 if parsed.key_or_group == "backbone":
                     mend += f" Any network of timm: backbone=timm backbone.name={name}."
                 problems.append(f"{shown}: there is no such option.{mend} Options: {', '.join(options)}.")
@@ -223,3 +233,24 @@ def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     allowed = [text.partition("=")[2].strip("[]") for text in arguments if text.startswith("allow=")]
     names = [name for text in allowed for name in text.split(",") if name]
     return names, [argument for argument in arguments if not argument.startswith("allow=")]
+
+
+MOVABLE = ("data.root", "data.source.root", "data.target.root", "data.source.table", "data.target.table")
+
+
+def moved_data(overrides: Sequence[str]) -> list[str]:
+    """The overrides that name a recorded run's data where it is now, their paths made absolute.
+
+    Raises:
+        UserError: one of them changes something else.
+    """
+    found = []
+    for text in overrides:
+        key, value = key_and_value(text)
+        if key not in MOVABLE:
+            raise UserError(
+                f"{text}: a recorded run keeps its config; only the place of its data may change. Fix: "
+                f"leave it out, or train anew. Where the data has moved: {MOVABLE[0]}=DIR."
+            )
+        found.append(f"{key}={quoted(str(Path(str(value)).expanduser().absolute()))}")
+    return found

@@ -61,13 +61,13 @@ def composed_job(config: DictConfig) -> Job | Run:
     return run
 
 
-def recorded_job(run: Run, allow: Sequence[str] = ()) -> Job:
-    """The job that a run folder records.
+def recorded_job(run: Run, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> Job:
+    """The job that a run folder records; `moved` says where its data is now.
 
     Raises:
         UserError: it has no config, or one that does not fit this version.
     """
-    config = recorded_config(run, allow)
+    config = recorded_config(run, allow, moved)
     return Job(config, run, run.environment.get("choices", {}), warnings_about(config))
 
 

@@ -78,8 +78,16 @@ class Plan:
             self.runs.append(run)
         return found
 
-    def add_recorded(self, entry: Mapping[str, Any], allow: Sequence[str] = ()) -> Job | Run:
-        """A job of the sweep's record; only its run if it cannot be run, recorded as failed."""
+    def add_recorded(
+        self, entry: Mapping[str, Any], allow: Sequence[str] = (), moved: Sequence[str] = ()
+    ) -> Job | Run:
+        """A job of the sweep's record; only its run if it cannot be run, recorded as failed.
+
+        Args:
+            entry: of the record.
+            allow: the user's own modules that its config names.
+            moved: where its data is now.
+        """
         assert self._record is not None
         folder = self._record.folder
         run = Run(folder / entry["folder"])
@@ -88,9 +96,11 @@ class Plan:
         with failure_recorded([run]):
             config = OmegaConf.create(dict(entry["config"]))
             assert isinstance(config, DictConfig)
+            for text in moved:
+                runs.change(config, text)
             config = runs.checked_record(config, folder / JOBS, allow)
             base = Run(folder / entry["base"])
-            return self._placed(Job(config, base, entry["choices"], warnings_about(config)), ())
+            return self._placed(Job(config, base, entry.get("choices", {}), warnings_about(config)), ())
         return run
 
     def _placed(self, job: Job, overrides: Sequence[str]) -> Job | Run:

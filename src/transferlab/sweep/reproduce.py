@@ -17,16 +17,16 @@ from transferlab.training.build import make_data
 from transferlab.training.run_record import current_inputs, recorded_inputs, split_differences
 
 
-def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
-    """Changes since a run began, a sentence each: data, weights, the group."""
+def changes_since(run: Run, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> list[str]:
+    """Changes since a run began, a sentence each: data, weights, the group; arguments as of `reproduce`."""
     with runs.in_its_folder(run):
-        config = runs.recorded_config(run, allow)
+        config = runs.recorded_config(run, allow, moved)
         splits = arrange(make_data(config))
         now, before = current_inputs(config.backbone, splits), recorded_inputs(run)
     changes = []
-    if before and before["data"] != now["data"]:
+    if before.get("data", now["data"]) != now["data"]:
         changes += split_differences(splits, run) or ["data: the contents of images have changed."]
-    if before and before["backbone.weights"] != now["backbone.weights"]:
+    if before.get("backbone.weights", now["backbone.weights"]) != now["backbone.weights"]:
         changes.append("backbone.weights: not the same weights as then.")
     if not before:
         changes.append(
@@ -39,7 +39,9 @@ def changes_since(run: Run, *, allow: Sequence[str] = ()) -> list[str]:
     return changes
 
 
-def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[Run, Run]]:
+def reproduce(
+    run: Run, into: Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()
+) -> list[tuple[Run, Run]]:
     """Run a recorded config again, in its seeds and with as many threads; a member of a group with all of it.
 
     Its loggers are left out.
@@ -48,6 +50,7 @@ def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[
         run: finished.
         into: a new folder; of a group, a folder for each member in it.
         allow: the user's own modules that its config names.
+        moved: where its data is now.
 
     Returns:
         Each run and its reproduction, `run` first.
@@ -61,7 +64,7 @@ def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[
     pairs = [(member, Run(into / member.path.name if grouped else into)) for member in members]
     keep_threads(run)
     with runs.in_its_folder(run):
-        jobs = [_again(member, new, allow) for member, new in pairs]
+        jobs = [_again(member, new, allow, moved) for member, new in pairs]
         for job in jobs:
             job.run.create()
         if grouped:
@@ -72,7 +75,7 @@ def reproduce(run: Run, into: Path, *, allow: Sequence[str] = ()) -> list[tuple[
     return sorted(pairs, key=lambda pair: pair[0].path != run.path)
 
 
-def _again(run: Run, new: Run, allow: Sequence[str]) -> Job:
-    job = recorded_job(run, allow)
+def _again(run: Run, new: Run, allow: Sequence[str], moved: Sequence[str]) -> Job:
+    job = recorded_job(run, allow, moved)
     OmegaConf.update(job.config, "logger", {}, merge=False)
     return replace(job, run=new)

@@ -24,7 +24,7 @@ _LOCAL = "hydra_plugins.transferlab_plugins.LocalLauncher"
 _SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
 
 
-def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
+def resume(path: str | Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> Run:
     """Go on with a run from its last checkpoint; a group is run again as a whole, in this process.
 
     How each member of a group ended is in its folder.
@@ -32,6 +32,7 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     Args:
         path: the run's folder.
         allow: the user's own modules that its config names.
+        moved: where its data is now.
 
     Raises:
         UserError: no run there, a config that does not fit this version, or a run by itself has failed again.
@@ -40,15 +41,17 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     keep_threads(run)
     members = members_of(run)
     if len(members) < 2:
-        return runs.resume(path, allow=allow)
+        return runs.resume(path, allow=allow, moved=moved)
     with runs.in_its_folder(run), failure_recorded(members):
-        jobs = [recorded_job(member, allow) for member in members]
+        jobs = [recorded_job(member, allow, moved) for member in members]
         inputs_of(jobs[0].config)  # before results are deleted that could not be had again
+        for job in jobs if moved else ():
+            runs.record_move(job.config, job.run)
         run_group(jobs)
     return run
 
 
-def resume_sweep(folder: Path, *, allow: Sequence[str] = ()) -> list[Run]:
+def resume_sweep(folder: Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> list[Run]:
     """Go on with a sweep as its folder records it, by the launcher that it began with.
 
     What has finished stays, what was cut short goes on, what is missing or has failed is run. Config files
@@ -57,6 +60,7 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = ()) -> list[Run]:
     Args:
         folder: of the sweep.
         allow: the user's own modules that its configs name.
+        moved: where its data is now.
 
     Returns:
         The runs of all its jobs.
@@ -71,8 +75,11 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = ()) -> list[Run]:
     plan, planned = Plan(folder=folder), list[Job | Run]()
     with runs.in_folder(record.about.get("folder")):
         for entry in list(record.jobs.values()):
-            planned.append(plan.add_recorded(entry, allow))
+            planned.append(plan.add_recorded(entry, allow, moved))
         jobs = [each for each in planned if isinstance(each, Job)]
+        for job in jobs if moved else ():
+            if job.run.config_file.is_file():  # of the same data, as its folder's name says
+                job.run.write_config(job.config)
         _note_skipped_jobs(record, num_unfit=len(planned) - len(jobs))
         _launch(record.about["launcher"], jobs, folder)
     return [each.run if isinstance(each, Job) else each for each in planned]

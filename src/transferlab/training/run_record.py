@@ -66,6 +66,21 @@ def split_differences(splits: Splits, run: Run) -> list[str]:
     return notes
 
 
+def require_same_data(splits: Splits, run: Run) -> None:
+    """Refuse other data than a run began with.
+
+    Raises:
+        UserError: with the differences.
+    """
+    before = recorded_inputs(run).get("data")
+    if before is not None and before != splits.fingerprint():
+        changes = split_differences(splits, run) or ["data: the contents of images are others."]
+        raise UserError(
+            f"{run.path}: the data there is not the data that this run began with. {' '.join(changes)} "
+            "Fix: name the folder that holds the same images, or train anew."
+        )
+
+
 def current_inputs(backbone: Mapping[str, Any], splits: Splits) -> dict[str, str]:
     """`data`: a hash of samples, labels, contents and split; `backbone.weights`: see `weights_hash`.
 

@@ -113,12 +113,13 @@ def _run(config: DictConfig, run: Run, **how: Any) -> None:
         kind_of(config)(config, recorder, resume=how["resume"])
 
 
-def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
+def resume(path: str | Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> Run:
     """Go on with a run that was cut short; the outcome is that of one left alone.
 
     Args:
         path: its folder.
         allow: the user's own modules that its config names.
+        moved: where its data is now, see `overrides.moved_data`.
 
     Raises:
         UserError: no run there, or a config that does not fit this version of transferlab.
@@ -131,7 +132,9 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
         return Run(path)
     run = Run(Path(path).resolve())
     with in_its_folder(run):
-        config = recorded_config(run, allow)
+        config = recorded_config(run, allow, moved)
+        if moved:
+            record_move(config, run)
         return run_in(config, run, warnings=warnings_about(config), resume=True)
 
 
@@ -169,16 +172,42 @@ def in_folder(folder: str | None) -> Iterator[None]:
         os.chdir(here)
 
 
-def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
-    """The config of a run, checked like any other: a file from elsewhere may not name any class."""
+def recorded_config(run: Run, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> DictConfig:
+    """The config of a run, checked like any other: a file from elsewhere may not name any class.
+
+    Args:
+        run: that has begun.
+        allow: the user's own modules that it names.
+        moved: where its data is now, see `overrides.moved_data`.
+    """
     _require_config(run)
-    return checked_record(read_config(run.config_file), run.config_file, allow)
+    config = read_config(run.config_file)
+    for text in moved:
+        change(config, text)
+    return checked_record(config, run.config_file, allow)
+
+
+def record_move(config: DictConfig, run: Run) -> None:
+    """Write the config of a run whose data has moved; raises `UserError` where it is other data."""
+    from transferlab.data.splits import arrange
+    from transferlab.training.build import make_data
+    from transferlab.training.run_record import require_same_data
+
+    require_same_data(arrange(make_data(config)), run)
+    run.write_config(config)
 
 
 def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) -> DictConfig:
     """A config that a file holds, with the permission to run one's own classes; raises `ConfigError`."""
     config["allow"] = list(allow)
     problems = check(config, given={"allow": allow}, files=[file])
+    gone = ("there is no such folder.", "there is no such file.")
+    problems = [
+        f"{text} If the data has moved, say where it is: {text.partition('=')[0]}=PATH."
+        if text.startswith("data.") and text.endswith(gone)
+        else text
+        for text in problems
+    ]
     if problems:
         raise ConfigError(problems)
     return config
@@ -229,7 +258,7 @@ def _config_of_run(
     # what it began with may be gone; now it begins with what it became
     config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
     for text in changes:
-        _change(config, text)
+        change(config, text)
     if data is None:
         return checked_record(config, trained.config_file, allow)
     two_domains = config.data.get("target") is not None and data.target is None
@@ -240,7 +269,8 @@ def _config_of_run(
     return config
 
 
-def _change(config: DictConfig, text: str) -> None:
+def change(config: DictConfig, text: str) -> None:
+    """Set a key of a recorded config; with `data.root` goes every path below it. Raises `UserError`."""
     key, value = key_and_value(text)
     parent = key.rpartition(".")[0]
     if not isinstance(OmegaConf.select(config, parent) if parent else None, DictConfig):

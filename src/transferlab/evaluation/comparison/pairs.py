@@ -17,6 +17,7 @@ from transferlab.evaluation.comparison.significance import (
     seeds_needed,
     signed_rank,
 )
+from transferlab.run.reading import read_csv
 
 LEVEL = 0.05
 # methods of a task; with more, the correction for all pairs would leave little to be shown
@@ -206,6 +207,6 @@ def _table(runs: Sequence[Recorded]) -> pd.DataFrame | None:
     if not all(file.is_file() for file in files):
         return None
     columns = ["sample", "label", "predicted"]
-    tables = [pd.read_csv(file, usecols=columns, dtype=str, keep_default_na=False) for file in files]
+    tables = [read_csv(file, columns, usecols=columns, dtype=str, keep_default_na=False) for file in files]
     whole = pd.concat(tables)
     return whole[whole["label"] != ""].sort_values("sample", kind="stable", ignore_index=True)

@@ -21,12 +21,13 @@ from transferlab.evaluation.selection.criteria import CRITERIA, Evidence
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker
-from transferlab.run.reading import parsing, read_arrays
+from transferlab.run.reading import parsing, read_arrays, unreadable
 from transferlab.strategy.parts import History
 from transferlab.strategy.strategy import Selection
 from transferlab.training.lightning.outputs import Outputs
 
 # Computed from predictions alone; the others are known only where the run was selected by them
+_START_OVER = "delete the folder checkpoints of the run, and transferlab resume starts it over"
 _FROM_PREDICTIONS = ("entropy", "information_maximisation", "snd", "oracle")
 
 
@@ -131,6 +132,7 @@ def epoch_table(folder: Path, splits: Splits, history: History) -> pd.DataFrame:
         predicted = read_epoch(folder, epoch)
         if predicted is None or "test" not in predicted:
             continue
+        _require_rows(predicted, splits, folder / _file_name(epoch))
         probabilities_NC, test_rows_N = predicted["test"]
         labels_N = splits["test"].catalog.codes[test_rows_N]
         known = labels_N >= 0
@@ -143,6 +145,19 @@ def epoch_table(folder: Path, splits: Splits, history: History) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _require_rows(predicted: Mapping[str, tuple[np.ndarray, np.ndarray]], splits: Splits, file: Path) -> None:
+    """Refuse a record that does not belong to these splits; raises `UnreadableFile`."""
+    if evidence_split(splits).name not in predicted:
+        raise unreadable(file, f"has no predictions for {evidence_split(splits).name}", _START_OVER)
+    for name, (probabilities_MC, rows_M) in predicted.items():
+        num_rows = len(splits[name]) if name in splits else 0
+        fits = probabilities_MC.shape == (len(rows_M), len(splits.classes)) and rows_M.ndim == 1
+        if not fits or rows_M.dtype.kind not in "iu" or not ((rows_M >= 0) & (rows_M < num_rows)).all():
+            raise unreadable(file, f"its predictions are not of the split {name}", _START_OVER)
+        if not np.isfinite(probabilities_MC).all():
+            raise unreadable(file, f"its predictions for {name} are not finite", _START_OVER)
 
 
 def _scores(
