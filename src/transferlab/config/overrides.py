@@ -68,7 +68,9 @@ def read_overrides(
             continue
         try:
             parsed = parser.parse_override(text)
-        except (HydraException, RecursionError):
+            value: Any = parsed.value()
+            list(parsed.sweep_string_iterator() if parsed.is_sweep_override() and _is_listed(value) else ())
+        except Exception:  # Hydra's functions raise anything: range(1,2,0), sort(1,a)
             found.append(_unreadable(text, groups))
             continue
         if not parsed.key_or_group:
@@ -76,10 +78,12 @@ def read_overrides(
             continue
         group = parsed.key_or_group
         options = hydras(group) if group.startswith("hydra/") else groups.get(group, ())
-        if options and not isinstance(parsed.value(), dict):
+        if options and not isinstance(value, dict):
             found += _chosen(text, parsed, options, group in groups, misnamed)
         elif "/" in group:
             found.append(f"{text}: there is no group {group}.{did_you_mean(group, list(groups))}")
+        elif isinstance(value, Glob):
+            found.append(f"{text}: glob(...) matches names of options, and a key has none. Write them out.")
         else:
             found.append(_assigned(text, parsed))
     return found
@@ -171,6 +175,11 @@ def _chosen(
                 problems.append(f"{shown}: there is no such option.{mend} Options: {', '.join(options)}.")
     left = element.lstrip("+") if is_ours and parsed.package is None else element
     return problems or [Given(text, parsed.key_or_group, left, values, True, parsed.is_sweep_override())]
+
+
+def _is_listed(value: Any) -> bool:
+    """True if a sweep's values can be written out: those of a pattern or an interval cannot."""
+    return not isinstance(value, Glob | IntervalSweep)
 
 
 def _assigned(text: str, parsed: Override) -> Given:

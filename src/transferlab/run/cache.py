@@ -9,12 +9,15 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -25,11 +28,44 @@ _owners: dict[tuple[int, Path], object] = {}
 
 
 def cache_folder(kind: str) -> Path:
-    """`$TRANSFERLAB_CACHE/kind`, else `kind` in the user's cache folder (`~/.cache/transferlab`)."""
+    """`$TRANSFERLAB_CACHE/kind`, else `kind` in the user's cache folder (`~/.cache/transferlab`).
+
+    Where that cannot be written to (no home, a disk that is read only) a folder of this user's in the
+    system's temporary one, with a note.
+    """
     own = os.environ.get("TRANSFERLAB_CACHE")
-    if own:
-        return Path(own).expanduser() / kind
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "transferlab" / kind
+    named = own or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "transferlab")
+    try:
+        return _usable(Path(named).expanduser()) / kind
+    except (OSError, RuntimeError) as error:  # RuntimeError: no home is known
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return _temporary(named, str(reason)) / kind
+
+
+def _usable(folder: Path) -> Path:
+    """The folder, made if need be; raises `OSError` where it cannot be written to."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    return folder
+
+
+@lru_cache
+def _temporary(instead_of: str, reason: str) -> Path:
+    """A folder that only this user may read; another user's of the same name is not taken."""
+    folder = Path(tempfile.gettempdir(), f"transferlab-{os.getuid()}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        facts = folder.lstat()
+        if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+            raise PermissionError
+    except OSError:
+        folder = Path(tempfile.mkdtemp(prefix="transferlab-"))
+    sys.stderr.write(
+        f"note: {instead_of} cannot be used ({reason}), so caches go into {folder}. "
+        "Fix: TRANSFERLAB_CACHE=DIR names another folder.\n"
+    )
+    return folder
 
 
 def write_whole(path: Path, content: bytes) -> None:

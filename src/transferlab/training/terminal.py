@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -29,8 +30,12 @@ _SETTLED = (
 def say(text: str) -> None:
     """A line on the terminal, from the first process only."""
     if not is_worker():
-        sys.stdout.write(text + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # its reader has gone (`| head`); the training goes on without it
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, sys.stdout.fileno())
 
 
 def tracked(text: str, num_images: int, batches: Computed) -> Computed:

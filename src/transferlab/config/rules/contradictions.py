@@ -79,7 +79,7 @@ def _wrong_weights(config: dict[str, Any]) -> Iterator[str]:
             "backbone.name has no value, and backbone.weights names no file that would tell it. "
             "Set it: backbone.name=resnet18 (any timm name), or choose a preset: backbone=resnet18."
         )
-    if isinstance(weights, str) and weights not in _WEIGHTS and not Path(weights).expanduser().exists():
+    if isinstance(weights, str) and weights not in _WEIGHTS and not _exists(weights):
         yield (
             f"backbone.weights={weights}: there is no such file or folder. "
             f"It takes {', '.join(_WEIGHTS)}, a .safetensors file or a run folder."
@@ -96,6 +96,8 @@ def _wrong_model(config: dict[str, Any]) -> Iterator[str]:
     weights, units = str(config["backbone"].get("weights")), config["strategy"].get("bottleneck_units")
     if config["strategy"].get("start_from") != "model":
         return
+    if weights not in _WEIGHTS and not _exists(weights):
+        return  # reported as such
     folder = Path(weights).expanduser()
     file = folder / "model.json"
     if weights in _WEIGHTS or (folder.exists() and not file.is_file()):
@@ -125,7 +127,7 @@ def _missing_folders(config: dict[str, Any]) -> Iterator[str]:
             places[f"data.{domain}.root"] = data[domain].get("root")
     seen = set()
     for key, value in places.items():
-        if isinstance(value, str) and value not in seen and not Path(value).expanduser().exists():
+        if isinstance(value, str) and value not in seen and not _exists(value):
             seen.add(value)
             yield f"{key}={value}: there is no such folder."
 
@@ -199,6 +201,13 @@ def _idle(config: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{_WARMUP}={warmup}: the full learning rate is never reached within trainer.max_epochs={epochs}."
         )
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, no such user's home
+        return False
 
 
 def _number(config: dict[str, Any], path: str) -> Any:
