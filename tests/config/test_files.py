@@ -97,7 +97,7 @@ def test_file_in_another_encoding(problems):
     Path("conf/experiment").mkdir(parents=True)
     Path("conf/experiment/mine.yaml").write_bytes(b"# @package _global_\nname: \xe9\n")
     (text,) = problems("experiment=mine")
-    assert text.startswith("A config file is not UTF-8 text")
+    assert text == "conf/experiment/mine.yaml, line 2: this is not UTF-8 text. Fix: save it as UTF-8."
 
 
 def test_seed_zero_counts_even_where_an_experiment_sets_one(write):

@@ -112,7 +112,8 @@ class _Walk:
         self.root, self.given, self.files, self.chosen = root, given, files, chosen
         self.slots = {part: part.replace(".", "/") for part in _NAMED_PARTS} | slots(chosen)
         allow = root.get("allow") if "allow" in given else None
-        self.allow = [allow] if isinstance(allow, str) else [str(item) for item in allow or []]
+        listed = allow if isinstance(allow, ListConfig | list | tuple) else [allow] if allow else []
+        self.allow = [str(item) for item in listed]
         # path, sentence, the path that the value comes from
         self.found: list[tuple[str, str, str | None]] = []
         self.is_whole = True  # whether every value is there and of its type, so that rules can judge it

@@ -17,7 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from transferlab.config import config_files, resolvers
@@ -131,6 +131,8 @@ class Composer:
         except ConfigError as error:
             found = misencoded(self._written_by_users()) or self._hydra_problems(read) or error.problems
             raise ConfigError([*problems, *found]) from None
+        if wrong := _wrong_hydra(config):
+            raise ConfigError([*problems, *wrong])
         HydraConfig.instance().set_config(config)
         hydra = config.hydra
         task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
@@ -138,6 +140,7 @@ class Composer:
         typed = {given.key: given.values for given in read if not given.is_group}
         choices = {str(group): option for group, option in hydra.runtime.choices.items()}
         allow = task.get("allow") or []
+        allow = allow if isinstance(allow, list | ListConfig) else [allow]
         if allow and "allow" not in typed:
             problems.append(
                 "allow: a config file cannot allow classes. Give it on the command line: "
@@ -229,11 +232,27 @@ class Composer:
         return [experiment, *found] if experiment.is_file() else found
 
 
+def _wrong_hydra(config: DictConfig) -> list[str]:
+    """Sections of Hydra's part that are no mappings, and a folder that cannot be resolved."""
+    hydra = config.get("hydra")
+    if not isinstance(hydra, DictConfig):
+        return ["hydra: its settings stand below it, e.g. hydra.run.dir=DIR."]
+    sections = ("run", "sweep", "launcher", "sweeper", "job", "overrides", "runtime")
+    wrong = [f"hydra.{name}" for name in sections if not isinstance(hydra.get(name), DictConfig)]
+    if wrong:
+        return [f"{name}: must be a mapping; its settings stand below it. Leave it out." for name in wrong]
+    try:
+        Path(hydra.run.dir)
+    except (OmegaConfBaseException, TypeError, RecursionError) as error:
+        return [f"hydra.run.dir: must be the path of a folder ({str(error).splitlines()[0]})."]
+    return []
+
+
 def _forbidden_callbacks(hydra: DictConfig, task: DictConfig) -> list[str]:
     """Hydra runs the classes of `hydra.callbacks` itself, so they need the same permission."""
     found = []
     for name, node in (hydra.get("callbacks") or {}).items():
-        target = str(node.get("_target_"))
+        target = str(node.get("_target_") if isinstance(node, DictConfig) else node)
         if not is_allowed(target, [str(item) for item in task.get("allow") or []]):
             found.append(f"hydra.callbacks.{name}._target_={target}: a config may not name this class.")
     return found
