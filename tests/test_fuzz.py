@@ -83,7 +83,7 @@ def composes(given_: list[str]) -> None:
         compose_checked(given_)
 
 
-@examples(20)
+@examples(12)
 @given(st.lists(overrides, max_size=3))
 def test_overrides(given_):
     composes(given_)
@@ -145,7 +145,7 @@ def reads_experiment(content: bytes) -> None:
     composes(["experiment=mine"])
 
 
-@examples(20)
+@examples(12)
 @given(experiments)
 def test_experiment_files(content):
     reads_experiment(content)

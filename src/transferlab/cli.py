@@ -130,6 +130,11 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(text)
         return 0 if is_asked else 2
     try:
+        os.getcwd()  # noqa: PTH109 (Path.cwd costs an import)
+    except FileNotFoundError:
+        sys.stderr.write("The current folder is no longer there. Fix: cd to another one.\n")
+        return 2
+    try:
         return getattr(loaded, function)(rest)
     except UserError as error:
         sys.stderr.write(f"{error}\n")

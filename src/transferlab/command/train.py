@@ -16,7 +16,7 @@ from transferlab.config.multirun import check_sweep
 from transferlab.config.overrides import did_you_mean, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker
-from transferlab.run.run_folder import Run
+from transferlab.run.run_folder import Run, RunFolderError
 
 HELP = """\
 transferlab train [group=option ...] [key=value ...]
@@ -96,6 +96,12 @@ def _sweep(overrides: Sequence[str], config_name: str, config_dir: str | None) -
     sweep = check_sweep(overrides, config_name=config_name, config_dir=config_dir)
     for text in sweep.warnings:
         sys.stdout.write(f"note: {text}\n")
+    try:  # here, as Hydra would end in a trace
+        sweep.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(
+            f"{sweep.folder} cannot be created: {error.strerror}. Fix: hydra.sweep.dir=DIR"
+        ) from error
     from transferlab.sweep.hydra_sweep import Task
 
     named = [] if config_name == "train" else ["--config-name", config_name]

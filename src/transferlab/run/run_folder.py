@@ -121,7 +121,9 @@ class Run:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RunFolderError(f"{self.path} cannot be created: {error.strerror}.") from error
+            raise RunFolderError(
+                f"{self.path} cannot be created: {error.strerror}. Fix: hydra.run.dir=DIR or --out DIR."
+            ) from error
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
