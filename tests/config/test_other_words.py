@@ -24,7 +24,7 @@ def test_every_setting_that_is_named_exists():
         ("trainer.epochs=5", "trainer.max_epochs"),
         ("model=resnet50", "backbone"),
         ("lr=0.1", "strategy.learning_rates.base"),
-        ("optimizer.lr=0.1", "strategy.learning_rates.base"),
+        ("strategy.learning_rates.lr=0.1", "strategy.learning_rates.base"),
         ("batch=8", "data.batch_size"),
         ("batch_size=8", "data.batch_size"),
         ("seeds=3", "seed"),

@@ -26,7 +26,7 @@ NAMES = [
         "a\\b",
         "[x]",
     ),
-    *("{x}", 'say "hi"', "a:b", "@home", "~photos", " a", "end\\"),
+    *("{x}", 'say "hi"', "a:b", "@home", " a", "end\\"),
 ]
 
 

@@ -81,7 +81,7 @@ def test_arrays():
     [
         ({"status": "done"}, "`status`: input should be 'running', 'finished', 'failed' or 'interrupted'"),
         ({"test": 3}, "`test`: input should be a valid dictionary"),
-        ({"test": {"accuracy": "high"}}, "`test.accuracy.float`: input should be a valid number"),
+        ({"test": {"accuracy": "high"}}, "`test.accuracy`: input should be a valid number"),
         ({"warnings": "none"}, "`warnings`: input should be a valid list"),
         (
             {"selection": {"target": {"last": 3}}},

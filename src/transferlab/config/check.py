@@ -250,13 +250,14 @@ class _Walk:
             file = next((near(file) for file in self.files if file.parent.name == "experiment"), "experiment")
             self._say(file, ": an experiment begins with the line '# @package _global_'; this one does not.")
             return
-        close = get_close_matches(key, siblings, n=1, cutoff=0.6)
+        word = meant_by_word(key)
+        beside = word is not None and word.rpartition(".")[0] == parent != ""
+        close = [] if beside else get_close_matches(key, siblings, n=1, cutoff=0.6)
         candidates = [f"{parent}.{close[0]}" if parent else close[0]] if close else []
         if not candidates:  # the right name in another place, or a name alike anywhere
             wrong = {found for found, _, _ in self.found} | {path}
             known = [each for each in known_paths(self.root) if each not in wrong and "_target_" not in each]
             by_name = {each.rpartition(".")[2]: each for each in known}
-            word = meant_by_word(key)
             candidates = [each for each in known if each.rpartition(".")[2] == key]
             candidates = candidates or ([] if word is None else [word])
             candidates = candidates or [

@@ -172,6 +172,8 @@ class Composer:
             raise ConfigError([_broken_yaml(error)]) from error
         except UnicodeDecodeError as error:
             raise ConfigError([f"A config file is not UTF-8 text ({error}). Save it as such."]) from error
+        except RecursionError:
+            raise ConfigError(["A config file nests too deeply. Fix: write its values flat."]) from None
         except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
             raise ConfigError([self._in_words(error, overrides)]) from error
 

@@ -10,6 +10,7 @@ import codecs
 import contextlib
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -109,8 +110,31 @@ def read_yaml(file: Path, shape: Any = dict[str, Any], *, fix: str = COPY_AGAIN)
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = read_text(file, "YAML", fix=fix)
     with parsing(file, "YAML", fix=fix):
+        _require_flat(text)
         content = yaml.load(text, loader)
     return of_shape(content, shape, file, fix=fix)
+
+
+_MOST_LEVELS = 200  # of a YAML file; the loader in C ends the process where it has no stack left
+
+
+def _require_flat(text: str) -> None:
+    """Refuse a YAML text that nests too deeply; raises `RecursionError`.
+
+    Flow collections open with a bracket, block collections by what stands before a line's first word: few of
+    both cannot nest deeply, and only else the text is parsed for it.
+    """
+    import yaml
+
+    opened = text.count("[") + text.count("{")
+    before = max((len(found) for found in re.findall(r"^[ \t?:-]*", text, re.MULTILINE)), default=0)
+    if max(opened, before) <= _MOST_LEVELS:
+        return
+    level = 0
+    for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > _MOST_LEVELS:
+            raise RecursionError
 
 
 def read_config(file: Path, *, fix: str = COPY_AGAIN) -> DictConfig:
@@ -123,8 +147,9 @@ def read_config(file: Path, *, fix: str = COPY_AGAIN) -> DictConfig:
 
     text = read_text(file, "YAML", fix=fix)
     with parsing(file, "YAML", fix=fix):
+        _require_flat(text)
         config = OmegaConf.create(text)
-        if not isinstance(config, DictConfig) or config._is_none():
+        if not text.strip() or not isinstance(config, DictConfig) or config._is_none():
             raise ValueError("it holds no mapping")
     return config
 
