@@ -18,6 +18,7 @@ from transferlab.config.overrides import allowed_and_rest
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
+from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.run_folder import Run
 
@@ -32,6 +33,7 @@ class Member:
     warnings: Sequence[str] = ()
 
 
+@one_at_a_time
 def train(
     overrides: Sequence[str] = (), *, config_name: str = "train", config_dir: str | Path | None = None
 ) -> Run:
@@ -113,6 +115,7 @@ def _run(config: DictConfig, run: Run, **how: Any) -> None:
         kind_of(config)(config, recorder, resume=how["resume"])
 
 
+@one_at_a_time
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     """Go on with a run that was cut short; the outcome is that of one left alone.
 

@@ -24,7 +24,6 @@ _PLAIN = {
     "fast_dev_run": (False,),
     "max_steps": (-1,),
     "min_steps": (None,),
-    "max_time": (None,),
     "limit_train_batches": (None, 1.0),
     "limit_val_batches": (None, 1.0),
     "limit_test_batches": (None, 1.0),

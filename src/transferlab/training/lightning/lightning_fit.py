@@ -107,7 +107,7 @@ def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoi
     content = load_checkpoint(checkpoint)
     module.on_load_checkpoint(content)
     earlier = sum(entry["seconds"] for entry in module.history) + content["transferlab"]["seconds"]
-    if _nothing_left(trainer, module):
+    if _nothing_left(trainer, module) or content["transferlab"].get("is_over"):
         module.load_state_dict(content["state_dict"])  # the average, where there is one
     else:
         trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
