@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
+from transferlab.config.older_configs import upgrade
 from transferlab.config.overrides import allowed_and_rest
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
@@ -177,6 +178,7 @@ def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     _require_config(run)
     config = OmegaConf.load(run.config_file)
     assert isinstance(config, DictConfig)
+    upgrade(config)
     return checked_record(config, run.config_file, allow)
 
 
@@ -229,6 +231,7 @@ def _config_of_run(
     """The config of a run with these changes, and other data where some is given."""
     config = OmegaConf.load(trained.config_file)
     assert isinstance(config, DictConfig)
+    upgrade(config)
     # what it began with may be gone; now it begins with what it became
     config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
     for text in changes:

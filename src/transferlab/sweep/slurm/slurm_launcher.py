@@ -167,7 +167,9 @@ class _Watch:
         """Record how a task that is gone ended, where its folders do not say so."""
         runs = [job.run for job in one.jobs]
         silent = [run for run in runs if run.recorded_status in ("missing", "running")]
-        told_to_end = [run for run in runs if run.recorded_status == "interrupted" and "error" not in run.result]
+        told_to_end = [
+            run for run in runs if run.recorded_status == "interrupted" and "error" not in run.result
+        ]
         job = f"Slurm's job {one.job_id}"
         if state == "CANCELLED":
             record_end([*silent, *told_to_end], "interrupted", f"{job} was cancelled")

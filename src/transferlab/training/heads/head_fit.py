@@ -84,7 +84,7 @@ def fit_heads_of(
             train,
             val,
             order=lambda seed, epoch: _order(first.batches, seed, epoch),
-            max_epochs=trainer.max_epochs,
+            max_epochs=-1 if trainer.max_epochs is None else trainer.max_epochs,  # max_time ends it then
             min_epochs=trainer.min_epochs,
             max_time_s=seconds_of(trainer.get("max_time")),
             fit=first.fit,

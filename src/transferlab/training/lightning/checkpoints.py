@@ -42,7 +42,9 @@ class Checkpoints(Checkpoint):
         """From here on no checkpoint follows: a signal ends the run at once."""
         signals.wait(False)
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         """The same where the training fails."""
         signals.wait(False)
 

@@ -246,9 +246,7 @@ class TransferModule(pl.LightningModule):
         self.log_dict({name: value for name, value in entry.items() if "/" in name}, rank_zero_only=True)
         self._means.clear()
         self._seconds, self.validation = 0.0, {}
-        if self._may_stop() and is_over(
-            self.history, self.strategy.unfreezing, self.num_stages, self.fit
-        ):
+        if self._may_stop() and is_over(self.history, self.strategy.unfreezing, self.num_stages, self.fit):
             self.trainer.should_stop = True  # never False: others may wish it, too (Timer, a user's callback)
 
     def _may_stop(self) -> bool:
