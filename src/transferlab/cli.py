@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -47,7 +46,10 @@ HIDDEN = {"join": "resume:join", "job": "job:run"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a verb; leave with its exit code: 0 done, 1 failed, 2 a mistake of the user's, 130 interrupted."""
+    """Run a verb; leave with its exit code.
+
+    0 done, 1 failed, 2 a mistake of the user's or of the machine, 128 + its number where a signal ended it.
+    """
     # what torch's C++ code advises on DDP, past Python's filters of warnings, is settled
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -57,35 +59,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _leave_quietly()
-    except OSError as error:
-        if error.errno not in _NOT_OURS:
+    except Exception as error:
+        from transferlab.run.failures import explained
+
+        known = explained(error)
+        if known is None:
             raise
-        sys.stderr.write(f"{_of_system(error)}\n")
-        code = 1
+        sys.stderr.write(f"{known}\n")
+        code = 2
     sys.exit(code)
-
-
-# What the system refuses, as opposed to faults of the program, with what to do about it
-_NOT_OURS = {
-    errno.EACCES: "choose a place that you may use, or ask its owner for the permission",
-    errno.EPERM: "choose a place that you may use, or ask its owner for the permission",
-    errno.EROFS: "work in a folder that can be written to: hydra.run.dir=DIR, --out DIR, or cd",
-    errno.ENOSPC: "free some space, then repeat the command; transferlab resume goes on with a run",
-    errno.EDQUOT: "free some of your quota, then repeat the command; transferlab resume goes on with a run",
-    errno.EISDIR: "move that folder away",
-    errno.ENOTDIR: "choose another place: a part of this path is a file",
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.ELOOP: "remove the link that points to itself",
-    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
-    errno.EIO: "check the disk; transferlab resume goes on with a run",
-    errno.ESTALE: "mount the network disk again; transferlab resume goes on with a run",
-}
-
-
-def _of_system(error: OSError) -> str:
-    place = error.filename2 or error.filename or "output"
-    fix = _NOT_OURS[error.errno or 0]
-    return f"{place}: {error.strerror}. Fix: {fix}."
 
 
 def _make_printable() -> None:
@@ -139,9 +121,10 @@ def _dispatch(arguments: list[str]) -> int:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", 2)  # of the signal: Ctrl-C's, where nothing else is said
+        sys.stderr.write("interrupted\n" if number == 2 else f"interrupted by {stop}\n")
+        return 128 + number
 
 
 def _unknown(verb: str) -> int:

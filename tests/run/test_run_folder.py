@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from transferlab.run import run_folder as folder
+from transferlab.run.reading import UnreadableFile
 from transferlab.run.run_folder import Run, RunFolderError, write_atomically
 
 
@@ -134,7 +135,7 @@ def test_result_and_status():
     assert run.status == "failed"
     assert repr(run) == "Run('a', failed)"
     Path("a/result.json").write_text("{")
-    with pytest.raises(RunFolderError, match=r"^a/result\.json is not readable JSON"):
+    with pytest.raises(UnreadableFile, match=r"^a/result\.json: this is not readable JSON"):
         _ = run.result
 
 

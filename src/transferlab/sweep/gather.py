@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transferlab.config.older_configs import upgrade
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.reading import read_yaml
@@ -59,6 +60,7 @@ def _runs_in(sweep: Path) -> list[Path]:
 
 def _read(run: Run) -> Recorded:
     config = read_yaml(run.config_file, dict[str, Any]) if run.config_file.is_file() else {}
+    upgrade(config)
     try:
         choices = run.environment.get("choices", {})
     except UserError as error:  # names of options alone come from there

@@ -13,10 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
+from transferlab.config.older_configs import upgrade
 from transferlab.config.overrides import allowed_and_rest, key_and_value
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
+from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.reading import read_config, unreadable
 from transferlab.run.run_folder import Run
@@ -32,6 +34,7 @@ class Member:
     warnings: Sequence[str] = ()
 
 
+@one_at_a_time
 def train(
     overrides: Sequence[str] = (), *, config_name: str = "train", config_dir: str | Path | None = None
 ) -> Run:
@@ -113,6 +116,7 @@ def _run(config: DictConfig, run: Run, **how: Any) -> None:
         kind_of(config)(config, recorder, resume=how["resume"])
 
 
+@one_at_a_time
 def resume(path: str | Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> Run:
     """Go on with a run that was cut short; the outcome is that of one left alone.
 
@@ -182,6 +186,7 @@ def recorded_config(run: Run, allow: Sequence[str] = (), moved: Sequence[str] = 
     """
     _require_config(run)
     config = read_config(run.config_file)
+    upgrade(config)
     for text in moved:
         change(config, text)
     return checked_record(config, run.config_file, allow)
@@ -255,6 +260,7 @@ def _config_of_run(
     for part in ("backbone", "strategy", "data", "trainer"):
         if not isinstance(config.get(part), DictConfig):
             raise unreadable(trained.config_file, f"`{part}` is missing or no mapping")
+    upgrade(config)
     # what it began with may be gone; now it begins with what it became
     config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
     for text in changes:
