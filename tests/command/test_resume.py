@@ -40,5 +40,5 @@ def test_mistakes(arguments, text):
 
 def test_own_modules_are_named_as_when_training():
     Path("run").mkdir()
-    assert resume._path_and_allow(["run", "allow=[mine,yours.X]"]) == (Path("run"), ["mine", "yours.X"])
-    assert resume._path_and_allow(["run", "allow=mine"]) == (Path("run"), ["mine"])
+    assert resume._path_and_allow(["run", "allow=[mine,yours.X]"]) == (Path("run"), ["mine", "yours.X"], [])
+    assert resume._path_and_allow(["run", "allow=mine"]) == (Path("run"), ["mine"], [])

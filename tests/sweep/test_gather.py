@@ -59,7 +59,7 @@ def test_mistakes():
         gather([Path("empty")])
     run = make_run("a", 0.5)
     (run.path / "config.yaml").write_text("a: [")
-    with pytest.raises(UserError, match=r"config\.yaml is not readable YAML"):
+    with pytest.raises(UserError, match=r"config\.yaml: this is not readable YAML"):
         gather([run.path])
     (run.path / "result.json").write_text("{")
     (run.path / "config.yaml").write_text("a: 1")

@@ -155,7 +155,7 @@ class Composer:
         resolved = OmegaConf.create(OmegaConf.to_container(task, resolve=True))
         assert isinstance(resolved, DictConfig)
         warnings = shadowed(self.folders) + warnings_about(resolved, [given.key for given in read])
-        return Composed(resolved, task, hydra, choices, Path(hydra.run.dir), warnings)
+        return Composed(resolved, task, hydra, choices, _run_dir(hydra), warnings)
 
     def _look_into(self, further: Sequence[str]) -> None:
         path = [entry.path for entry in self.loader.get_search_path().get_path()]
@@ -235,7 +235,7 @@ class Composer:
 
 
 def _wrong_hydra(config: DictConfig) -> list[str]:
-    """Sections of Hydra's part that are no mappings, and a folder that cannot be resolved."""
+    """Sections of Hydra's part that are no mappings, as sentences."""
     hydra = config.get("hydra")
     if not isinstance(hydra, DictConfig):
         return ["hydra: its settings stand below it, e.g. hydra.run.dir=DIR."]
@@ -243,11 +243,15 @@ def _wrong_hydra(config: DictConfig) -> list[str]:
     wrong = [f"hydra.{name}" for name in sections if not isinstance(hydra.get(name), DictConfig)]
     if wrong:
         return [f"{name}: must be a mapping; its settings stand below it. Leave it out." for name in wrong]
-    try:
-        Path(hydra.run.dir)
-    except (OmegaConfBaseException, TypeError, RecursionError) as error:
-        return [f"hydra.run.dir: must be the path of a folder ({str(error).splitlines()[0]})."]
     return []
+
+
+def _run_dir(hydra: DictConfig) -> Path:
+    try:
+        return Path(hydra.run.dir)
+    except (OmegaConfBaseException, TypeError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError([f"hydra.run.dir: must be the path of a folder ({reason})."]) from error
 
 
 def _forbidden_callbacks(hydra: DictConfig, task: DictConfig) -> list[str]:

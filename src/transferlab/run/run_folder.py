@@ -79,7 +79,7 @@ class Run:
     @property
     def recorded_status(self) -> str:
         """The status as the run has written it: `running` where it was killed."""
-        return str(self._json("result.json").get("status", "missing"))
+        return str(self._json("result.json", ResultRecord).get("status", "missing"))
 
     @property
     def history(self) -> pd.DataFrame:
