@@ -66,6 +66,11 @@ WRONG: dict[tuple[str, ...], dict[str, str]] = {
         "features.cache_gib=0": "above 0",
         "trainer.accumulate_grad_batches=0": "at least 1",
         "trainer.num_nodes=0": "at least 1",
+        "trainer.min_epochs=-1": "at least 0, or null",
+        "trainer.check_val_every_n_epoch=0": "at least 1, or null",
+        "trainer.gradient_clip_val=-1": "at least 0, or null",
+        "trainer.limit_train_batches=0": "above 0, or null",
+        "trainer.max_time=10": "null or days:hours:minutes:seconds, text such as 00:08:00:00 (in YAML in quotes)",
     },
     ("strategy/head=mlp", "strategy/objective=focal", "strategy/unfreezing=validated"): {
         "strategy.head.hidden_units=0": "at least 1",

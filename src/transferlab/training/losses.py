@@ -25,8 +25,8 @@ def losses_of(objective: Objective, network: Classifier, batch: Batch, progress:
             raise
         raise UserError(
             f"data.batch_size={len(batch['label'])}: a batch norm needs more than one value of each channel "
-            "to train, and images are 1 x 1 where one of this network's stands. Fix: data.batch_size=2 or more, "
-            "strategy.bn=frozen, or a larger data.image_size."
+            "to train, and images are 1 x 1 where one of this network's stands. Fix: data.batch_size=2 or "
+            "more, strategy.bn=frozen, or a larger data.image_size."
         ) from error
     except KeyError as error:
         key = error.args[0]

@@ -76,8 +76,13 @@ def wandb(
             resume="allow" if chosen == "online" else None,
         )
     except client.Error as error:
+        if isinstance(error, client.UsageError) or chosen != "online":  # no server has a part in it
+            raise UserError(
+                f"logger.wandb: W&B does not take these settings ({error}). Fix: correct logger.wandb.project, "
+                "entity, group or tags."
+            ) from error
         raise UserError(
-            f"logger.wandb.mode={chosen}: W&B does not begin a run ({error}). Use logger.wandb.mode=offline, "
+            f"logger.wandb.mode={chosen}: W&B does not begin a run ({error}). Fix: logger.wandb.mode=offline, "
             "which needs no server; `wandb sync` uploads it later."
         ) from error
     run.define_metric("trainer/global_step")

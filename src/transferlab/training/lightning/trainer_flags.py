@@ -61,6 +61,4 @@ def lightning_trainer(
     try:
         return pl.Trainer(**flags)
     except Exception as error:  # of whatever library answers for a device or a precision
-        raise UserError(
-            f"trainer: {described(error)}. Fix: another value in the trainer's config."
-        ) from error
+        raise UserError(f"trainer: {described(error)}. Fix: give it another value.") from error
