@@ -19,8 +19,8 @@ def logger_contradictions(config: dict[str, Any]) -> Iterator[str]:
         found = "".join(sign for sign in _NOT_IN_PROJECTS if sign in project)
         if found or len(project) > _LONGEST_PROJECT:
             yield (
-                f"logger.{name}.project={project}: must have at most {_LONGEST_PROJECT} characters and none of "
-                f"{' '.join(_NOT_IN_PROJECTS)}. Fix: logger.{name}.project=NAME"
+                f"logger.{name}.project={project}: must have at most {_LONGEST_PROJECT} characters and none "
+                f"of {' '.join(_NOT_IN_PROJECTS)}. Fix: logger.{name}.project=NAME"
             )
         for tag in logger.get("tags") or []:
             if not 1 <= len(tag) <= _LONGEST_TAG:

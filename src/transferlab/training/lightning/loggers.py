@@ -78,12 +78,12 @@ def wandb(
     except client.Error as error:
         if isinstance(error, client.UsageError) or chosen != "online":  # no server has a part in it
             raise UserError(
-                f"logger.wandb: W&B does not take these settings ({error}). Fix: correct logger.wandb.project, "
+                f"logger.wandb: W&B does not take these settings ({error}). Fix: correct its project, "
                 "entity, group or tags."
             ) from error
         raise UserError(
-            f"logger.wandb.mode={chosen}: W&B does not begin a run ({error}). Fix: logger.wandb.mode=offline, "
-            "which needs no server; `wandb sync` uploads it later."
+            f"logger.wandb.mode={chosen}: W&B does not begin a run ({error}). Fix: "
+            "logger.wandb.mode=offline, which needs no server; `wandb sync` uploads it later."
         ) from error
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
