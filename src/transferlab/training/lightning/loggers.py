@@ -59,6 +59,7 @@ def wandb(
         UserError: the W&B server cannot be reached or refuses the user.
     """
     import wandb as client
+    from wandb.errors import UsageError
 
     chosen = mode if mode != "auto" else os.environ.get("WANDB_MODE") or mode_by_login()
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
@@ -76,7 +77,7 @@ def wandb(
             resume="allow" if chosen == "online" else None,
         )
     except client.Error as error:
-        if isinstance(error, client.UsageError) or chosen != "online":  # no server has a part in it
+        if isinstance(error, UsageError) or chosen != "online":  # no server has a part in it
             raise UserError(
                 f"logger.wandb: W&B does not take these settings ({error}). Fix: correct its project, "
                 "entity, group or tags."
