@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from transferlab.config import bounds
 from transferlab.config.annotation import broken_rule
-from transferlab.config.bounds import Above, AtLeast, AtMost, Below, NotEmpty
+from transferlab.config.bounds import Above, AtLeast, AtMost, Below, Duration, NotEmpty
 from transferlab.config.check import check
 from transferlab.config.classes import find
 from transferlab.config.compose import compose_checked
@@ -66,6 +66,11 @@ WRONG: dict[tuple[str, ...], dict[str, str]] = {
         "features.cache_gib=0": "above 0",
         "trainer.accumulate_grad_batches=0": "at least 1",
         "trainer.num_nodes=0": "at least 1",
+        "trainer.min_epochs=-1": "at least 0, or null",
+        "trainer.check_val_every_n_epoch=0": "at least 1, or null",
+        "trainer.gradient_clip_val=-1": "at least 0, or null",
+        "trainer.limit_train_batches=0": "above 0, or null",
+        "trainer.max_time=10": str(Duration()),
     },
     ("strategy/head=mlp", "strategy/objective=focal", "strategy/unfreezing=validated"): {
         "strategy.head.hidden_units=0": "at least 1",

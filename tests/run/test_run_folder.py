@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,53 @@ def test_tables():
     write_atomically(Path("a/predictions/test.csv"), "sample,label\nx,NA\n")
     assert list(run.history["val/loss"]) == [1.5, 0.5]
     assert list(run.predictions()["label"]) == ["NA"]  # a class may be called so
+
+
+def test_a_run_that_no_process_holds_reads_as_interrupted():
+    run = Run("a")
+    run.create()
+    run.write_json("result.json", {"status": "running", "seed": 1})
+    assert (run.status, run.recorded_status) == ("interrupted", "running")
+    assert run.result == {"status": "interrupted", "seed": 1}
+    with run.locked():
+        assert run.status == Run("../" + Path.cwd().name + "/a").status == "running"
+        with run.locked():  # again by the same thread
+            pass
+        assert run.is_in_use
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        assert run.status == "running"
+        assert run.status == "running"  # to ask takes nothing away
+        holder.kill()
+    assert run.status == "interrupted"
+
+
+def test_another_thread_does_not_get_a_folder_in_use():
+    run, found = Run("a"), []
+    run.create()
+
+    def other() -> None:
+        with pytest.raises(RunFolderError, match="in use"), run.locked():
+            pass
+        found.append(run.is_in_use)
+
+    with run.locked():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        assert found == [True]
+
+
+def test_what_a_killed_process_left_half_written_goes():
+    run = Run("a")
+    run.create()
+    left = ["a/.result.json.12.making", "a/checkpoints/new.ckpt", "a/checkpoints/best.tmp"]
+    for name in (*left, "a/checkpoints/last.ckpt"):
+        write_atomically(Path(name), "x")
+    with run.locked():
+        pass
+    assert not any(Path(name).exists() for name in left)
+    assert Path("a/checkpoints/last.ckpt").exists()

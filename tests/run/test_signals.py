@@ -110,3 +110,39 @@ def test_signals_mean_what_they_meant_before():
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     signals.install()  # as in a training that nobody cuts short
     assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_run_ends_at_once_where_nothing_is_to_be_saved_and_waits_elsewhere():
+    with signals.ending():
+        with pytest.raises(signals.Stopped) as caught:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert caught.value.number == signal.SIGTERM
+    with signals.ending(), signals.waiting():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)  # passed on by a wrapper of the command
+        assert signals.received() == signal.SIGUSR1
+        signals._first_at -= 2
+        with pytest.raises(signals.Stopped, match="SIGUSR1"):
+            os.kill(os.getpid(), signal.SIGTERM)  # again, later: now
+
+
+def test_signals_that_are_ignored_stay_so():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.ending():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signals.received() is None
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_forked_reader_of_images_leaves_them_to_the_run():
+    with signals.ending():
+
+        def reader() -> None:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+
+        assert os.WTERMSIG(in_child(reader)) == signal.SIGTERM

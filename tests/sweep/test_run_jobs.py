@@ -92,7 +92,7 @@ def test_a_folder_in_use_is_left_to_whoever_uses_it(job, asked, capfd):
 
     with job.run.locked():
         assert in_child(meet) == 0
-    assert job.run.result == {"status": "running"}
+    assert job.run.recorded_status == "running"
     assert "in use by another process" in capfd.readouterr().err
 
 
@@ -153,7 +153,7 @@ def test_an_interrupt_passes():
     found = runs_of("running")
     with pytest.raises(KeyboardInterrupt), failure_recorded(found):
         raise KeyboardInterrupt
-    assert found[0].status == "running"
+    assert found[0].recorded_status == "running"
 
 
 HEADS = [

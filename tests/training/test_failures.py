@@ -111,7 +111,7 @@ def test_interrupted_then_resumed(sent):
         TransferModule.training_step = step
 
     code, _, said = command(SMALL, prepare=interrupt_in_the_second_epoch)
-    assert code == 130, said
+    assert code == 128 + sent, said
     assert "Traceback" not in said
     run = Run("run")
     assert run.status == "interrupted"
@@ -141,3 +141,22 @@ def test_a_failing_job_is_recorded_and_the_others_finish():
     assert Path("sweep/comparison.csv").is_file()
     assert Path(shown.splitlines()[-1]).name == "sweep"
     assert "failed: " in shown
+
+
+def test_a_batch_of_one_before_a_batch_norm_of_one_pixel():
+    assert_refused(
+        [*SMALL, "backbone.name=resnet18", "data.batch_size=1", "trainer.max_epochs=1"],
+        "data.batch_size=1: a batch norm needs more than one value",
+        "Fix: data.batch_size=2",
+    )
+
+
+def test_a_flag_that_lightning_refuses_once_it_has_seen_the_data():
+    assert_refused([*SMALL, "+trainer.further.val_check_interval=50"], "trainer: ", "val_check_interval")
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_whole_networks_in_another_precision(precision):
+    code, _, said = command([*SMALL, f"trainer.precision={precision}", "trainer.max_epochs=1"])
+    assert code == 0, said
+    assert Run("run").result["test"]["loss"] > 0

@@ -42,7 +42,7 @@ def test_killed_and_resumed():
         runs.train([*PRIOR, "hydra.run.dir=run"])
 
     assert was_killed(in_child(killed))
-    assert Run("run").status == "running"
+    assert Run("run").status == "interrupted"
     assert in_child(lambda: runs.resume("run")) == 0
     assert Run("run").status == "finished"
     assert "resumed: True" in Run("run").result["warnings"]

@@ -52,7 +52,8 @@ def train_killed(folder: str, arguments: list[str], owner: type, method: str, ca
         runs.train([*arguments, f"hydra.run.dir={folder}"])
 
     assert was_killed(in_child(action))
-    assert Run(folder).status == "running"
+    assert Run(folder).recorded_status == "running"
+    assert Run(folder).status == "interrupted"  # as no process holds it
 
 
 def resume(folder: str, *arguments: str) -> None:

@@ -56,3 +56,25 @@ def test_they_change_neither_weights_nor_the_selected_epoch():
     ranked = [Run(run).result["test"]["auroc"] for run in ("right", "wrong")]
     assert sum(ranked) == 1.0  # each image's class is the other one
     assert ranked[0] != ranked[1]
+
+
+def test_a_target_without_labels_is_predicted():
+    tables()
+    Path("unlabelled").mkdir()
+    for file in Path().glob("target_*.png"):
+        file.rename(Path("unlabelled") / file.name)
+    told = [
+        *(*TINY, "data=domains", "strategy=dann", "backbone.name=test_resnet", "trainer.max_epochs=1"),
+        *("data/catalog@data.source=table", "data.source.table=source.csv", "data.source.split_column=split"),
+        *("data.target.root=unlabelled", "data.image_size=32", "data.shots_per_class=null"),
+        "data.num_workers=0",
+    ]
+    train_alone("run", told)
+    run = Run("run")
+    table = run.predictions("test")
+    assert sorted(table["sample"]) == sorted(file.name for file in Path("unlabelled").iterdir())
+    assert (table["label"] == "").all()
+    assert set(table["predicted"]) <= {"bright", "dark"}
+    assert "test" not in run.result
+    assert run.result["source_test"]["samples"] == 12
+    assert any("The target has no labels" in text for text in run.result["warnings"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback
@@ -31,7 +32,7 @@ def fit_shortly(experiment: Experiment, *callbacks: Callback, steps: int) -> Non
             f"strategy/head: {type(experiment.strategy.head).__name__} is not fitted by steps of gradient "
             "descent. There is nothing to tune; strategy/head=linear is."
         )
-    flags = {"max_epochs": 1, "max_steps": -1, "limit_train_batches": 1.0}
+    flags: dict[str, Any] = {"max_epochs": 1, "max_steps": -1, "limit_train_batches": 1.0}
     flags |= {"further": {**(experiment.config.trainer.further or {}), "limit_val_batches": 0}}
     config = OmegaConf.merge(experiment.config, {"trainer": flags})
     assert isinstance(config, DictConfig)

@@ -32,7 +32,7 @@ _LEFT: dict[str, Any] = {
 
 def upgrade(config: Any) -> None:
     """Rewrite a recorded config, a mapping of any kind, in place; one of today stays as it is."""
-    trainer = config.get("trainer") if hasattr(config, "get") else None
+    trainer: Any = config.get("trainer") if hasattr(config, "get") else None
     if not hasattr(trainer, "pop") or trainer.get("_target_") != _OLD_TRAINER:
         return
     trainer["_target_"] = _TRAINER

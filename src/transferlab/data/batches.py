@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.preprocessing import Preprocessing
+from transferlab.data.loading.batch_loader import batch_loader
 from transferlab.data.loading.dataset import (
     Column,
     EvaluationSet,
@@ -19,7 +20,6 @@ from transferlab.data.loading.dataset import (
     Stored,
     StoredColumn,
     TrainingSet,
-    batch_loader,
 )
 from transferlab.data.loading.decoded_cache import with_decoded
 from transferlab.data.loading.sampler import ALONE, EvaluationBatches, Share, TrainingBatches

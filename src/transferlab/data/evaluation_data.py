@@ -11,7 +11,8 @@ from transferlab.data.data_error import DataError, some
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.image_check import usable
 from transferlab.data.image.preprocessing import Preprocessing
-from transferlab.data.loading.dataset import EvaluationSet, Images, batch_loader
+from transferlab.data.loading.batch_loader import batch_loader
+from transferlab.data.loading.dataset import EvaluationSet, Images
 from transferlab.data.loading.sampler import EvaluationBatches
 from transferlab.data.loading.workers import choose_workers
 

@@ -58,7 +58,7 @@ class Split:
 class Splits(Mapping[str, Split]):
     """Splits by name: train, val, test and, with a target, source_test, target_train, target_val.
 
-    With a labelled target, `test` is the target's.
+    With a target, `test` is the target's: all of it, where it has no labels.
     """
 
     splits: tuple[Split, ...]  # in the order of their names above
@@ -147,7 +147,11 @@ def arrange(settings: DataSettings) -> Splits:
     unlabelled = target.select(split == "train").without_labels()
     target_train = Split("target_train", unlabelled, "target", trained_on=True)
     if not target.labelled:
-        notes += ("The target has no labels: it is all trained on, and test metrics are of the source.",)
+        notes += (
+            "The target has no labels: it is all trained on, and predicted without metrics in "
+            "predictions/test.csv. Metrics are of the source: val and source test.",
+        )
+        test = Split("test", unlabelled, "target")
         return Splits((train, val, test, source_test, target_train), (source, target), notes)
     target_val = Split("target_val", target.select(split == "val"), "target")
     test = Split("test", target.select(split == "test"), "target")

@@ -15,7 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 from transferlab.backbone.boundary import Boundary, activations
 from transferlab.backbone.network import Backbone
 from transferlab.data.batches import Batches
-from transferlab.data.loading.dataset import Batch, batch_loader, stacked
+from transferlab.data.loading.batch_loader import batch_loader
+from transferlab.data.loading.dataset import Batch, stacked
 from transferlab.data.loading.workers import choose_workers
 
 LEAST_COSINE = 0.9999  # between an image's outputs in bfloat16 and float32, so that `auto` takes bfloat16

@@ -1,4 +1,4 @@
-"""Failures of the machine, not of the program: a sentence for a full disk, a dead process, too little memory."""
+"""Failures of the machine, not of the program: a full disk, a dead process, too little memory."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def explained(error: BaseException, folder: Path | None = None) -> UserError | N
             return UserError(f"A data worker died ({_how(text)}; out of memory?). {_FEWER_WORKERS}")
         if text.startswith("DataLoader timed out"):
             return UserError(
-                f"The data workers gave no batch for {_number(text)} s: a disk that does not answer, too little "
-                f"room in /dev/shm, or a stopped process. {_FEWER_WORKERS}"
+                f"The data workers gave no batch for {_number(text)} s: a disk that does not answer, too "
+                f"little room in /dev/shm, or a stopped process. {_FEWER_WORKERS}"
             )
         if isinstance(cause, MemoryError) or type(cause).__name__ == "OutOfMemoryError" or _is_memory(text):
             first = text.splitlines()[0] if text else "no memory is left"

@@ -1,4 +1,4 @@
-"""One run at a time in a process: torch's generators, Hydra's state and the working folder are the process's."""
+"""One run at a time in a process, which has one working folder, one Hydra and one generator of torch."""
 
 from __future__ import annotations
 

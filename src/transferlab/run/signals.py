@@ -1,7 +1,8 @@
 """Signals that end a run: noted when they arrive, obeyed where the state can be saved.
 
-A cluster sends them before it takes the machine away, a user with Ctrl-C, a terminal when it closes. A training
-looks for a noted signal after each step. Elsewhere in a run there is nothing to save, and it ends at once.
+A cluster sends them before it takes the machine away, a user with Ctrl-C, a terminal when it closes. A
+training looks for a noted signal after each step. Elsewhere in a run there is nothing to save, and it ends at
+once.
 """
 
 from __future__ import annotations

@@ -24,9 +24,9 @@ def losses_of(objective: Objective, network: Classifier, batch: Batch, progress:
         if not str(error).startswith(_ONE_VALUE):
             raise
         raise UserError(
-            "A batch norm needs more than one value of each channel to train, and in this batch it has one: a "
-            f"batch of {len(batch['label'])}, of images that are 1 x 1 there. Fix: data.batch_size=2 or more, "
-            "strategy.bn=frozen, or a larger data.image_size."
+            f"data.batch_size={len(batch['label'])}: a batch norm needs more than one value of each channel "
+            "to train, and images are 1 x 1 where one of this network's stands. Fix: data.batch_size=2 or "
+            "more, strategy.bn=frozen, or a larger data.image_size."
         ) from error
     except KeyError as error:
         key = error.args[0]

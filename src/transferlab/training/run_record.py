@@ -187,8 +187,9 @@ def cost_record(network: Classifier, history: History, fit_seconds: float) -> di
 
 
 def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-    """The metrics of each split, and those per class of the test split."""
+    """The metrics of each split with labels, and those per class of the test split."""
     record: dict[str, Any] = {}
+    predictions = {split: table for split, table in predictions.items() if (table.labels_N >= 0).any()}
     for split, table in predictions.items():
         labelled = _labelled(table)
         record[split] = {**classification_metrics(*labelled), "samples": len(labelled[1])}

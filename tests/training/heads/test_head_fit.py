@@ -99,7 +99,7 @@ def test_killed_in_the_fit_of_a_head_and_resumed(trained):
         runs.train([*PROBE, "hydra.run.dir=killed"])
 
     assert was_killed(in_child(killed))
-    assert Run("killed").status == "running"
+    assert Run("killed").status == "interrupted"
     assert in_child(lambda: runs.resume("killed")) == 0
     assert_same("killed", alone)
 

@@ -293,3 +293,10 @@ def test_a_head_of_the_linear_problem_learns():
     fit = fits([job(0, base=0.05), job(1, base=0.05)], max_epochs=10)[0]
     assert fit.history[-1]["val/accuracy"] > 0.7 > fit.history[0]["val/accuracy"] - 0.5
     assert linear(0).weight.shape == fit.state["weight"].shape
+
+
+def test_out_of_time_no_epoch_begins():
+    both = [job(0), job(1)]
+    assert [len(fit.history) for fit in fits(both, max_time_s=0.0)] == [1, 1]
+    assert [len(fit.history) for fit in fits(both, max_time_s=0.0, min_epochs=2)] == [2, 2]
+    assert [len(fit.history) for fit in fits(both[:1], max_time_s=1e9)] == [4]

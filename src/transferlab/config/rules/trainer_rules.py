@@ -16,15 +16,15 @@ _METRICS = (
 # Flags that would break what a run promises, with the reason and what to do instead
 REFUSED: Mapping[str, str] = {
     "logger": "the config has a group for it. Fix: logger=csv, tensorboard or wandb",
-    "callbacks": "a config holds no objects. Fix: transferlab.training.fit.fit(..., callbacks=[...]) in Python",
-    "plugins": "a config holds no objects. Fix: leave it out; trainer.precision and trainer.strategy choose them",
+    "callbacks": "a config holds no objects. Fix: fit(..., callbacks=[...]) in Python",
+    "plugins": "a config holds no objects. Fix: trainer.precision or trainer.strategy choose some",
     "profiler": "its report would not be shown. Fix: python -m cProfile -o FILE -m transferlab train ...",
     "default_root_dir": "a run writes into its own folder. Fix: hydra.run.dir=DIR",
     "enable_checkpointing": "a run always saves. Fix: fit.keep_checkpoints=none deletes them in the end",
     "barebones": "a run saves and records. Fix: leave it out",
     "use_distributed_sampler": "batches are shared among processes already. Fix: leave it out",
     "reload_dataloaders_every_n_epochs": "loaders are made when they are needed. Fix: leave it out",
-    "fast_dev_run": "a run always saves and is tested. Fix: trainer.max_epochs=1 trainer.limit_train_batches=1",
+    "fast_dev_run": "a run saves and is tested. Fix: trainer.max_epochs=1 trainer.limit_train_batches=1",
     "limit_val_batches": _METRICS,
     "limit_test_batches": _METRICS,
     "limit_predict_batches": _METRICS,
@@ -36,7 +36,7 @@ REFUSED: Mapping[str, str] = {
 
 
 def trainer_contradictions(config: dict[str, Any]) -> Iterator[str]:
-    """Keys of `trainer.further` that are refused, unknown or of a wrong type; a share of batches above all."""
+    """Keys of `trainer.further` that are refused, unknown or of a wrong type; a share of batches above 1."""
     trainer = config["trainer"]
     known = signature(_LIGHTNINGS)
     for name, value in (trainer.get("further") or {}).items():
@@ -51,7 +51,10 @@ def trainer_contradictions(config: dict[str, Any]) -> Iterator[str]:
             yield f"{path}={plain(value)}: {text}"
     limit = trainer.get("limit_train_batches")
     if isinstance(limit, float) and limit > 1 and not limit.is_integer():
-        yield f"trainer.limit_train_batches={limit}: must be a whole number of batches, or a share of them up to 1.0."
+        yield (
+            f"trainer.limit_train_batches={limit}: must be a whole number of batches, or a share of them up "
+            "to 1.0."
+        )
 
 
 def misplaced_flag(name: str) -> str:

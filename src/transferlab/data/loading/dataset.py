@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset
 
 from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.data_error import DataError
 from transferlab.data.image.preprocessing import ImageTransform
 from transferlab.data.loading.sampler import Key
 from transferlab.run.randomness import derived_seed
@@ -81,8 +81,17 @@ class Images:
             return self[key.row]
 
     def _made(self, row: int) -> Tensor:
-        pixels_HW3 = torch.from_numpy(self.reader(self.samples[row]))
-        return self.transform(pixels_HW3.permute(2, 0, 1))
+        sample = self.samples[row]
+        try:
+            pixels_HW3 = torch.from_numpy(self.reader(sample))
+            return self.transform(pixels_HW3.permute(2, 0, 1))
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # a file that has changed, a transform of the user's own
+            raise DataError(
+                f"{sample}: cannot be read or transformed ({type(error).__name__}: {error}). Fix: mend or "
+                "remove the image, or correct the transform of data.augmentation."
+            ) from error
 
 
 class Stored(Protocol):
@@ -182,31 +191,6 @@ def stacked(images: list[Tensor]) -> Tensor:
     batch = torch.empty((len(images), *images[0].shape), dtype=torch.uint8)
     for place, image in enumerate(images):
         batch[place] = image
-    return batch
-
-
-def batch_loader(
-    dataset: Dataset[Any],
-    batches: Sampler[Any] | list[list[int]],
-    *,
-    num_workers: int,
-) -> DataLoader[Any]:
-    """A DataLoader of whole batches that leaves torch's global generator alone and keeps its workers."""
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=num_workers,
-        collate_fn=_as_is,
-        pin_memory=torch.cuda.is_available(),
-        persistent_workers=num_workers > 0,
-        # forked: a script without a main guard still works, and the data is not copied to each worker
-        multiprocessing_context="fork" if num_workers > 0 and sys.platform == "linux" else None,
-        generator=torch.Generator().manual_seed(0),
-    )
-
-
-def _as_is(batch: Any) -> Any:
-    """The collate function: the data sets make whole batches."""
     return batch
 
 

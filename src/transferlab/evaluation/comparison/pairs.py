@@ -195,7 +195,7 @@ def confusion_of(repetition: Repetition) -> np.ndarray | None:
 
 def _hits(repetition: Repetition) -> Hits | None:
     table = _table(repetition.runs)
-    if table is None:
+    if table is None or table.empty:
         return None
     right_N = (table["label"] == table["predicted"]).to_numpy(dtype=np.float64)
     return Hits(table["sample"].to_numpy(dtype=object), table["label"].to_numpy(dtype=object), right_N)

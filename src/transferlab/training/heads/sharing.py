@@ -17,7 +17,7 @@ from transferlab.config.classes import changes_nothing, fact, opens_nothing
 # What the jobs of a group may differ in, and `name`, which follows from the options chosen
 _MAY_DIFFER = ("name", "seed", "strategy.learning_rates.base", "strategy.learning_rates.weight_decay")
 # Flags of Lightning's Trainer that change what a step does, at the values that the loop for heads follows
-_PLAIN = {
+_PLAIN: dict[str, tuple[Any, ...]] = {
     "devices": (1, "1"),
     "num_nodes": (1,),
     "precision": ("32-true", "32", 32),

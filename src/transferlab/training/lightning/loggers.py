@@ -59,6 +59,7 @@ def wandb(
         UserError: the W&B server cannot be reached or refuses the user.
     """
     import wandb as client
+    from wandb.errors import UsageError
 
     chosen = mode if mode != "auto" else os.environ.get("WANDB_MODE") or mode_by_login()
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
@@ -76,9 +77,14 @@ def wandb(
             resume="allow" if chosen == "online" else None,
         )
     except client.Error as error:
+        if isinstance(error, UsageError) or chosen != "online":  # no server has a part in it
+            raise UserError(
+                f"logger.wandb: W&B does not take these settings ({error}). Fix: correct its project, "
+                "entity, group or tags."
+            ) from error
         raise UserError(
-            f"logger.wandb.mode={chosen}: W&B does not begin a run ({error}). Use logger.wandb.mode=offline, "
-            "which needs no server; `wandb sync` uploads it later."
+            f"logger.wandb.mode={chosen}: W&B does not begin a run ({error}). Fix: "
+            "logger.wandb.mode=offline, which needs no server; `wandb sync` uploads it later."
         ) from error
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)

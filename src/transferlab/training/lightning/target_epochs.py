@@ -43,7 +43,7 @@ def watched_splits(splits: Splits, selection: Selection) -> list[str]:
     labelled = any(split.labelled for split in target)
     if not target or (not labelled and selection in ("last", "val_loss")):
         return []
-    tested = [split.name for split in target if split.reported and len(split)]
+    tested = [split.name for split in target if split.reported and split.labelled and len(split)]
     return [evidence_split(splits).name, *tested]
 
 

@@ -48,24 +48,17 @@ def lightning_trainer(
 ) -> pl.Trainer:
     """The Trainer of a fit; conf/trainer/auto.yaml describes the flags.
 
-    Args:
-        further: other flags of Lightning's Trainer; config/rules/trainer_rules.py names those that are refused.
-        logger, callbacks, enable_checkpointing, default_root_dir, reload_dataloaders_every_n_epochs: set by
-            the program.
+    `further` are other flags of Lightning's Trainer; config/rules/trainer_rules.py names those that are
+    refused. From `logger` on, the program sets them.
 
     Raises:
         UserError: a device, precision or flag that Lightning does not have here.
     """
-    flags = {name: value for name, value in locals().items() if name != "further"}
-    flags |= {"callbacks": list(callbacks), "max_time": max_time or None}
-    silent = {
-        "enable_model_summary": False,
-        "enable_autolog_hparams": False,
-        "use_distributed_sampler": False,
-    }
+    own = {name: value for name, value in locals().items() if name != "further"}
+    own |= {"callbacks": list(callbacks), "use_distributed_sampler": False}
+    own |= {"enable_model_summary": False, "enable_autolog_hparams": False}
+    flags: dict[str, Any] = {**own, **(further or {})}
     try:
-        return pl.Trainer(**silent, **flags, **(further or {}))
+        return pl.Trainer(**flags)
     except Exception as error:  # of whatever library answers for a device or a precision
-        raise UserError(
-            f"trainer: {described(error)}. Fix: choose another value in the trainer's config."
-        ) from error
+        raise UserError(f"trainer: {described(error)}. Fix: give it another value.") from error
