@@ -75,10 +75,12 @@ class Run:
         return pd.read_csv(self.path / "history.csv")
 
     def predictions(self, split: str = "test") -> pd.DataFrame:
-        """One row a sample of `val` or `test`: sample, label, predicted, probabilities."""
+        """One row a sample of `val` or `test`: sample, label, predicted (text), probabilities."""
         import pandas as pd
 
-        return pd.read_csv(self.path / "predictions" / f"{split}.csv", keep_default_na=False)
+        names = dict.fromkeys(("sample", "label", "predicted"), str)  # "0007" and class "001" are no numbers
+        file = self.path / "predictions" / f"{split}.csv"
+        return pd.read_csv(file, dtype=names, keep_default_na=False, float_precision="round_trip")
 
     def write_config(self, config: DictConfig) -> None:
         """Write config.yaml: all but the permission to run a user's own classes."""
