@@ -56,7 +56,7 @@ def _at(root: Path, names: Sequence[str], table: Path) -> FoundFiles:
     outside = [name for name in names if os.path.normpath(_slashes(name)).split("/")[0] == ".."]
     if outside:
         raise DataError(
-            f"{table} names {len(outside)} images that are outside of {root}: {some(outside)}. "
+            f"{table}: {len(outside)} images are outside of {root}: {some(outside)}. "
             "Fix: write whole paths (/...) into the table, or move it to a folder that holds them."
         )
     for name in names:
@@ -66,8 +66,8 @@ def _at(root: Path, names: Sequence[str], table: Path) -> FoundFiles:
         found.files.append(file)
     if missing:
         raise DataError(
-            f"{table} names {len(missing)} of {len(names)} images that are not below {root}: {some(missing)}. "
-            f"{_advice(root, missing[0], listed)}"
+            f"{table} names {len(missing)} of {len(names)} images that are not below {root}: "
+            f"{some(missing)}. {_advice(root, missing[0], listed)}"
         )
     return found
 
