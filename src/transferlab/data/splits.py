@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # settings name torch's transforms
     from transferlab.data.data_settings import DataSettings
 
 Domain = Literal["source", "target"]
+UNLABELLED = "unlabelled"  # the one class of a source whose labels are not needed
 _NEEDS_CLASSES = (
     "Fix: put the images of each class into a folder of its own; or in a table, write their classes into the "
     "label column, or leave these rows out."
@@ -133,9 +134,21 @@ class Splits(Mapping[str, Split]):
         return digest.hexdigest()
 
 
-def arrange(settings: DataSettings) -> Splits:
-    """Read the catalogs, divide them, choose the shots; raises `DataError`."""
-    source = arrange_source(usable(settings.source, settings), settings)
+def arrange(settings: DataSettings, *, needs_labels: bool = True) -> Splits:
+    """Read the catalogs, divide them, choose the shots; raises `DataError`.
+
+    Args:
+        settings: the `data` section.
+        needs_labels: False where two domains are only compared: if the source has no labels then, those of
+            the target are dropped as well, and all images of both are in the training splits.
+    """
+    source, with_labels = usable(settings.source, settings), True
+    if not needs_labels and source.table["label"].isna().all():
+        one = pd.array([0] * len(source), dtype="Int64")
+        with_labels, table = False, source.table.assign(label=one, split="train", domain="source")
+        source = replace(source, table=table, classes=(UNLABELLED,))
+    else:
+        source = arrange_source(source, settings)
     split = source.table["split"]
     train, val, test = (
         Split(name, source.select(split == name), "source", trained_on=name == "train")
@@ -143,13 +156,16 @@ def arrange(settings: DataSettings) -> Splits:
     )
     if settings.target is None:
         return Splits((train, val, test), (source,), source.notes)
-    target = arrange_target(usable(settings.target, settings), settings, source.classes)
+    target = usable(settings.target, settings)
+    target = arrange_target(target if with_labels else target.without_labels(), settings, source.classes)
     refuse_shared_images(source, target)
     notes = (*source.notes, *target.notes)
     split = target.table["split"]
     source_test = replace(test, name="source_test")
     unlabelled = target.select(split == "train").without_labels()
     target_train = Split("target_train", unlabelled, "target", trained_on=True)
+    if not with_labels:
+        return Splits((train, val, test, source_test, target_train), (source, target), notes)
     if not target.labelled:
         notes += ("The target has no labels: it is all trained on, and test metrics are of the source.",)
         return Splits((train, val, test, source_test, target_train), (source, target), notes)

@@ -89,7 +89,7 @@ def mnist_catalog(
 def _notes_on_size(splits: Mapping[str, LabelledDigits], root: str | None) -> tuple[str, ...]:
     """Sentences where there are other images than MNIST has."""
     found = {name: len(split.labels) for name, split in splits.items()}
-    notes = ()
+    notes: tuple[str, ...] = ()
     height, width = splits["train"].images.shape[1:3]
     if (height, width) != (SIDE_PX, SIDE_PX):
         notes = (
