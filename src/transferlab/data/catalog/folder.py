@@ -45,7 +45,7 @@ class Folder:
                     f"{printable(root)}: ignored {some(extra)}, beside the folders {some(taken)}."
                 )
             if unlike := [
-                f"{name} is {split}" for split, name in zip(splits, taken, strict=True) if name != split
+                f"{name} as {split}" for split, name in zip(splits, taken, strict=True) if name != split
             ]:
                 found.notes.append(f"{printable(root)}: folders taken as splits: {some(unlike)}.")
         elif visible_folders(root):
