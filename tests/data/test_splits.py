@@ -168,9 +168,7 @@ def test_the_images_without_a_class_are_named(tmp_path, make_batches):
         write_image(tmp_path / f"{number}.png", number)
         lines.append(f"{number}.png,{'' if number in (3, 6) else 'ab'[number % 2]}")
     (tmp_path / "t.csv").write_text("\n".join(lines))
-    with pytest.raises(
-        DataError, match=r"2 of 8 images have no class, e\.g\. 3\.png, 6\.png\. Fix: .* table"
-    ):
+    with pytest.raises(DataError, match=r"2 of 8 images have no class, e\.g\. 3\.png, 6\.png\. Fix: "):
         make_batches(source=Table(str(tmp_path / "t.csv")))
 
 

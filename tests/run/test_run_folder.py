@@ -145,3 +145,13 @@ def test_tables():
     write_atomically(Path("a/predictions/test.csv"), "sample,label\nx,NA\n")
     assert list(run.history["val/loss"]) == [1.5, 0.5]
     assert list(run.predictions()["label"]) == ["NA"]  # a class may be called so
+
+
+def test_names_in_predictions_stay_text():
+    table = "sample,label,predicted,p(001),p(1)\n0007,001,1,0.1,0.9\n1e5,1,001,0.30000000000000004,0.7\n"
+    write_atomically(Path("a/predictions/test.csv"), table)
+    read = Run("a").predictions("test")
+    assert read["sample"].tolist() == ["0007", "1e5"]
+    assert read["label"].tolist() == ["001", "1"]
+    assert read["predicted"].tolist() == ["1", "001"]
+    assert read["p(001)"].tolist() == [0.1, 0.30000000000000004]

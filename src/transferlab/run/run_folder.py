@@ -78,9 +78,9 @@ class Run:
         """One row a sample of `val` or `test`: sample, label, predicted (text), probabilities."""
         import pandas as pd
 
-        names = dict.fromkeys(("sample", "label", "predicted"), str)  # "0007" and class "001" are no numbers
         file = self.path / "predictions" / f"{split}.csv"
-        return pd.read_csv(file, dtype=names, keep_default_na=False, float_precision="round_trip")
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)  # "0007" and class "001" are no numbers
+        return table.astype(dict.fromkeys(table.columns[3:], float))
 
     def write_config(self, config: DictConfig) -> None:
         """Write config.yaml: all but the permission to run a user's own classes."""

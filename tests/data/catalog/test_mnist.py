@@ -111,7 +111,7 @@ WRONG_ARRAYS = {
     "negative": ({"x_test": digit_arrays()["x_test"].astype(int) - 1}, "x_test holds int64 from -1 to 254"),
     "labels from 1": (
         {"y_train": digit_arrays()["y_train"] + 1},
-        "the labels of train go up to 10: digits have 0 to 9",
+        "labels of train go up to 10: digits have 0 to 9",
     ),
     "one-hot": ({"y_test": np.eye(20)}, r"y_test has the shape \(20, 20\): it must be \(20,\)"),
     "too few": ({"y_train": np.zeros(39, np.uint8)}, r"y_train has the shape \(39,\): it must be \(40,\)"),
@@ -137,9 +137,7 @@ def test_wrong_files(tmp_path):
     with pytest.raises(DataError, match=r"mnist\.npz cannot be read as \.npz"):
         read_mnist(str(file))
     np.savez(file, train_images=1, x_test=1, images=1)
-    with pytest.raises(
-        DataError, match=r"lacks the array x_train, y_train, y_test. It holds train_images, x_te"
-    ):
+    with pytest.raises(DataError, match=r"lacks the array x_train, y_train, y_test. It holds train_images"):
         read_mnist(str(file))
     np.savez(file, x_val=1, x_train=1, x_valid=1, y_train=1)
     with pytest.raises(DataError, match=r"x_val and x_valid could each be the val split"):
@@ -174,13 +172,13 @@ def test_another_data_set_is_read_as_it_is(tmp_path, make_batches):
     ("changed", "says"),
     [
         ({"y_train": np.zeros(8, np.uint8), "y_test": np.zeros(6, np.uint8)}, "has label 0 only"),
-        ({"x_test": np.zeros((6, 9, 9), np.uint8)}, "images of its splits have different shapes"),
+        ({"x_test": np.full((6, 9, 9), 9, np.uint8)}, "images of its splits have different shapes"),
         (
             {"y_train": np.array(["cat", "dog"] * 4)},
-            "y_train holds <U3: it must hold whole numbers at least 0",
+            "y_train holds <U3: it must hold whole numbers",
         ),
         ({"y_train": np.eye(8)}, r"y_train has the shape \(8, 8\): it must be \(8,\)"),
-        ({"x_train": np.zeros((8, 5, 5, 4), np.uint8)}, r"must be \(N, H, W\) or, in RGB, \(N, H, W, 3\)"),
+        ({"x_train": np.full((8, 5, 5, 4), 9, np.uint8)}, r"must be \(N, H, W\) or, in RGB, \(N, H, W, 3\)"),
     ],
 )
 def test_another_data_set_is_refused(changed, says, tmp_path):
