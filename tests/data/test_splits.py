@@ -13,8 +13,9 @@ from tests.data.conftest import write_image
 from transferlab.data.catalog.digits import Digits
 from transferlab.data.catalog.digits_on_photos import DigitsOnPhotos
 from transferlab.data.catalog.folder import Folder
+from transferlab.data.catalog.table import Table
 from transferlab.data.data_error import DataError
-from transferlab.data.splits import Split
+from transferlab.data.splits import UNLABELLED, Split, arrange
 
 
 @pytest.fixture
@@ -151,3 +152,33 @@ def test_splits_are_values(make_batches, image_folder, own_cache, kind):
         splits.notes = ()
     with pytest.raises(KeyError):
         splits["target_train"]
+
+
+def test_one_image_in_two_classes_is_noted(domains, make_batches, tmp_path):
+    folder = domains({"a": 6, "b": 6}, {})["source"]
+    assert not any("several classes" in note for note in make_batches(source=folder).splits.notes)
+    shutil.copy(tmp_path / "source" / "a" / "0001.png", tmp_path / "source" / "b" / "copy.png")
+    [note] = [note for note in make_batches(source=folder).splits.notes if "several classes" in note]
+    assert note.startswith("1 image is in several classes, byte for byte the same: a/0001.png = b/copy.png.")
+
+
+def test_the_images_without_a_class_are_named(tmp_path, make_batches):
+    lines = ["path,label"]
+    for number in range(8):
+        write_image(tmp_path / f"{number}.png", number)
+        lines.append(f"{number}.png,{'' if number in (3, 6) else 'ab'[number % 2]}")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"2 of 8 images have no class, e\.g\. 3\.png, 6\.png\. Fix: "):
+        make_batches(source=Table(str(tmp_path / "t.csv")))
+
+
+def test_domains_without_classes_can_be_compared(tmp_path, make_batches, domains):
+    for number in range(5):
+        write_image(tmp_path / "flat" / f"{number}.png", 100 + number)
+    flat, classes = Folder(str(tmp_path / "flat")), domains({"a": 4, "b": 4}, {})["source"]
+    with pytest.raises(DataError, match="5 of 5 images have no class"):
+        make_batches(source=flat, target=classes)
+    settings = make_batches(source=classes, target=flat).settings
+    splits = arrange(replace(settings, source=flat, target=classes), needs_labels=False)
+    assert {split.name: len(split) for split in splits.trained_on} == {"train": 5, "target_train": 8}
+    assert splits.classes == (UNLABELLED,)

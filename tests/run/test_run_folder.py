@@ -197,3 +197,13 @@ def test_what_a_killed_process_left_half_written_goes():
         pass
     assert not any(Path(name).exists() for name in left)
     assert Path("a/checkpoints/last.ckpt").exists()
+
+
+def test_names_in_predictions_stay_text():
+    table = "sample,label,predicted,p(001),p(1)\n0007,001,1,0.1,0.9\n1e5,1,001,0.30000000000000004,0.7\n"
+    write_atomically(Path("a/predictions/test.csv"), table)
+    read = Run("a").predictions("test")
+    assert read["sample"].tolist() == ["0007", "1e5"]
+    assert read["label"].tolist() == ["001", "1"]
+    assert read["predicted"].tolist() == ["1", "001"]
+    assert read["p(001)"].tolist() == [0.1, 0.30000000000000004]

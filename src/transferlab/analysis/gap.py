@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig
 
 from transferlab.backbone.network import Backbone
+from transferlab.data.splits import UNLABELLED
 from transferlab.evaluation.gap.domain_gap import DomainGap, domain_gap
 from transferlab.feature.extractor import Extractor
 from transferlab.model.model import Model
@@ -43,6 +44,8 @@ class MeasuredGap:
 def measure_gap(config: DictConfig, *, run: Run | None = None) -> MeasuredGap:
     """The gap between source and target training images by the features of the config's backbone.
 
+    Folders without classes are compared as they are.
+
     Args:
         config: checked and resolved, with two domains.
         run: a finished run of this config: also by its backbone, after the training.
@@ -50,7 +53,7 @@ def measure_gap(config: DictConfig, *, run: Run | None = None) -> MeasuredGap:
     Raises:
         UserError: no second domain, or too few images.
     """
-    experiment = build(config)
+    experiment = build(config, needs_labels=run is not None)
     splits, backbone = experiment.batches.splits, experiment.network.backbone
     if not splits.has_target:
         raise UserError(
@@ -92,7 +95,8 @@ class _Sees:
             self._extractor.features(split.name).all().numpy() for split in self._splits.trained_on
         )
         gap = domain_gap(source_ND, target_MD, seed=self._seed)
-        labels_N = self._splits["train"].catalog.codes
+        named = self._splits.classes != (UNLABELLED,)
+        labels_N = self._splits["train"].catalog.codes if named else None
         return Measured(title, gap, Panel(title, source_ND, target_MD, source_labels_N=labels_N, gap=gap))
 
 

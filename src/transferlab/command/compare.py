@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab.command.arguments import out_and_rest
+from transferlab.run.printable import printable
 from transferlab.run.run_folder import dated
 
 HELP = """\
@@ -42,6 +43,6 @@ def run(arguments: Sequence[str]) -> int:
 
     file = compare_runs(runs, out)
     for folder in folders:
-        sys.stdout.writelines(f"{line}\n" for line in left_behind_lines(folder))
+        sys.stdout.writelines(f"{printable(line)}\n" for line in left_behind_lines(folder))
     sys.stdout.write(f"{file}\n")
     return 0 if any(run.status == "finished" for run in runs) else 1

@@ -17,9 +17,10 @@ transferlab gap DIR DIR [backbone=resnet18]
 transferlab gap data=digits_domains
 transferlab gap RUN
 
-How far apart two domains are, as a backbone sees them: two folders of images, the source and target of a
-config, or those of a run, before and after its training. MMD with a permutation test, proxy A-distance,
-Fréchet distance, KID and CORAL on features (which are cached for other runs), and a t-SNE picture.
+How far apart two domains are, as a backbone sees them: two folders of images, with class folders or
+without; the source and target of a config; or those of a run, before and after its training. MMD with a
+permutation test, proxy A-distance, Fréchet distance, KID and CORAL on features (which are cached for other
+runs), and a t-SNE picture.
 The distances are of this backbone's features, not of Inception's: compare them for one backbone only.
 
   --out DIR   where gap.json and gap.png go (default: gaps/<date>_<time>)
@@ -50,8 +51,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _show(measured: Sequence[Measured]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from transferlab.report.plain_console import PlainConsole
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
@@ -61,7 +63,7 @@ def _show(measured: Sequence[Measured]) -> None:
     for label, name, nothing in _ROWS:
         values = [f"{getattr(entry.gap, name):.4g}" for entry in measured]
         table.add_row(label, *values, nothing.format(**vars(measured[0].gap)))
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console = PlainConsole()
     console.print(table)
     first = measured[0].gap
     console.print(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from transferlab.command.arguments import out_and_rest
+from transferlab.run.printable import printable_lines
 from transferlab.run.run_folder import dated
 
 HELP = """\
@@ -33,11 +34,11 @@ def run(arguments: Sequence[str]) -> int:
 
     from transferlab.report.inspection_page import as_html, as_text
 
-    sys.stdout.write(as_text(inspection) + "\n")
+    sys.stdout.write(printable_lines(as_text(inspection)) + "\n")
     folder = out or dated("inspections")
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(inspection.as_json(), indent=2) + "\n"
     (folder / "inspection.json").write_text(content, encoding="utf-8")
-    (folder / "inspection.html").write_text(as_html(inspection), encoding="utf-8")
+    (folder / "inspection.html").write_text(printable_lines(as_html(inspection)), encoding="utf-8")
     sys.stdout.write(f"{folder / 'inspection.html'}\n")
     return 1 if inspection.problems else 0

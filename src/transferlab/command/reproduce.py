@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from transferlab.command.arguments import folders_and_overrides, only_folder, out_and_rest
 from transferlab.config.overrides import allowed_and_rest, moved_data
 from transferlab.run.errors import UserError
+from transferlab.run.printable import printable_lines
 from transferlab.run.run_folder import REPORTED, Run, dated
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
 
     moved = moved_data(overrides)
     for text in changes_since(recorded, allow=allow, moved=moved):
-        sys.stdout.write(f"changed since: {text}\n")
+        sys.stdout.write(f"changed since: {printable_lines(text)}\n")
     verdicts = [
         _compare(before, again) for before, again in reproduce(recorded, out, allow=allow, moved=moved)
     ]
@@ -75,7 +76,7 @@ def _compare(recorded: Run, again: Run) -> str:
     sys.stdout.write(f"\n{recorded.path.name}\n")
     apart = reproduction.environment_apart(recorded, again)
     for name, (then, now) in apart.items():
-        sys.stdout.write(f"environment: {name} was {then}, is {now}\n")
+        sys.stdout.write(printable_lines(f"environment: {name} was {then}, is {now}\n"))
     if not apart:
         sys.stdout.write("environment: the same versions, hardware, threads and code\n")
     _show(values)
@@ -90,8 +91,9 @@ def _compare(recorded: Run, again: Run) -> str:
 
 
 def _show(values: Sequence[Value]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from transferlab.report.plain_console import PlainConsole
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, side in (("", "left"), ("recorded", "right"), ("again", "right"), ("difference", "right")):
@@ -101,7 +103,7 @@ def _show(values: Sequence[Value]) -> None:
     for value in shown:
         numbers = (value.recorded, value.again, value.difference)
         table.add_row(value.name, *["-" if n is None else f"{n:.6g}" for n in numbers], value.verdict)
-    console = Console() if sys.stdout.isatty() else Console(width=160)
+    console = PlainConsole()
     console.print(table)
     if len(values) > len(shown):
         console.print(f"and {len(values) - len(shown)} more, identical (reproduction.csv)", highlight=False)

@@ -15,6 +15,7 @@ from transferlab.config.compose import Composed, compose_checked
 from transferlab.config.multirun import check_sweep
 from transferlab.config.overrides import did_you_mean, quoted
 from transferlab.run.errors import UserError
+from transferlab.run.printable import printable, printable_lines
 from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run, RunFolderError
 
@@ -95,7 +96,7 @@ def _sweep(overrides: Sequence[str], config_name: str, config_dir: str | None) -
     """Run every combination, each in a folder of its own, then compare them."""
     sweep = check_sweep(overrides, config_name=config_name, config_dir=config_dir)
     for text in sweep.warnings:
-        sys.stdout.write(f"note: {text}\n")
+        sys.stdout.write(f"note: {printable_lines(text)}\n")
     try:  # here, as Hydra would end in a trace
         sweep.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -125,7 +126,7 @@ def conclude(folder: Path, runs: Sequence[Run]) -> int:
     from transferlab.sweep.sweep_record import left_behind_lines
 
     compare_runs(gather([folder]), into=folder)
-    sys.stdout.writelines(f"{line}\n" for line in left_behind_lines(folder))
+    sys.stdout.writelines(f"{printable(line)}\n" for line in left_behind_lines(folder))
     sys.stdout.write(f"{folder}\n")
     return 0 if all(run.status == "finished" for run in runs) else 1
 

@@ -21,7 +21,7 @@ from transferlab.config.annotation import fault, in_words, matches, plain
 from transferlab.config.classes import find, is_allowed, shipped_targets
 from transferlab.config.config_files import explained, near, shipped_options, slots, where_key
 from transferlab.config.other_words import meant_by_word
-from transferlab.config.rules.contradictions import contradictions
+from transferlab.config.rules.contradictions import MOVING, contradictions, moves_files
 from transferlab.config.rules.trainer_rules import misplaced_flag
 from transferlab.config.signature import Argument, Signature, signature
 from transferlab.run.errors import UserError
@@ -64,6 +64,11 @@ def check(
     if resolved is not None and walk.is_whole:
         wrong = [f"{path}=" for path, _, _ in walk.found]
         problems += [text for text in contradictions(resolved) if not any(path in text for path in wrong)]
+        if moves_files(resolved) and MOVING not in given:
+            problems.append(
+                f"{MOVING}=quarantine: it moves files, so only the command line may ask for it. Fix: add "
+                f"{MOVING}=quarantine to the command, or {MOVING}=skip."
+            )
     return problems
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from transferlab.run.errors import UserError
+from transferlab.run.printable import printable
 
 
 class DataError(UserError):
@@ -21,6 +22,6 @@ def some(names: Iterable[object], most: int = 5) -> str:
     >>> some(["a", "b", "c"], most=2)
     'a, b and 1 more'
     """
-    listed = [str(name) for name in names]
+    listed = [printable(name) for name in names]
     shown = ", ".join(listed[:most])
     return shown if len(listed) <= most else f"{shown} and {len(listed) - most} more"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch.utils.data import DataLoader
 
 from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.names import class_name
 from transferlab.data.data_error import DataError, some
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.image_check import usable
@@ -50,6 +52,8 @@ def with_classes(catalog: Catalog, classes: tuple[str, ...]) -> Catalog:
     Raises:
         DataError: samples of classes that are not among these.
     """
+    spelled = {class_name(name): name for name in classes}  # an older model's may have blanks around
+    catalog = replace(catalog, classes=tuple(spelled.get(name, name) for name in catalog.classes))
     unknown = sorted(set(catalog.label_names.dropna()) - set(classes))
     if unknown:
         raise DataError(

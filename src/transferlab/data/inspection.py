@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog
+from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.names import SPLIT_NAMES
 from transferlab.data.catalog.own_catalog import load
 from transferlab.data.data_error import DataError, some
 from transferlab.data.data_settings import DataSettings
@@ -19,7 +20,7 @@ from transferlab.data.image.image_check import examine_files
 from transferlab.data.image.reader import EncodedReader, Reader
 from transferlab.data.loading.workers import usable_cores
 from transferlab.data.similarity import look_alike_by_nature, perceptual_hash, similar_pairs, thumbnail
-from transferlab.data.splits import arrange_target, refuse_shared_images
+from transferlab.data.splits import arrange_target, refuse_shared_images, without_class
 from transferlab.data.splitting.split_rule import find_leaks, leaking_pairs, with_splits
 
 IMBALANCED = 5.0  # ratio of the largest to the smallest class from which on a warning is given
@@ -102,9 +103,7 @@ def _inspect(catalog: Catalog, report: DomainReport, settings: DataSettings) -> 
             )
     unlabelled = int(catalog.table["label"].isna().sum())
     if unlabelled and report.name == "source":
-        report.problems.append(
-            f"{unlabelled} of {len(catalog)} images have no class; a source needs all of them."
-        )
+        report.problems.append(f"{without_class(catalog)} A source needs all of them.")
     _describe_files(catalog, report)
     whole = catalog.select(~catalog.table["sample"].isin(list(report.broken)))
     _describe_copies(whole, report)

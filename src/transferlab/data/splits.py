@@ -21,6 +21,11 @@ if TYPE_CHECKING:  # settings name torch's transforms
     from transferlab.data.data_settings import DataSettings
 
 Domain = Literal["source", "target"]
+UNLABELLED = "unlabelled"  # the one class of a source whose labels are not needed
+_NEEDS_CLASSES = (
+    "Fix: put the images of each class into a folder of its own; or in a table, write their classes into the "
+    "label column, or leave these rows out."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +134,21 @@ class Splits(Mapping[str, Split]):
         return digest.hexdigest()
 
 
-def arrange(settings: DataSettings) -> Splits:
-    """Read the catalogs, divide them, choose the shots; raises `DataError`."""
-    source = arrange_source(usable(settings.source, settings), settings)
+def arrange(settings: DataSettings, *, needs_labels: bool = True) -> Splits:
+    """Read the catalogs, divide them, choose the shots; raises `DataError`.
+
+    Args:
+        settings: the `data` section.
+        needs_labels: False where two domains are only compared: if the source has no labels then, those of
+            the target are dropped as well, and all images of both are in the training splits.
+    """
+    source, with_labels = usable(settings.source, settings), True
+    if not needs_labels and source.table["label"].isna().all():
+        one = pd.array([0] * len(source), dtype="Int64")
+        with_labels, table = False, source.table.assign(label=one, split="train", domain="source")
+        source = replace(source, table=table, classes=(UNLABELLED,))
+    else:
+        source = arrange_source(source, settings)
     split = source.table["split"]
     train, val, test = (
         Split(name, source.select(split == name), "source", trained_on=name == "train")
@@ -139,13 +156,16 @@ def arrange(settings: DataSettings) -> Splits:
     )
     if settings.target is None:
         return Splits((train, val, test), (source,), source.notes)
-    target = arrange_target(usable(settings.target, settings), settings, source.classes)
+    target = usable(settings.target, settings)
+    target = arrange_target(target if with_labels else target.without_labels(), settings, source.classes)
     refuse_shared_images(source, target)
     notes = (*source.notes, *target.notes)
     split = target.table["split"]
     source_test = replace(test, name="source_test")
     unlabelled = target.select(split == "train").without_labels()
     target_train = Split("target_train", unlabelled, "target", trained_on=True)
+    if not with_labels:
+        return Splits((train, val, test, source_test, target_train), (source, target), notes)
     if not target.labelled:
         notes += (
             "The target has no labels: it is all trained on, and predicted without metrics in "
@@ -161,17 +181,14 @@ def arrange(settings: DataSettings) -> Splits:
 def arrange_source(catalog: Catalog, settings: DataSettings) -> Catalog:
     """The labelled domain with its splits; training samples beyond fraction or shots become `unused`."""
     if not catalog.labelled:
-        raise DataError(
-            f"{int(catalog.table['label'].isna().sum())} of {len(catalog)} images have no class, e.g. "
-            f"{some(catalog.samples, 3)}. Put the images of each class into a folder of its own."
-        )
+        raise DataError(f"{without_class(catalog)} {_NEEDS_CLASSES}")
     catalog = with_splits(catalog, settings)
     split = catalog.table["split"].copy()
     train = catalog.table[split == "train"]
     shots = settings.shots_per_class
     stays = nested_subset(train, fraction=settings.fraction, shots_per_class=shots, seed=settings.shots_seed)
     split[train.index[~stays]] = "unused"
-    notes = list(catalog.notes)
+    notes = [*catalog.notes, *notes_on_labels(catalog)]
     counts = catalog.select(split == "train").class_counts
     if shots is not None:
         fewer = [f"{name} ({n})" for name, n in zip(catalog.classes, counts, strict=True) if n < shots]
@@ -194,10 +211,7 @@ def arrange_target(catalog: Catalog, settings: DataSettings, classes: tuple[str,
         table = catalog.table.assign(split="train", domain="target")
         return replace(catalog, table=table, classes=classes)
     if not catalog.labelled:
-        raise DataError(
-            f"{int(catalog.table['label'].isna().sum())} of {len(catalog)} target images have no class. "
-            "Label all or none."
-        )
+        raise DataError(f"Target: {without_class(catalog)} Label all or none.")
     foreign = [name for name in catalog.classes if name not in classes]
     if foreign:
         raise DataError(
@@ -206,10 +220,31 @@ def arrange_target(catalog: Catalog, settings: DataSettings, classes: tuple[str,
         )
     absent = [name for name in classes if name not in catalog.classes]
     catalog = with_splits(catalog, settings).with_classes(classes)
-    notes = catalog.notes
+    notes = (*catalog.notes, *notes_on_labels(catalog))
     if absent:
         notes += (f"The target has no images of {some(absent)}: the source alone has these classes.",)
     return replace(catalog, table=catalog.table.assign(domain="target"), notes=notes)
+
+
+def without_class(catalog: Catalog) -> str:
+    """A sentence with the number of the samples that have no label, and some of their names."""
+    unlabelled = catalog.table["sample"][catalog.table["label"].isna()]
+    have = "image has" if len(unlabelled) == 1 else "images have"
+    return f"{len(unlabelled)} of {len(catalog)} {have} no class, e.g. {some(unlabelled, 3)}."
+
+
+def notes_on_labels(catalog: Catalog) -> list[str]:
+    """A note where byte for byte the same image has several labels: some of them must be wrong."""
+    table = catalog.table[catalog.table["label"].notna()]
+    differ = table.groupby("content", sort=False)["label"].transform("nunique") > 1
+    if not differ.any():
+        return []
+    doubtful = [rows["sample"] for _, rows in table[differ].groupby("content", sort=False)]
+    number = "1 image is" if len(doubtful) == 1 else f"{len(doubtful)} images are"
+    return [
+        f"{number} in several classes, byte for byte the same: {some(map(' = '.join, doubtful))}. All their "
+        "labels are trained on. Delete the wrong ones."
+    ]
 
 
 def refuse_shared_images(source: Catalog, target: Catalog) -> None:

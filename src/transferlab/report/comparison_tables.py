@@ -15,6 +15,7 @@ from transferlab.evaluation.comparison.pairs import MOST_ALL_PAIRS, Pair, Questi
 from transferlab.evaluation.comparison.run_metrics import NAMES, SELECTIONS
 from transferlab.evaluation.comparison.significance import seeds_needed
 from transferlab.report.comparison_files import TESTS, write
+from transferlab.report.plain_console import PlainConsole
 
 _MOST_PAIRS = 20
 _MANY_SEEDS = 10
@@ -184,5 +185,5 @@ def compare_runs(runs: Sequence[Recorded], into: Path) -> Path:
     """
     comparison = compare(runs)
     file = write(comparison, into)
-    show(comparison, Console(highlight=False, markup=False, emoji=False))
+    show(comparison, PlainConsole(pipe_columns=80, highlight=False))
     return file

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from transferlab.backbone.network import Backbone
 from transferlab.data.splits import Splits
+from transferlab.report.plain_console import PlainConsole
 from transferlab.run.run_folder import REPORTED
 
 
@@ -31,13 +30,13 @@ def show_metrics(result: Mapping[str, Any]) -> None:
         for split in REPORTED
         if split in result
     ]
-    _console().print(_table("", names, [(split.replace("_", " "), cells) for split, cells in rows]))
+    PlainConsole().print(_table("", names, [(split.replace("_", " "), cells) for split, cells in rows]))
 
 
 def show_result(result: Mapping[str, Any]) -> None:
     """Print the metrics of each split, and how the model was selected and at what cost."""
     show_metrics(result)
-    console, names = _console(), result["metrics"][:2]
+    console, names = PlainConsole(), result["metrics"][:2]
     selection, cost = result["selection"], result["cost"]
     if "target" in selection:  # by each criterion the epoch, and metrics of the target's test split
         columns = ["epoch", *(f"test {name}" for name in names)]
@@ -70,7 +69,3 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequenc
     for label, cells in rows:
         table.add_row(label, *cells)
     return table
-
-
-def _console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=160)

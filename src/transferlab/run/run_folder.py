@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
-from transferlab.run.reading import read_csv, read_json
+from transferlab.run.reading import parsing, read_csv, read_json
 from transferlab.run.record_shapes import EnvironmentRecord, ResultRecord
 
 if TYPE_CHECKING:
@@ -87,9 +87,12 @@ class Run:
         return read_csv(self.path / "history.csv", ["epoch"])
 
     def predictions(self, split: str = "test") -> pd.DataFrame:
-        """One row a sample of `val` or `test`: sample, label, predicted, probabilities."""
+        """One row a sample of `val` or `test`: sample, label, predicted (text), probabilities."""
         file = self.path / "predictions" / f"{split}.csv"
-        return read_csv(file, ["sample", "label"], keep_default_na=False)
+        # as text: "0007" and class "001" are no numbers
+        table = read_csv(file, ["sample", "label", "predicted"], dtype=str, keep_default_na=False)
+        with parsing(file, "CSV"):
+            return table.astype(dict.fromkeys(table.columns[3:], float))
 
     def write_config(self, config: DictConfig) -> None:
         """Write config.yaml: all but the permission to run a user's own classes."""

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.config.check import ConfigError, check
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.errors import UserError
+from transferlab.run.printable import printable_lines
 from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.training.runs import recorded_config
 
@@ -97,8 +98,9 @@ def failure_recorded(runs: Sequence[Run]) -> Iterator[None]:
         else:  # a fault of the program, whose trace is written
             for run, _ in affected:
                 (run.path / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+            kind = type(error).__name__
             sys.stderr.write(
-                f"{type(error).__name__}: {error}\nThe trace is in error.txt of the run folder\n"
+                f"{kind}: {printable_lines(error)}\nThe trace is in error.txt of the run folder\n"
             )
 
 

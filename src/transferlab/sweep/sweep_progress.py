@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from transferlab.run.printable import printable_lines
 from transferlab.sweep.job import Job
 
 
@@ -49,7 +50,7 @@ class Progress:
     def say(self, text: str) -> None:
         """A line that stays."""
         self.clear()
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(printable_lines(text) + "\n")
         sys.stdout.flush()
 
     def clear(self) -> None:

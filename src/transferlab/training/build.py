@@ -55,18 +55,19 @@ class Fitted:
     memory: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-def build(config: DictConfig, *, load_weights: bool = True) -> Experiment:
+def build(config: DictConfig, *, load_weights: bool = True, needs_labels: bool = True) -> Experiment:
     """Read the catalogs, then make the network and the strategy.
 
     Args:
         config: checked and resolved.
+        needs_labels: False where domains are only compared, and may have no classes.
         load_weights: False where a checkpoint follows, so that no weights need to be fetched again.
 
     Raises:
         UserError: data or weights that cannot be used.
     """
     settings = make_data(config)
-    splits = arrange(settings)
+    splits = arrange(settings, needs_labels=needs_labels)
     strategy: Strategy = make(config.strategy)
     seed = int(config.seed)
     torch.manual_seed(derived_seed("initialisation", seed))

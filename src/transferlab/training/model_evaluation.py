@@ -12,6 +12,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.config.instantiation import make
 from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.names import class_name
 from transferlab.data.evaluation_data import evaluation_loader, other_splits
 from transferlab.data.splits import arrange
 from transferlab.evaluation.metrics import metrics_in_order
@@ -85,7 +86,7 @@ def _splits(run: Run, config: DictConfig, model: Model) -> tuple[dict[str, Catal
         of_source = ["source_test"] if settings.target is not None else []
     else:
         splits = arrange(settings)
-        if splits.classes != model.classes:
+        if splits.classes != tuple(map(class_name, model.classes)):
             raise UserError(
                 f"The data of {run.path} has other classes now: {', '.join(splits.classes)}; the model has "
                 f"{', '.join(model.classes)}."

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,11 @@ from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
 from transferlab.config.older_configs import upgrade
 from transferlab.config.overrides import allowed_and_rest, key_and_value
-from transferlab.config.rules.contradictions import warnings_about
+from transferlab.config.rules.contradictions import MOVING, warnings_about
 from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
 from transferlab.run.one_at_a_time import one_at_a_time
+from transferlab.run.printable import printable
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.reading import read_config, unreadable
 from transferlab.run.run_folder import Run
@@ -202,10 +205,19 @@ def record_move(config: DictConfig, run: Run) -> None:
     run.write_config(config)
 
 
-def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) -> DictConfig:
-    """A config that a file holds, with the permission to run one's own classes; raises `ConfigError`."""
+def checked_record(
+    config: DictConfig, file: Path, allow: Sequence[str] = (), *, typed: Collection[str] = ()
+) -> DictConfig:
+    """A config that a file holds, with the permission to run one's own classes; raises `ConfigError`.
+
+    A record does not move files away: unless `data.on_bad_image` is among the keys that were `typed` now, its
+    `quarantine` is a `skip`, which leaves the same images.
+    """
     config["allow"] = list(allow)
-    problems = check(config, given={"allow": allow}, files=[file])
+    if OmegaConf.select(config, MOVING, default=None) == "quarantine" and MOVING not in typed:
+        OmegaConf.update(config, MOVING, "skip")
+        _note_skipping(file)
+    problems = check(config, given={"allow": allow, **dict.fromkeys(typed)}, files=[file])
     gone = ("there is no such folder.", "there is no such file.")
     problems = [
         f"{text} If the data has moved, say where it is: {text.partition('=')[0]}=PATH."
@@ -216,6 +228,15 @@ def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) ->
     if problems:
         raise ConfigError(problems)
     return config
+
+
+@lru_cache  # the jobs of a sweep stand in one file
+def _note_skipping(file: Path) -> None:
+    if not is_worker():
+        sys.stdout.write(
+            f"note: {printable(file)}: {MOVING}=quarantine is not obeyed: only the command line may ask "
+            "for files to be moved. Broken images are left out, as with skip.\n"
+        )
 
 
 def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
@@ -243,7 +264,8 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
     if trained.config_file.is_file():
         chosen = compose_checked([*of_data, allowing]).config.data if is_chosen else None
         changes = [text for text in asked if chosen is None or text not in of_data]
-        return _config_of_run(trained, changes, chosen, allow)
+        typed = [text.lstrip("+").partition("=")[0] for text in asked]
+        return _config_of_run(trained, changes, chosen, allow, typed)
     if not is_chosen:
         raise UserError(
             f"{trained.path}: a model without the config.yaml of its run does not say which data to evaluate "
@@ -253,9 +275,9 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
 
 
 def _config_of_run(
-    trained: Run, changes: Sequence[str], data: DictConfig | None, allow: Sequence[str]
+    trained: Run, changes: Sequence[str], data: DictConfig | None, allow: Sequence[str], typed: Sequence[str]
 ) -> DictConfig:
-    """The config of a run with these changes, and other data where some is given."""
+    """The config of a run with these changes, and other data where some is given; `typed` are all keys."""
     config = read_config(trained.config_file)
     for part in ("backbone", "strategy", "data", "trainer"):
         if not isinstance(config.get(part), DictConfig):
@@ -266,11 +288,11 @@ def _config_of_run(
     for text in changes:
         change(config, text)
     if data is None:
-        return checked_record(config, trained.config_file, allow)
+        return checked_record(config, trained.config_file, allow, typed=typed)
     two_domains = config.data.get("target") is not None and data.target is None
     # a strategy may have needed a target to train with; to be evaluated it does not
     config.data = OmegaConf.merge(data, {"target": data.source}) if two_domains else data
-    config = checked_record(config, trained.config_file, allow)
+    config = checked_record(config, trained.config_file, allow, typed=typed)
     config.data = data
     return config
 

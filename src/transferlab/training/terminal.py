@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping
 
 from transferlab.feature.extraction import Computed
+from transferlab.run.printable import printable_lines
 from transferlab.run.processes import is_worker
 
 # Advice of libraries that a run has already taken into account
@@ -31,7 +32,7 @@ def say(text: str) -> None:
     """A line on the terminal, from the first process only."""
     if not is_worker():
         try:
-            sys.stdout.write(text + "\n")
+            sys.stdout.write(printable_lines(text) + "\n")
             sys.stdout.flush()
         except BrokenPipeError:  # its reader has gone (`| head`); the training goes on without it
             null = os.open(os.devnull, os.O_WRONLY)

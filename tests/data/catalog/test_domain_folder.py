@@ -78,3 +78,9 @@ def test_wrong_roots(image_folder):
         DomainFolder("gone", domain="amazon").load()
     with pytest.raises(DataError, match=r"holds no folders\. It should hold one for each domain"):
         DomainFolder(str(image_folder({".": 2})), domain="amazon").load()
+
+
+def test_a_folder_around_the_domains(image_folder):
+    root = image_folder({"office31/amazon/a": 1, "office31/webcam/a": 1})
+    with pytest.raises(DataError, match=rf"Did you mean data\.root={root}/office31\?"):
+        DomainFolder(str(root), domain="amazon").load()

@@ -109,7 +109,10 @@ WRONG_ARRAYS = {
     "scaled": ({"x_train": FLOATS}, "x_train holds float64 from 0.0 to 1.0: it must hold whole numbers"),
     "binary": ({"x_train": FLOATS.round().astype(np.uint8)}, "x_train holds no value above 1"),
     "negative": ({"x_test": digit_arrays()["x_test"].astype(int) - 1}, "x_test holds int64 from -1 to 254"),
-    "labels from 1": ({"y_train": digit_arrays()["y_train"] + 1}, "y_train holds uint8 from 1 to 10"),
+    "labels from 1": (
+        {"y_train": digit_arrays()["y_train"] + 1},
+        "labels of train go up to 10: digits have 0 to 9",
+    ),
     "one-hot": ({"y_test": np.eye(20)}, r"y_test has the shape \(20, 20\): it must be \(20,\)"),
     "too few": ({"y_train": np.zeros(39, np.uint8)}, r"y_train has the shape \(39,\): it must be \(40,\)"),
     "objects": ({"x_train": np.array([{}, 1], dtype=object)}, "cannot be read as .npz .*Download it again"),
@@ -133,9 +136,62 @@ def test_wrong_files(tmp_path):
     file.write_bytes(whole[:5000] + b"scratched" + whole[5009:])
     with pytest.raises(DataError, match=r"mnist\.npz cannot be read as \.npz"):
         read_mnist(str(file))
-    np.savez(file, x_train=1, y_train=1, images=1)
-    with pytest.raises(DataError, match=r"lacks the array x_test, y_test. It holds x_train, y_train, images"):
+    np.savez(file, train_images=1, x_test=1, images=1)
+    with pytest.raises(DataError, match=r"lacks the array x_train, y_train, y_test. It holds train_images"):
         read_mnist(str(file))
+    np.savez(file, x_val=1, x_train=1, x_valid=1, y_train=1)
+    with pytest.raises(DataError, match=r"x_val and x_valid could each be the val split"):
+        read_mnist(str(file))
+
+
+def arrays_of(num: dict[str, int], shape: tuple[int, ...], labels: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Noise in this shape for each split, with these labels in turn."""
+    rng, arrays = np.random.default_rng(0), {}
+    for split, count in num.items():
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+        arrays[f"y_{split}"] = np.resize(np.array(labels, np.uint8), count)
+    return arrays
+
+
+def test_another_data_set_is_read_as_it_is(tmp_path, make_batches):
+    """Two classes, a validation split, labels in a column (as in MedMNIST), colour, another size."""
+    arrays = arrays_of({"train": 8, "val": 4, "test": 6}, (20, 30, 3), (3, 7))
+    arrays["y_val"] = arrays["y_val"][:, None]
+    np.savez(tmp_path / "x.npz", **arrays)
+    catalog = MNIST(str(tmp_path / "x.npz")).load()
+    assert catalog.classes == ("3", "7")
+    assert catalog.table["split"].value_counts().to_dict() == {"train": 8, "test": 6, "val": 4}
+    np.testing.assert_array_equal(catalog.reader("val/00001"), arrays["x_val"][1])
+    assert "images of 30x20 pixels; they are scaled to data.image_size" in catalog.notes[1]
+    splits = make_batches(source=MNIST(str(tmp_path / "x.npz"))).splits
+    assert splits.counts() == {"train": 8, "val": 4, "test": 6}
+    assert not any("held out of train" in note for note in splits.notes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"y_train": np.zeros(8, np.uint8), "y_test": np.zeros(6, np.uint8)}, "has label 0 only"),
+        ({"x_test": np.full((6, 9, 9), 9, np.uint8)}, "images of its splits have different shapes"),
+        (
+            {"y_train": np.array(["cat", "dog"] * 4)},
+            "y_train holds <U3: it must hold whole numbers",
+        ),
+        ({"y_train": np.eye(8)}, r"y_train has the shape \(8, 8\): it must be \(8,\)"),
+        ({"x_train": np.full((8, 5, 5, 4), 9, np.uint8)}, r"must be \(N, H, W\) or, in RGB, \(N, H, W, 3\)"),
+    ],
+)
+def test_another_data_set_is_refused(changed, says, tmp_path):
+    np.savez(tmp_path / "x.npz", **{**arrays_of({"train": 8, "test": 6}, (5, 5), (0, 1)), **changed})
+    with pytest.raises(DataError, match=says):
+        MNIST(str(tmp_path / "x.npz")).load().usable()
+
+
+@pytest.mark.data
+def test_pneumonia(shared_data):
+    catalog = MNIST(str(shared_data / "sets" / "pneumoniamnist" / "pneumoniamnist.npz")).load().usable()
+    assert catalog.classes == ("0", "1")
+    assert catalog.table["split"].value_counts().to_dict() == {"train": 4682, "val": 524, "test": 624}
 
 
 def test_nothing_there(tmp_path):

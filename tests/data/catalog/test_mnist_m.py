@@ -226,5 +226,5 @@ def test_unusable_photos_are_named(tmp_path):
         read_photo(small, short_side_px=None, patch_px=28)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
-    with pytest.raises(DataError, match=r"broken\.jpg: not an image .* move it out of the folder"):
+    with pytest.raises(DataError, match=r"broken\.jpg: not an image.* move it out of the folder"):
         read_photo(broken, short_side_px=None, patch_px=28)

@@ -19,7 +19,7 @@ def test_error_names_every_file_and_reason(broken, make_batches):
     with pytest.raises(DataError) as error:
         make_batches(source=Folder(str(broken)))
     assert "2 images cannot be used" in str(error.value)
-    assert "a/bad.jpg: not an image (it begins with b'<html>')" in str(error.value)
+    assert "a/bad.jpg: not an image that can be read: HTML" in str(error.value)
     assert "b/worse.png: broken" in str(error.value)
     assert "data.on_bad_image=skip" in str(error.value)
 
@@ -76,7 +76,7 @@ def test_what_was_found_is_remembered_by_contents(broken, make_batches, monkeypa
 
 def test_a_spoilt_memory_is_not_believed(broken, make_batches, own_cache):
     make_batches(source=Folder(str(broken)), on_bad_image="skip")
-    for content in (b"", b"[1, 2]", b'{"by": "decoder 1", "files": {"x": {}}}', b'{"by": "another"}'):
+    for content in (b"", b"[1, 2]", b'{"by": "decoder 2", "files": {"x": {}}}', b'{"by": "another"}'):
         (memory,) = (own_cache / "checked").iterdir()
         memory.write_bytes(content)
         data = make_batches(source=Folder(str(broken)), on_bad_image="skip")

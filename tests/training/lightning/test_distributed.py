@@ -120,11 +120,12 @@ def test_one_process_evaluates_the_same_weights_to_the_same(trained):
         trained.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
         for part in ("val", "test"):
             alone = _predict(trainer(devices=1), trained, Loaders(experiment.batches), part)
-            alone.write(Path(f"{part}.csv"))
+            alone.write(Path("alone", "predictions", f"{part}.csv"))
 
     assert in_child(evaluate) == 0
     for part in ("val", "test"):
-        pd.testing.assert_frame_equal(pd.read_csv(f"{part}.csv"), run.predictions(part), rtol=0, atol=1e-6)
+        alone = Run("alone").predictions(part)
+        pd.testing.assert_frame_equal(alone, run.predictions(part), rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow

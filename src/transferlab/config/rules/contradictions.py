@@ -26,6 +26,14 @@ from transferlab.run.reading import read_json
 _WEIGHTS = ("hub", "random", "shipped")
 _WARMUP = "strategy.learning_rates.warmup_epochs"
 
+MOVING = "data.on_bad_image"  # the key by which files of the user's may be moved
+
+
+def moves_files(config: Any) -> bool:
+    """True if a plain config asks for broken files to be moved away."""
+    data = config.get("data") if isinstance(config, dict) else None
+    return isinstance(data, dict) and data.get("on_bad_image") == "quarantine"
+
 
 def contradictions(config: dict[str, Any]) -> list[str]:
     """One sentence for each rule that a config breaks; it cannot be run then."""

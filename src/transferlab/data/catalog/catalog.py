@@ -14,12 +14,6 @@ from transferlab.data.data_error import DataError
 from transferlab.data.image.reader import Reader
 
 COLUMNS = ["sample", "label", "group", "split", "domain"]
-SPLIT_NAMES = {  # that a source may use
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
-SPLIT_OF = {alias: split for split, aliases in SPLIT_NAMES.items() for alias in aliases}
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from pathlib import Path
 from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.catalog.folder import Folder, existing_folder
+from transferlab.data.catalog.folder_layout import inner_folder
 from transferlab.data.catalog.walking import visible_folders
 from transferlab.data.data_error import DataError, some
+from transferlab.run.printable import printable
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ def domain_folder(root: Path, domain: str | None) -> Path:
         by_lower = {name.lower(): name for name in names}
         close = get_close_matches(str(domain).lower(), by_lower, n=1)
         hint = f" Did you mean {by_lower[close[0]]}?" if close else ""
+        within = inner_folder(root)
+        if (within / str(domain)).is_dir():
+            hint = f" Did you mean data.root={printable(within)}?"
         raise DataError(
             f"domain={domain}: data.root={root} has no folder of this name.{hint} It has {some(names, 20)}."
         )

@@ -7,10 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from transferlab.config.bounds import PositiveInt
-from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
+from transferlab.data.catalog.catalog import Catalog, catalog_table
+from transferlab.data.catalog.folder_layout import root_within, shared_folders, split_folders
+from transferlab.data.catalog.names import class_name, notes_on_names, sample_names
 from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import FileReader
+from transferlab.run.printable import printable
 
 
 @dataclass(frozen=True)
@@ -31,34 +34,51 @@ class Folder:
     def load(self) -> Catalog:
         root = existing_folder(self.root)
         found = ImageFiles(root)
-        splits = _split_folders(root)
+        splits = split_folders(root)
         if splits:
             for split, folder in splits.items():
                 found.add_classes(folder, split)
-            extra = [path.name for path in visible_folders(root) if path not in splits.values()]
+            taken = [folder.relative_to(root).parts[0] for folder in splits.values()]
+            extra = [path.name for path in visible_folders(root) if path.name not in taken]
             if extra:
-                found.notes.append(f"{root}: ignored {some(extra)}, beside the folders {', '.join(splits)}.")
+                found.notes.append(
+                    f"{printable(root)}: ignored {some(extra)}, beside the folders {some(taken)}."
+                )
+            if unlike := [
+                f"{name} as {split}" for split, name in zip(splits, taken, strict=True) if name != split
+            ]:
+                found.notes.append(f"{printable(root)}: folders taken as splits: {some(unlike)}.")
         elif visible_folders(root):
             found.add_classes(root, None)
         else:
             found.add_unlabelled(root)
-        if not found.samples:
+        if not found.files:
+            unread = " and ".join(folder.unread for folder in found.folders if folder.unread)
+            but = f" that can be read, but {unread}" if unread else ""
             raise DataError(
-                f"data.root={root} holds no images. It should hold one folder of images for each class."
+                f"data.root={printable(root)} holds no images{but}. It should hold one folder of images for "
+                "each class."
             )
-        classes, problems = _class_names(found, root)
+        classes = ordered_by_letter(found)
+        problems = _problems(found, root, self.root)
+        if not splits:
+            unclear, notes = shared_folders(found.folders, root)
+            problems += unclear
+            found.notes += notes
+        names = [folder.path.name for folder in found.folders] if classes else []
         codes = {name: code for code, name in enumerate(classes)}
+        samples, odd = sample_names(found.files)
         return Catalog(
             table=catalog_table(
-                found.samples,
+                samples,
                 [None if name is None else codes[name] for name in found.class_names],
-                hash_files(root, found.samples),
-                domain=root.name,
+                hash_files(root, found.files),
+                domain=class_name(root.name),
                 splits=found.splits,
             ),
             classes=classes,
-            reader=FileReader(root, max_pixels=self.max_pixels),
-            notes=tuple(found.notes),
+            reader=FileReader(root, max_pixels=self.max_pixels, odd=odd),
+            notes=(*found.notes, *notes_on_names(names, printable(root))),
             problems=tuple(problems),
         )
 
@@ -68,11 +88,14 @@ def existing_folder(root: str | None) -> Path:
     if not root:
         raise DataError("data.root has no value. Set it to a folder of images: data.root=DIR.")
     path = Path(root).expanduser()
-    if not path.exists():
-        raise DataError(f"data.root={root} does not exist (looked for {path.absolute()}).{_beside(path)}")
-    if not path.is_dir():
-        raise DataError(f"data.root={root} is a file. Give the folder of images that holds it.")
-    return path.resolve()
+    try:
+        if not path.exists():
+            raise DataError(f"data.root={root} does not exist (looked for {path.absolute()}).{_beside(path)}")
+        if not path.is_dir():
+            raise DataError(f"data.root={root} is a file. Give the folder of images that holds it.")
+        return path.resolve()
+    except OSError as error:
+        raise DataError(f"data.root={root} cannot be read ({error.strerror}).") from None
 
 
 def _beside(path: Path) -> str:
@@ -81,42 +104,41 @@ def _beside(path: Path) -> str:
     return f" Did you mean {path.parent / close[0]}?" if close else ""
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """The folders for train, val and test, or none: a class may be called `train`, too."""
-    folders = visible_folders(root)
-    splits: dict[str, Path] = {}
-    for split, names in SPLIT_NAMES.items():
-        fitting = [folder for folder in folders if folder.name.lower() in names]
-        if len(fitting) > 1:
-            raise DataError(
-                f"{root}: {some(f.name for f in fitting)} could each be the {split} split. Keep one."
-            )
-        if fitting:
-            splits[split] = fitting[0]
-    if not any(visible_folders(folder) for folder in splits.values()):
-        return {}
-    if "train" not in splits:
-        raise DataError(f"{root} has {some(p.name for p in splits.values())} but no train folder.")
-    return splits
-
-
-def _class_names(found: ImageFiles, root: Path) -> tuple[tuple[str, ...], list[str]]:
-    """All classes, by name, and what is wrong with them."""
+def ordered_by_letter(found: ImageFiles) -> tuple[str, ...]:
+    """All classes, those of empty folders as well; none where images lie in the root itself."""
+    empty = {class_name(folder.path.name) for folder in found.folders if not folder.num_images}
     labelled = {name for name in found.class_names if name is not None}
-    problems = [
-        f"{folder} holds no images, so class {folder.name} is empty. Add images or delete it."
-        for folder in found.empty_folders
-    ]
+    return tuple(sorted(labelled | empty))
+
+
+def _problems(found: ImageFiles, root: Path, typed: str | None) -> list[str]:
+    """Reasons why nothing can be trained on these classes."""
+    labelled = {name for name in found.class_names if name is not None}
+    problems = []
+    for folder in found.folders:
+        name = class_name(folder.path.name)
+        if not folder.num_images and name not in labelled:
+            unread = f" that can be read, but {folder.unread}" if folder.unread else ""
+            problems.append(
+                f"{printable(folder.path)} holds no images{unread}, so class {name} is empty. Add images or "
+                "delete it."
+            )
     placed = zip(found.class_names, found.splits, strict=True)
     trained = {name for name, split in placed if split in (None, "train")}
-    untrained = sorted(labelled - trained)
-    if untrained:
+    for name in sorted(labelled - trained):
+        alike = next((other for other in trained if other and other.casefold() == name.casefold()), None)
         problems.append(
-            f"{root}: class {some(untrained)} has images to validate or test on but none in train."
+            f"{printable(root)}: class {name} has images to validate or test on but none in train."
+            + (f" Did you mean {alike}? Spell both alike." if alike else "")
         )
     if len(labelled) == 1:
-        problems.append(
-            f"{root} holds one class only ({some(labelled)}), e.g. {found.samples[0]}. Telling classes apart "
-            "takes two or more, each in a folder of its own."
+        [only] = [folder.path for folder in found.folders if folder.num_images][:1]
+        within = root_within(only)
+        hint = (
+            f"Did you mean data.root={printable(Path(str(typed)) / within.relative_to(root))}?"
+            if within is not None
+            else "Telling classes apart takes two or more, each in a folder of its own."
         )
-    return tuple(sorted(labelled | {folder.name for folder in found.empty_folders})), problems
+        example = printable(found.files[0])
+        problems.append(f"{printable(root)} holds one class only ({some(labelled)}), e.g. {example}. {hint}")
+    return problems

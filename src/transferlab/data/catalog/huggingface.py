@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.config.bounds import PositiveInt
-from transferlab.data.catalog.catalog import SPLIT_OF, Catalog, catalog_table
-from transferlab.data.catalog.table import ordered_classes
+from transferlab.data.catalog.catalog import Catalog, catalog_table
+from transferlab.data.catalog.names import class_name, notes_on_names, ordered_classes, split_of
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import EncodedReader, content_hash
 
@@ -49,6 +49,7 @@ class HuggingFace:
             labels += label_names(rows, self.label_column)
             groups += [None] * len(rows) if self.group_column is None else map(_text, rows[self.group_column])
             places += [names[name]] * len(rows)
+        written, labels = set(labels), [class_name(label) for label in labels]
         known = ordered_classes(labels)
         classes = declared_classes(splits, self.label_column) or known
         problem = f"{self.path}: column {self.label_column} holds one class only."
@@ -64,6 +65,7 @@ class HuggingFace:
             ),
             classes=classes,
             reader=RowReader(splits, self.image_column, str(self.path), max_pixels=self.max_pixels),
+            notes=tuple(notes_on_names(written, self.path)),
             problems=() if len(known) > 1 else (problem,),
         )
 
@@ -116,10 +118,10 @@ def split_names(names: list[str], path: str | None) -> dict[str, str | None]:
     """Our name of each split; none where there is a single one, which is divided by us."""
     if len(names) == 1:
         return {names[0]: None}
-    unknown = [name for name in names if name.lower() not in SPLIT_OF]
+    unknown = [name for name in names if split_of(name) is None]
     if unknown:
         raise DataError(f"{path} has splits that are no train, validation or test: {some(unknown)}.")
-    return {name: SPLIT_OF[name.lower()] for name in names}
+    return {name: split_of(name) for name in names}
 
 
 def as_encoded(rows: Any, column: str) -> Any:
@@ -149,8 +151,9 @@ def label_names(rows: Any, column: str) -> list[str]:
 
 
 def declared_classes(splits: dict[str, Any], column: str) -> tuple[str, ...]:
-    """The class names that the first split declares, in its order; none if it declares none."""
-    return tuple(getattr(next(iter(splits.values())).features[column], "names", ()))
+    """The class names that the first split declares, in its order, each once; none if it declares none."""
+    names = getattr(next(iter(splits.values())).features[column], "names", ())
+    return tuple(dict.fromkeys(map(class_name, names)))
 
 
 def _text(value: Any) -> str | None:

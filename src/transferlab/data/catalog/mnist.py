@@ -1,6 +1,6 @@
-"""MNIST: 70,000 handwritten digits with their own training and test splits.
+"""MNIST, 70,000 handwritten digits with their own training and test splits, and other .npz files like it.
 
-Its arrays come from an .npz file or from the four idx files and are checked before anything is made of them.
+Arrays come from an .npz file or from the four idx files and are checked before anything is made of them.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import NamedTuple
 import numpy as np
 
 from transferlab.data.catalog.catalog import Catalog, catalog_table
-from transferlab.data.catalog.digits import CLASSES
+from transferlab.data.catalog.names import SPLIT_NAMES, split_of
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import ArrayReader, content_hash
 
 NUM_IMAGES = {"train": 60_000, "test": 10_000}
 SIDE_PX = 28
 NPZ_NAME = "mnist.npz"
-NPZ_KEYS = {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")}
+_KEYS_OF_TRAIN = ("x_train", "y_train")
 IDX_STEMS = {"train": ("train-images", "train-labels"), "test": ("t10k-images", "t10k-labels")}
 IDX_ENDINGS = ("-idx{}-ubyte", ".idx{}-ubyte")  # as LeCun named them, and as some archives unpack
 IDX_FOLDERS = (".", "raw", "MNIST/raw")  # the last one is torchvision's
@@ -35,7 +35,7 @@ _AGAIN = "Download it again."
 
 
 class LabelledDigits(NamedTuple):
-    """Images, uint8 (N, 28, 28), and labels, int64 (N,), 0 to 9."""
+    """Images, uint8 (N, H, W) or RGB (N, H, W, 3), and labels, int64 (N,), at least 0."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -46,18 +46,20 @@ class MNIST:
     """White strokes on black, 28x28 pixels, grey repeated to RGB; samples are called `train/00000`.
 
     LeCun et al. (1998), Gradient-Based Learning Applied to Document Recognition.
+    An .npz file of another data set is read as it is: images of any size, grey or RGB; the classes that its
+    labels have; its validation split.
     `conf/data/catalog/mnist.yaml` describes the argument.
     """
 
     root: str | None
 
     def load(self) -> Catalog:
-        splits = read_mnist(self.root)
+        splits = read_arrays(self.root)
         contents = [content_hash(image.tobytes()) for split in splits.values() for image in split.images]
         return mnist_catalog(self.root, splits, contents, "mnist", lambda: _as_rgb(splits))
 
 
-def sample_names(splits: Mapping[str, LabelledDigits]) -> list[str]:
+def names_in_splits(splits: Mapping[str, LabelledDigits]) -> list[str]:
     """The samples' names, in MNIST's own order: its splits one after the other."""
     return [f"{name}/{row:05d}" for name, split in splits.items() for row in range(len(split.labels))]
 
@@ -69,40 +71,69 @@ def mnist_catalog(
     domain: str,
     images: Callable[[], np.ndarray],
 ) -> Catalog:
-    """MNIST's samples, labels and splits with these contents and images; val is carved from train later."""
-    samples = sample_names(splits)
-    labels = np.concatenate([split.labels for split in splits.values()]).tolist()
+    """Samples, labels and splits with these contents and images; a val that is missing is carved later."""
+    samples = names_in_splits(splits)
+    labels = np.concatenate([split.labels for split in splits.values()])
+    values, codes = np.unique(labels, return_inverse=True)
     names = [name for name, split in splits.items() for _ in split.labels]
+    alone = f"data.root={root} has label {values[0]} only. Telling classes apart takes two or more."
     return Catalog(
-        table=catalog_table(samples, labels, contents, domain, splits=names),
-        classes=CLASSES,
+        table=catalog_table(samples, codes.tolist(), contents, domain, splits=names),
+        classes=tuple(map(str, values.tolist())),
         reader=ArrayReader(samples, images),
         notes=_notes_on_size(splits, root),
+        problems=(alone,) if len(values) == 1 else (),
     )
 
 
 def _notes_on_size(splits: Mapping[str, LabelledDigits], root: str | None) -> tuple[str, ...]:
-    """A sentence where there are more or fewer images than MNIST has."""
+    """Sentences where there are other images than MNIST has."""
     found = {name: len(split.labels) for name, split in splits.items()}
+    notes: tuple[str, ...] = ()
+    height, width = splits["train"].images.shape[1:3]
+    if (height, width) != (SIDE_PX, SIDE_PX):
+        notes = (
+            f"data.root={root} holds images of {width}x{height} pixels; they are scaled to "
+            f"data.image_size, which data=mnist sets to {SIDE_PX}.",
+        )
     if found == NUM_IMAGES:
-        return ()
+        return notes
     held, has = (
         " and ".join(f"{num:,} {name}" for name, num in counts.items()) for counts in (found, NUM_IMAGES)
     )
-    return (f"data.root={root} holds {held} images, where MNIST has {has}.",)
+    return (f"data.root={root} holds {held} images, where MNIST has {has}.", *notes)
 
 
 def _as_rgb(splits: Mapping[str, LabelledDigits]) -> np.ndarray:
-    grey_NHW1 = np.concatenate([split.images for split in splits.values()])[..., None]
-    return np.repeat(grey_NHW1, 3, axis=3)
+    images = np.concatenate([split.images for split in splits.values()])
+    return images if images.ndim == 4 else np.repeat(images[..., None], 3, axis=3)
 
 
 def read_mnist(root: str | None) -> dict[str, LabelledDigits]:
-    """The splits `train` and `test`, the same arrays for all who ask; nobody may write to them.
+    """The splits `train` and `test` of digits, 28x28 pixels; like `read_arrays`, but nothing else will do."""
+    splits = read_arrays(root)
+    for name, split in splits.items():
+        if split.images.shape[1:] != (SIDE_PX, SIDE_PX):
+            raise DataError(
+                f"data.root={root}: images of {name} have the shape {split.images.shape[1:]}: digits have "
+                f"({SIDE_PX}, {SIDE_PX})."
+            )
+        if split.labels.max() > 9:
+            raise DataError(
+                f"data.root={root}: the labels of {name} go up to {split.labels.max()}: digits have 0 to 9."
+            )
+    if "test" not in splits or "val" in splits:
+        raise DataError(f"data.root={root} holds {some(splits)}: MNIST has train and test.")
+    return splits
+
+
+def read_arrays(root: str | None) -> dict[str, LabelledDigits]:
+    """The splits train and, as far as there are such, val and test; shared arrays, which nobody may write to.
 
     Args:
-        root: an .npz file with x_train, y_train, x_test and y_test; or a folder with `mnist.npz` or with the
-            four idx files, compressed (.gz) or not, in it or where torchvision puts them (`MNIST/raw`).
+        root: an .npz file with x_train and y_train, perhaps with x_val, y_val, x_test and y_test; or a folder
+            with `mnist.npz` or with the four idx files, compressed (.gz) or not, in it or where torchvision
+            puts them (`MNIST/raw`).
 
     Raises:
         DataError: a file is missing, broken, or does not hold what it should.
@@ -153,30 +184,51 @@ def _idx_file(folder: Path, stem: str) -> Path | None:
 def _read(files: tuple[Path, ...], modified_ns: tuple[int, ...]) -> dict[str, LabelledDigits]:
     """Cached: source and target read the same file; `modified_ns` so that a replaced file is read again."""
     if len(files) == 1:
-        arrays = read_npz(files[0])
-        named = {
-            split: [(f"{files[0]}, {key}", arrays[key]) for key in keys] for split, keys in NPZ_KEYS.items()
-        }
+        named = read_npz(files[0])
     else:
         read = [(str(file), read_idx(file)) for file in files]
         named = {"train": read[:2], "test": read[2:]}
-    return {split: _checked(*images, *labels) for split, (images, labels) in named.items()}
+    splits = {split: _checked(*images, *labels) for split, (images, labels) in named.items()}
+    shapes = {split: digits.images.shape[1:] for split, digits in splits.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{split} {shape}" for split, shape in shapes.items())
+        raise DataError(f"{files[0]}: images of its splits have different shapes: {sizes}.")
+    return splits
 
 
-def read_npz(file: Path) -> dict[str, np.ndarray]:
-    """The four arrays of MNIST; raises `DataError`."""
-    wanted = [key for keys in NPZ_KEYS.values() for key in keys]
+def read_npz(file: Path) -> dict[str, list[tuple[str, np.ndarray]]]:
+    """Images and labels of each split, each with the place that they are from; raises `DataError`."""
     if not zipfile.is_zipfile(file):
         raise DataError(f"{file} is no .npz file, or its end is missing. {_AGAIN}")
     try:
         with np.load(file, allow_pickle=False) as stored:
             held = list(stored.files)
-            arrays = {key: stored[key] for key in wanted if key in held}
+            pairs = _pairs(file, held)
+            return {split: [(f"{file}, {key}", stored[key]) for key in keys] for split, keys in pairs.items()}
+    except DataError:
+        raise
     except (OSError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         raise DataError(f"{file} cannot be read as .npz ({error}). {_AGAIN}") from None
-    if missing := [key for key in wanted if key not in arrays]:
-        raise DataError(f"{file} lacks the array {some(missing)}. It holds {some(held, 10)}.")
-    return arrays
+
+
+def _pairs(file: Path, held: list[str]) -> dict[str, tuple[str, str]]:
+    """The arrays of images and of labels of each split that a file has, by the names that `held` has."""
+    pairs: dict[str, tuple[str, str]] = {}
+    for key in sorted(held):
+        split = split_of(key[len("x_") :]) if key.startswith("x_") else None
+        if split in pairs:
+            raise DataError(f"{file}: {pairs[str(split)][0]} and {key} could each be the {split} split.")
+        if split is not None:
+            pairs[split] = (key, f"y_{key[len('x_') :]}")
+    missing = [labels for _, labels in pairs.values() if labels not in held]
+    if "train" not in pairs:
+        missing = [*_KEYS_OF_TRAIN, *missing]
+    if missing:
+        raise DataError(
+            f"{file} lacks the array {some(missing)}. It holds {some(held, 10)}. It should hold x_train "
+            "(images) and y_train (labels), and may hold x_val, y_val, x_test and y_test."
+        )
+    return {split: pairs[split] for split in SPLIT_NAMES if split in pairs}
 
 
 def read_idx(file: Path) -> np.ndarray:
@@ -208,19 +260,27 @@ def read_idx(file: Path) -> np.ndarray:
 
 def _checked(images_from: str, images: np.ndarray, labels_from: str, labels: np.ndarray) -> LabelledDigits:
     """A split of the right shapes, types and ranges; raises `DataError`."""
-    if images.ndim != 3 or images.shape[1:] != (SIDE_PX, SIDE_PX) or len(images) == 0:
-        raise DataError(f"{images_from} has the shape {images.shape}: it must be (N, {SIDE_PX}, {SIDE_PX}).")
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or 0 in images.shape:
+        raise DataError(
+            f"{images_from} has the shape {images.shape}: it must be (N, H, W) or, in RGB, (N, H, W, 3)."
+        )
     if labels.ndim != 1 or len(labels) != len(images):
         raise DataError(
             f"{labels_from} has the shape {labels.shape}: it must be ({len(images)},), "
             f"a label for each image of {images_from}."
         )
-    for place, values, most in ((images_from, images, 255), (labels_from, labels, 9)):
+    for place, values, most in ((images_from, images, 255), (labels_from, labels, None)):
+        rule = "at least 0" if most is None else f"from 0 to {most}"
+        if values.dtype.kind not in "iuf":
+            raise DataError(f"{place} holds {values.dtype}: it must hold whole numbers {rule}.")
         low, high = values.min(), values.max()
-        if values.dtype.kind not in "iu" or low < 0 or high > most:
+        if values.dtype.kind == "f" or low < 0 or (most is not None and high > most):
             raise DataError(
-                f"{place} holds {values.dtype} from {low} to {high}: "
-                f"it must hold whole numbers from 0 to {most}."
+                f"{place} holds {values.dtype} from {low} to {high}: it must hold whole numbers {rule}."
             )
     if images.max() <= 1:
         raise DataError(

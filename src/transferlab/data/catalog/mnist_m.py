@@ -18,8 +18,8 @@ from transferlab.data.catalog.mnist import (
     SIDE_PX,
     LabelledDigits,
     mnist_catalog,
+    names_in_splits,
     read_mnist,
-    sample_names,
 )
 from transferlab.data.catalog.walking import is_image, walk_files
 from transferlab.data.data_error import DataError
@@ -54,7 +54,7 @@ class MNISTM:
         made_of = self._made_of(files)
         contents = [
             content_hash(f"{made_of} {sample} ".encode() + digit.tobytes())
-            for sample, digit in zip(sample_names(splits), digits, strict=True)
+            for sample, digit in zip(names_in_splits(splits), digits, strict=True)
         ]
         return mnist_catalog(self.root, splits, contents, "mnist_m", lambda: self._blend(splits, files))
 

@@ -10,12 +10,13 @@ from typing import NoReturn
 import numpy as np
 
 from transferlab.config.instantiation import described
-from transferlab.data.catalog.catalog import COLUMNS, SPLIT_NAMES, Catalog, CatalogSource, catalog_table
-from transferlab.data.catalog.table import ordered_classes
+from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource, catalog_table
+from transferlab.data.catalog.names import SPLIT_NAMES, class_name, notes_on_names, ordered_classes
 from transferlab.data.catalog.walking import hash_files
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.reader import FileReader, content_hash
 from transferlab.run.errors import UserError
+from transferlab.run.printable import printable
 
 Read = Callable[[str], np.ndarray]
 
@@ -56,11 +57,14 @@ def make_catalog(
         _refuse("there are no samples", "look where they are listed")
     if double := [name for name, count in Counter(samples).items() if count > 1]:
         _refuse(f"samples come more than once: {some(double)}", "give each a name of its own")
+    if odd := [name for name in samples if printable(name) != name]:
+        _refuse(f"samples have control characters or bytes that are no UTF-8: {some(odd)}", "rename them")
     if wrong := {str(split) for split in splits or () if split is not None and split not in SPLIT_NAMES}:
         _refuse(f"splits holds {some(wrong)}", "use train, val, test or None")
     if (read is None) == (root is None):
         _refuse("it takes `read` or `root`", "give one of the two")
-    names = ["" if label is None else str(label) for label in labels]
+    written = {label: class_name(str(label)) for label in set(labels) if label is not None}
+    names = ["" if label is None else written[label] for label in labels]
     classes = ordered_classes(names)
     codes = {name: code for code, name in enumerate(classes)}
     reader: OwnReader | FileReader
@@ -74,7 +78,8 @@ def make_catalog(
         reader, contents = FileReader(folder, max_pixels=max_pixels), hash_files(folder, samples)
     table = catalog_table(samples, [codes.get(name) for name in names], contents, "own", groups, splits)
     alone = f"make_catalog: every label is {some(classes)}. Telling classes apart takes two or more."
-    return Catalog(table, classes, reader, problems=(alone,) if len(classes) == 1 else ())
+    notes = notes_on_names(map(str, written), "make_catalog")
+    return Catalog(table, classes, reader, tuple(notes), (alone,) if len(classes) == 1 else ())
 
 
 def _refuse(problem: str, fix: str) -> NoReturn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,11 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from transferlab.config.bounds import PositiveInt
-from transferlab.data.catalog.catalog import SPLIT_OF, Catalog, catalog_table
+from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.folder import existing_folder
-from transferlab.data.catalog.walking import hash_files, walk_files
+from transferlab.data.catalog.names import class_name, notes_on_names, ordered_classes, sample_names, split_of
+from transferlab.data.catalog.table_file import read_rows
+from transferlab.data.catalog.table_paths import find_files
+from transferlab.data.catalog.walking import hash_files
 from transferlab.data.data_error import DataError, some
-from transferlab.data.image.reader import FileReader, content_hash
+from transferlab.data.image.reader import FileReader
+from transferlab.run.printable import printable
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,25 @@ class Table:
     path_suffix: str = ""
     search: bool = False
     label_column: str = "label"
+    label_columns: Sequence[str] | None = None
     split_column: str | None = None
     group_column: str | None = None
-    separator: str = ","
+    separator: str | None = None
     max_pixels: PositiveInt = 100_000_000
 
     def load(self) -> Catalog:
         file = _existing_file(self.table)
         root = existing_folder(self.root) if self.root is not None else file.parent
-        rows = read_rows(file, self.separator)
-        names = [name + self.path_suffix for name in self._column(rows, file, "path_column")]
-        _refuse_blank_and_double(names, file)
-        samples = _found_below(root, names) if self.search else _found_at(root, names, file)
-        labels = self._column(rows, file, "label_column")
-        classes = ordered_classes(labels)
+        rows, notes = read_rows(file, self.separator, self.path_column)
+        names = [name and name + self.path_suffix for name in self._column(rows, file, "path_column")]
+        found = find_files(root, names, file, search=self.search)
+        rows = rows[[each is not None for each in found.files]]
+        files = [each for each in found.files if each is not None]
+        samples, odd = sample_names(files)
+        written = self._labels(rows, file)
+        spelled = {text: class_name(text) for text in set(written)}
+        labels = [spelled[text] for text in written]
+        classes = ordered_classes(spelled.values())
         problem = (
             f"{file}: column {self.label_column} holds one class only ({some(classes)}). Telling classes "
             "apart takes two or more."
@@ -62,104 +71,97 @@ class Table:
             table=catalog_table(
                 samples,
                 [codes.get(label) for label in labels],
-                hash_files(root, samples),
+                hash_files(root, files),
                 domain=file.stem,
                 groups=groups,
                 splits=splits,
             ),
             classes=classes,
-            reader=FileReader(root, max_pixels=self.max_pixels),
+            reader=FileReader(root, max_pixels=self.max_pixels, odd=odd),
+            notes=(*notes, *found.notes, *notes_on_names(spelled, file)),
             problems=(problem,) if len(classes) == 1 else (),
         )
 
     def _column(self, rows: pd.DataFrame, file: Path, option: str) -> list[str]:
         name = getattr(self, option)
         if name not in rows.columns:
-            close = get_close_matches(name, rows.columns, n=1, cutoff=0.4)
-            hint = f" Did you mean {close[0]}?" if close else ""
+            own = {self.path_column, self.label_column, self.split_column, self.group_column}
+            close = get_close_matches(
+                name, [each for each in rows.columns if each not in own], n=1, cutoff=0.4
+            )
+            hint = f" Did you mean {printable(close[0])}?" if close else ""
+            if option == "label_column" and (columns := _columns_of_zeros_and_ones(rows)):
+                hint = _about_one_hot(rows, columns)
             raise DataError(
                 f"{file} has no column {name} (data.source.{option}). It has {some(rows.columns, 20)}.{hint}"
             )
         return rows[name].tolist()
 
+    def _labels(self, rows: pd.DataFrame, file: Path) -> list[str]:
+        """The label of each row, empty where it is unknown; of one-hot columns the name of the one with 1."""
+        if self.label_columns is None:
+            return self._column(rows, file, "label_column")
+        chosen = list(self.label_columns)
+        if unknown := [name for name in chosen if name not in rows.columns]:
+            raise DataError(
+                f"{file} has no column {some(unknown)} (data.source.label_columns). It has "
+                f"{some(rows.columns, 20)}."
+            )
+        if wrong := [name for name in chosen if name not in _columns_of_zeros_and_ones(rows)]:
+            raise DataError(
+                f"{file}: column {some(wrong)} (data.source.label_columns) does not hold 0 and 1 alone. Fix: "
+                "name the columns that say by 1 which class an image has."
+            )
+        marks = rows[chosen].apply(pd.to_numeric).fillna(0).to_numpy() == 1
+        if (marks.sum(1) > 1).any():
+            several = rows.index[marks.sum(1) > 1] + 2
+            raise DataError(
+                f"{file}: line {some(several)} has a 1 in several of {some(chosen)}. An image has one class "
+                "here. Fix: leave such rows out, or name the combinations in a column of their own "
+                "(data.source.label_column)."
+            )
+        return [chosen[row.argmax()] if row.any() else "" for row in marks]
 
-def read_rows(file: Path, separator: str) -> pd.DataFrame:
-    """All cells as text; an empty cell is "", and a class called NA stays a class."""
-    try:
-        if file.suffix.lower() == ".parquet":
-            cells = pd.read_parquet(file)
-            rows = cells.astype(str).where(cells.notna(), "")
-        else:
-            rows = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except ImportError:
-        raise DataError(f"{file}: Parquet needs pyarrow (pip install pyarrow). Or save it as CSV.") from None
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's own errors are of these families
-        raise DataError(f"{file} cannot be read as a table: {str(error).strip()}.") from None
-    if rows.empty:
-        raise DataError(f"{file} has no rows.")
-    return rows
+
+def _columns_of_zeros_and_ones(rows: pd.DataFrame) -> list[str]:
+    allowed = {"", "0", "1", "0.0", "1.0"}
+    return [name for name in rows.columns if (found := set(rows[name].unique())) <= allowed and found != {""}]
 
 
-def ordered_classes(labels: list[str]) -> tuple[str, ...]:
-    """The different labels, numbers by value and all else by letter.
-
-    >>> ordered_classes(["10", "9", "", "9"]), ordered_classes(["b", "a"])
-    (('9', '10'), ('a', 'b'))
-    """
-    names = {label for label in labels if label}
-    try:
-        return tuple(sorted(names, key=int))
-    except ValueError:
-        return tuple(sorted(names))
+def _about_one_hot(rows: pd.DataFrame, columns: list[str]) -> str:
+    """A hint where a table has a column for each class."""
+    sums = rows[columns].apply(pd.to_numeric).fillna(0).sum(axis=1)
+    if len(columns) < 2:
+        return ""
+    if (sums == 1).all():
+        return (
+            f" Columns {some(columns)} hold one 1 in each row (one-hot). Fix: "
+            f"'data.source.label_columns=[{printable(','.join(columns))}]'"
+        )
+    return (
+        f" Columns {some(columns)} hold 0 and 1, in some rows several or no 1. If some are classes, of which "
+        f"each image has one, name them: 'data.source.label_columns=[{printable(','.join(columns))}]'. "
+        "Several classes of one image are not supported."
+    )
 
 
 def _existing_file(table: str | None) -> Path:
     if not table:
         raise DataError("data.source.table has no value. Set it to a CSV or Parquet file.")
     path = Path(table).expanduser()
-    if not path.is_file():
-        raise DataError(f"data.source.table={table} is not a file (looked for {path.absolute()}).")
-    return path.resolve()
-
-
-def _refuse_blank_and_double(names: list[str], file: Path) -> None:
-    blank = [number + 2 for number, name in enumerate(names) if not name]
-    if blank:
-        raise DataError(f"{file}: line {some(blank)} names no image.")
-    double = pd.Series(names)[pd.Series(names).duplicated()]
-    if len(double):
-        raise DataError(f"{file} names {some(double.unique())} more than once. Keep one row for each image.")
-
-
-def _found_at(root: Path, names: list[str], file: Path) -> list[str]:
-    missing = [name for name in names if not (root / name).is_file()]
-    if missing:
-        raise DataError(
-            f"{file} names {len(missing)} of {len(names)} images that are not below {root}: {some(missing)}. "
-            "Set data.root to the folder that the paths start from, data.source.path_suffix if they lack "
-            "their ending, or data.source.search=true if the files lie in sub-folders."
-        )
-    return names
-
-
-def _found_below(root: Path, names: list[str]) -> list[str]:
-    places = defaultdict(list)
-    for path in walk_files(root, root):
-        places[path.name].append(path)
-    missing = [name for name in names if Path(name).name not in places]
-    if missing:
-        raise DataError(f"{len(missing)} of {len(names)} images are nowhere below {root}: {some(missing)}.")
-    for name in names:
-        found = places[Path(name).name]
-        if len(found) > 1 and len({content_hash(path.read_bytes()) for path in found}) > 1:
-            raise DataError(f"{name} is the name of different files: {some(found)}. Keep one.")
-    return [places[Path(name).name][0].relative_to(root).as_posix() for name in names]
+    try:
+        if path.is_file():
+            return path.resolve()
+    except OSError as error:
+        raise DataError(f"data.source.table={table} cannot be read ({error.strerror}).") from None
+    raise DataError(f"data.source.table={table} is not a file (looked for {path.absolute()}).")
 
 
 def _splits(cells: list[str], file: Path) -> list[str | None]:
-    unknown = sorted({cell for cell in cells if cell and cell.lower() not in SPLIT_OF})
+    meant = {cell: split_of(cell) for cell in set(cells)}
+    unknown = sorted(cell for cell, split in meant.items() if cell and split is None)
     if unknown:
         raise DataError(
             f"{file}: {some(unknown)} is no split. Use train, val or test, or leave all cells empty."
         )
-    return [SPLIT_OF[cell.lower()] if cell else None for cell in cells]
+    return [meant[cell] for cell in cells]

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
+from transferlab.data.catalog.names import class_name
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_kinds import (
+    LONGEST_MAGIC,
+    counted_kinds,
+    kind_by_content,
+    kind_by_name,
+    looks_like_image,
+)
 from transferlab.data.image.reader import content_hash
+from transferlab.run.printable import printable
 
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2"),
@@ -16,17 +27,27 @@ SUFFIXES = {
     *(".ppm", ".pgm", ".pbm", ".pnm"),
 }
 NOT_CLASSES = frozenset({"__macosx", "@eadir", "__pycache__", "$recycle.bin", "lost+found"})
+_MOST_LOOKED_INTO = 50  # files without a known ending that are opened, in a folder
+
+
+@dataclass(frozen=True)
+class ClassFolder:
+    """A folder of one class, as it was found."""
+
+    path: Path
+    num_images: int
+    unread: str = ""  # images in formats that are not read, for a sentence
 
 
 class ImageFiles:
-    """Collects samples (paths relative to the root), their classes and splits, and what was passed over."""
+    """Collects files (paths relative to the root), their classes and splits, and what was passed over."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.samples: list[str] = []
+        self.files: list[str] = []
         self.class_names: list[str | None] = []
         self.splits: list[str | None] = []
-        self.empty_folders: list[Path] = []
+        self.folders: list[ClassFolder] = []
         self.notes: list[str] = []
 
     def add_classes(self, folder: Path, split: str | None) -> None:
@@ -34,33 +55,77 @@ class ImageFiles:
         class_folders = visible_folders(folder)
         if not class_folders:
             raise DataError(
-                f"{folder} holds no class folders. It should hold one folder of images for each class."
+                f"{printable(folder)} holds no class folders. It should hold one folder of images for each "
+                "class."
             )
         for class_folder in class_folders:
-            if not self._add(class_folder, class_folder.name, split):
-                self.empty_folders.append(class_folder)
+            name = class_name(class_folder.name)
+            if not name:
+                raise DataError(
+                    f"{printable(class_folder)!r}: a class needs a name. Fix: rename this folder."
+                )
+            self._add(class_folder, name, split)
         loose = [name for name in _file_names(folder) if is_image(name)]
         if loose:
             self.notes.append(
-                f"{folder}: ignored {some(loose)}: images beside the class folders have no class."
+                f"{printable(folder)}: ignored {some(loose)}: images beside the class folders have no class."
             )
 
     def add_unlabelled(self, folder: Path) -> None:
         """Every image of `folder`, without a class."""
         self._add(folder, None, None)
 
-    def _add(self, folder: Path, class_name: str | None, split: str | None) -> int:
-        before, passed_over = len(self.samples), []
-        for path in walk_files(folder, self.root):
+    def _add(self, folder: Path, class_name: str | None, split: str | None) -> None:
+        before, passed_over = len(self.files), PassedOver()
+        for path in walk_files(folder, self.root, passed_over):
             if is_image(path.name):
-                self.samples.append(path.relative_to(self.root).as_posix())
+                self.files.append(path.relative_to(self.root).as_posix())
                 self.class_names.append(class_name)
                 self.splits.append(split)
             else:
-                passed_over.append(path.name)
-        if passed_over:
-            self.notes.append(f"{folder}: ignored {some(passed_over)}, by their names no images.")
-        return len(self.samples) - before
+                passed_over.add_file(path)
+        self.notes += passed_over.notes(folder)
+        unread = counted_kinds(passed_over.kinds)
+        self.folders.append(ClassFolder(folder, len(self.files) - before, unread))
+
+
+class PassedOver:
+    """What a walk through a folder does not take."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []  # of images in formats that are not read
+        self.special: list[str] = []  # neither files nor folders
+        self._others: list[str] = []
+        self._nameless: list[str] = []  # images by their content alone
+        self._num_looked_into = 0
+
+    def add_file(self, path: Path) -> None:
+        """A file that is no image by its name."""
+        kind, is_picture = kind_by_name(path.name), False
+        if kind is None and self._num_looked_into < _MOST_LOOKED_INTO:
+            self._num_looked_into += 1
+            content = _beginning(path)
+            kind, is_picture = kind_by_content(content), looks_like_image(content)
+            kind = kind if kind in ("HEIC", "DICOM") else None  # a text is a text
+        if kind is not None:
+            self.kinds.append(kind)
+        else:
+            (self._nameless if is_picture else self._others).append(path.name)
+
+    def notes(self, folder: Path) -> Iterator[str]:
+        """A sentence for the user on each kind of what was passed over."""
+        place = printable(folder)
+        if self.kinds:
+            yield f"{place}: not read: {counted_kinds(self.kinds)}."
+        if self._nameless:
+            yield (
+                f"{place}: ignored {some(self._nameless)}: images by their content, but without an ending "
+                "that says so. Fix: rename them, e.g. to NAME.jpg."
+            )
+        if self._others:
+            yield f"{place}: ignored {some(self._others)}, by their names no images."
+        if self.special:
+            yield f"{place}: ignored {some(self.special)}: a pipe, a socket or a device, not a file."
 
 
 def is_image(name: str) -> bool:
@@ -72,45 +137,94 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in NOT_CLASSES
 
 
+def is_regular(path: Path | str) -> bool:
+    """True for a file that can be read to its end: no folder, pipe or device, and no link to nothing."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 (a million names)
+    except (OSError, ValueError):
+        return False
+
+
 def visible_folders(folder: Path) -> list[Path]:
     """The sub-folders that a person would call such, sorted by name."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    entries = [Path(entry.path) for entry in _entries(folder)]
+    for path in entries:
+        _refuse_dead_link(path)
+    return [path for path in entries if path.is_dir()]
 
 
 def _file_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_file() and not is_hidden(path.name))
+    return [entry.name for entry in _entries(folder) if is_regular(Path(entry.path))]
 
 
-def walk_files(folder: Path, root: Path) -> Iterator[Path]:
-    """Visible files below `folder`, sorted; raises `DataError` at a link that loops or leaves `root`."""
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What a folder holds, sorted by name, without what is hidden; raises `DataError`."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((each for each in entries if not is_hidden(each.name)), key=lambda each: each.name)
+    except OSError as error:
+        raise DataError(
+            f"{printable(folder)}: this folder cannot be read ({error.strerror}). Fix: have its owner give "
+            "you the right to read it (chmod -R a+rX FOLDER), or move it out of the data."
+        ) from None
+
+
+def walk_files(folder: Path, root: Path, passed_over: PassedOver | None = None) -> Iterator[Path]:
+    """Visible regular files below `folder`, sorted; `passed_over` collects what is neither file nor folder.
+
+    Raises:
+        DataError: a link that loops, leads nowhere or leaves `root`, or a folder that cannot be read.
+    """
     _refuse_link(folder, root)
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if is_hidden(entry.name):
-            continue
+    for entry in _entries(folder):
         path = Path(entry.path)
-        if entry.is_dir():
-            yield from walk_files(path, root)
-        else:
+        if entry.is_symlink():
             _refuse_link(path, root)
+        if entry.is_dir():
+            yield from walk_files(path, root, passed_over)
+        elif entry.is_file():
             yield path
+        elif passed_over is not None:
+            passed_over.special.append(entry.name)
 
 
 def _refuse_link(path: Path, root: Path) -> None:
     if not path.is_symlink():
         return
-    try:
-        end = path.resolve(strict=True)
-    except (OSError, RuntimeError):
-        raise DataError(
-            f"{path} is a symbolic link to nothing that exists, or to itself. Delete it."
-        ) from None
+    _refuse_dead_link(path)
+    end = path.resolve()
     if not end.is_relative_to(root):
         raise DataError(
-            f"{path} is a symbolic link out of data.root={root} (to {end}). Copy the files, or name them in "
-            "a table (data=table)."
+            f"{printable(path)} is a symbolic link out of data.root={printable(root)} (to {printable(end)}). "
+            "Copy the files, or name them in a table (data=table)."
         )
     if path.parent.resolve().is_relative_to(end):
-        raise DataError(f"{path} is a symbolic link to a folder that holds it ({end}): a loop. Delete it.")
+        raise DataError(
+            f"{printable(path)} is a symbolic link to a folder that holds it ({printable(end)}): a loop. "
+            "Delete it."
+        )
+
+
+def _refuse_dead_link(path: Path) -> None:
+    try:
+        if path.is_symlink():
+            path.resolve(strict=True)
+    except PermissionError:
+        raise DataError(
+            f"{printable(path)} is a symbolic link to a place that cannot be read. Delete it."
+        ) from None
+    except (OSError, RuntimeError):
+        raise DataError(
+            f"{printable(path)} is a symbolic link to nothing that exists, or to itself. Delete it."
+        ) from None
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST_MAGIC)
+    except OSError:
+        return b""
 
 
 def hash_files(root: Path, samples: list[str]) -> list[str]:

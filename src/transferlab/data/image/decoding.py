@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from transferlab.data.image.file_kinds import reason_not_an_image
+
 EXIF_ORIENTATION = 0x0112
 END_OF_JPEG = b"\xff\xd9"
 _pillow = threading.Lock()
@@ -133,7 +135,7 @@ def _explained(content: bytes) -> Iterator[None]:
     except BadImage:
         raise
     except Image.UnidentifiedImageError:
-        raise BadImage(f"not an image (it begins with {content[:8]!r})") from None
+        raise BadImage(reason_not_an_image(content)) from None
     except Exception as error:  # decoders raise anything from struct.error to IndexError
         raise BadImage(f"broken ({str(error) or type(error).__name__})") from None
 

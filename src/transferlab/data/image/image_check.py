@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,16 +13,17 @@ from transferlab.data.catalog.catalog import Catalog, CatalogSource
 from transferlab.data.catalog.own_catalog import load
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.decoding import Examined, examine
+from transferlab.data.image.quarantine import is_within, move_away
 from transferlab.data.image.reader import EncodedReader, FileReader
 from transferlab.data.loading.workers import usable_cores
 from transferlab.run.cache import cache_folder, write_whole
+from transferlab.run.printable import printable
 
 if TYPE_CHECKING:
     from transferlab.data.data_settings import DataSettings
 
 OnBadImage = Literal["error", "skip", "quarantine"]
-DECODER = "decoder 1"  # change it when decoding changes what counts as broken
-QUARANTINE = ".quarantine"
+DECODER = "decoder 2"  # change it when decoding changes what counts as broken
 
 
 def usable(source: CatalogSource, settings: DataSettings) -> Catalog:
@@ -38,7 +38,7 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
     Args:
         catalog: of encoded images; others are returned as they are.
         on_bad_image: `error`; `skip` them; or `quarantine` them: move them into `.quarantine` in the root,
-            with the reasons in `reasons.csv` there.
+            with the reasons in `reasons.csv` there. Files outside of the root stay where they are.
 
     Raises:
         DataError: an image is broken and `on_bad_image` is `error`, or no image is left.
@@ -53,24 +53,47 @@ def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
     reasons = {sample: facts.reason for sample, facts in examined.items() if facts.reason is not None}
     if not reasons:
         return replace(catalog, notes=tuple(notes))
-    listed = "; ".join(f"{catalog.reader.place(sample)}: {reason}" for sample, reason in reasons.items())
-    number = "1 image" if len(reasons) == 1 else f"{len(reasons)} images"
+    listed, number = _listed(catalog.reader, reasons), _number(reasons)
     if on_bad_image == "error":
         raise DataError(
             f"{number} cannot be used: {listed}. Replace or delete them, or leave them out with "
             "data.on_bad_image=skip (or quarantine, which moves them away)."
         )
-    if on_bad_image == "quarantine":
-        if not isinstance(catalog.reader, FileReader):
-            raise DataError(f"Only files can be moved away; use data.on_bad_image=skip for: {listed}.")
-        place = move_away(catalog.reader.root, reasons)
-        notes.append(f"Moved {number} to {place}: {listed}.")
-    else:
-        notes.append(f"Left out {number}: {listed}.")
     rest = catalog.select(~catalog.table["sample"].isin(list(reasons)))
     if len(rest) == 0:
         raise DataError(f"No image can be used: {listed}.")
+    if on_bad_image == "quarantine":
+        if not isinstance(catalog.reader, FileReader):
+            raise DataError(f"Only files can be moved away; use data.on_bad_image=skip for: {listed}.")
+        notes += _quarantined(catalog.reader, reasons)
+    else:
+        notes.append(f"Left out {number}: {listed}.")
     return replace(rest, notes=tuple(notes))
+
+
+def _quarantined(reader: FileReader, reasons: dict[str, str]) -> list[str]:
+    """Move what lies in the root; a sentence for the user on what was moved and on what was not."""
+    files = {sample: reader.file(sample) for sample in reasons}
+    inside = {sample: why for sample, why in reasons.items() if is_within(reader.root, files[sample])}
+    outside = {sample: why for sample, why in reasons.items() if sample not in inside}
+    notes = []
+    if inside:
+        place = move_away(reader.root, inside, files)
+        notes.append(f"Moved {_number(inside)} to {printable(place)}: {_listed(reader, inside)}.")
+    if outside:
+        notes.append(
+            f"Left out {_number(outside)}, not moved: files outside of {printable(reader.root)} stay where "
+            f"they are: {_listed(reader, outside)}."
+        )
+    return notes
+
+
+def _listed(reader: EncodedReader, reasons: dict[str, str]) -> str:
+    return "; ".join(f"{reader.place(sample)}: {reason}" for sample, reason in reasons.items())
+
+
+def _number(samples: Collection[str]) -> str:
+    return "1 image" if len(samples) == 1 else f"{len(samples)} images"
 
 
 def examine_files(catalog: Catalog) -> dict[str, Examined]:
@@ -93,28 +116,6 @@ def examine_files(catalog: Catalog) -> dict[str, Examined]:
         examined = dict(zip(catalog.samples, pool.map(facts, catalog.samples), strict=True))
     _cache(memory, examined)
     return examined
-
-
-def move_away(root: Path, reasons: dict[str, str]) -> Path:
-    """Move samples into a hidden folder of the root, which no catalog looks into, and write down why."""
-    place = root / QUARANTINE
-    for sample in reasons:
-        end = place / sample
-        end.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            (root / sample).rename(end)
-        except FileNotFoundError:
-            continue  # another job of the sweep was quicker
-        except OSError as error:
-            raise DataError(
-                f"{root / sample} cannot be moved to {end} ({error.strerror}). Use data.on_bad_image=skip."
-            ) from None
-    lines = io.StringIO()
-    past = place / "reasons.csv"
-    rows = dict(csv.reader(io.StringIO(past.read_text()))) if past.is_file() else {"sample": "reason"}
-    csv.writer(lines).writerows({**rows, **reasons}.items())
-    write_whole(past, lines.getvalue().encode())
-    return place
 
 
 def _read_cached(memory: Path) -> dict[str, Examined] | None:

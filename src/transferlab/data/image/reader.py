@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import numpy as np
 
 from transferlab.data.data_error import DataError
 from transferlab.data.image.decoding import BadImage, decode
+from transferlab.run.printable import printable
 
 
 class Reader(Protocol):
@@ -74,18 +75,23 @@ class EncodedReader(ABC):
 
 @dataclass(frozen=True)
 class FileReader(EncodedReader):
-    """Image files below a folder."""
+    """Image files below a folder; `odd` has the paths of those whose names cannot be printed as they are."""
 
     root: Path
+    odd: Mapping[str, str] = field(default_factory=dict)
+
+    def file(self, sample: str) -> str:
+        """The path of a sample's file, from the root or absolute."""
+        return self.odd.get(sample, sample)
 
     def path(self, sample: str) -> Path:
-        return self.root / sample
+        return self.root / self.file(sample)
 
     def content(self, sample: str) -> bytes:
         return self.path(sample).read_bytes()
 
     def place(self, sample: str) -> str:
-        return str(self.path(sample))
+        return printable(self.root / sample)
 
 
 def content_hash(content: bytes) -> str:

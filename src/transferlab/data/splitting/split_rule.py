@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog
+from transferlab.data.catalog.catalog import Catalog
+from transferlab.data.catalog.names import SPLIT_NAMES
 from transferlab.data.data_error import DataError, some
 from transferlab.data.splitting.stratification import inseparable, stratified_splits
 
