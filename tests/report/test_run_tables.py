@@ -36,6 +36,6 @@ def test_how_the_model_was_selected(capsys):
     assert lines[3:] == [
         "epoch selected by epoch test balanced accuracy test accuracy",
         "entropy (selected) 5 0.400 0.500",
-        "oracle, by target labels 7 0.550 0.600",
+        "oracle, on target validation labels 7 0.550 0.600",
         "selected epoch 5 of 10 (entropy, 2 stages open); 678 of 12,345 parameters trained; 3.2 s",
     ]

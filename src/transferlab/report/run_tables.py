@@ -59,7 +59,8 @@ def show_result(result: Mapping[str, Any]) -> None:
 
 
 def _criterion(name: str, rule: str) -> str:
-    return name + (" (selected)" if name == rule else "") + (", by target labels" if name == "oracle" else "")
+    beside = {"oracle": ", on target validation labels", "snd": ", often the first epoch"}
+    return name + (" (selected)" if name == rule else "") + beside.get(name, "")
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:

@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
+from transferlab.evaluation.comparison.damage import unreadable
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import Run
+from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.sweep.sweep_record import SweepRecord
 
 # the one written in C where there is one: ten times as fast
@@ -20,13 +21,14 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def gather(folders: Sequence[Path]) -> list[Recorded]:
     """The runs of these folders, each once: those of a sweep by the names of their folders.
 
-    Of a sweep's runs those that read other data or weights than its jobs do now are left out.
+    Of a sweep's runs those that read other data or weights than its jobs do now are left out. In the place of
+    one with a damaged file stands the reason.
 
     Args:
         folders: of runs, or of sweeps, whose folders of runs are directly within.
 
     Raises:
-        UserError: a folder that is neither, or a record that cannot be read.
+        UserError: a folder that is neither.
     """
     found: dict[Path, Recorded] = {}
     for folder in folders:
@@ -52,10 +54,17 @@ def _runs_in(sweep: Path) -> list[Path]:
 
 
 def _read(run: Run) -> Recorded:
-    config: Any = {}
-    if run.config_file.is_file():
-        try:
-            config = yaml.load(run.config_file.read_text(encoding="utf-8"), _Loader)
-        except yaml.YAMLError as error:
-            raise UserError(f"{run.config_file} is not readable YAML ({error}).") from error
-    return Recorded(run.path, config or {}, run.environment.get("choices", {}), run.result)
+    """The record of a run; where a file is damaged, one that says so, and the others are compared."""
+    try:
+        text = run.config_file.read_text(encoding="utf-8") if run.config_file.is_file() else ""
+        config, environment, result = yaml.load(text, _Loader) or {}, run.environment, run.result
+    except (yaml.YAMLError, RunFolderError, OSError, ValueError, RecursionError) as error:
+        return unreadable(run.path, error)
+    for name, content in (
+        ("config.yaml", config),
+        ("environment.json", environment),
+        ("result.json", result),
+    ):
+        if not isinstance(content, dict):
+            return unreadable(run.path, f"{name} is not a mapping")
+    return Recorded(run.path, config, environment.get("choices", {}), result)
