@@ -29,17 +29,18 @@ class Answers:
     def of(
         cls, labels: Sequence[int], guesses: Sequence[Sequence[int]], groups: Sequence[Any] | None = None
     ) -> Answers:
-        """Answers from codes; images without names.
+        """Answers from codes; images without names, and of a group of their own where it is empty.
 
         >>> Answers.of(labels=[0, 1, 1], guesses=[[0, 1, 0], [0, 1, 1]], groups="aab").num_groups
         2
         """
         labels_N, guesses_SN = np.asarray(labels), np.asarray(guesses)
         size = len(labels_N)
-        groups_N = np.arange(size) if groups is None else pd.factorize(np.asarray(list(groups), object))[0]
+        names_N = pd.Series([""] * size if groups is None else list(groups), dtype=object).fillna("")
         num_classes = int(max(labels_N.max(initial=0), guesses_SN.max(initial=0))) + 1
-        names = tuple(map(str, range(num_classes)))
-        return cls(np.arange(size).astype(str).astype(object), labels_N, guesses_SN, groups_N, names)
+        classes = tuple(map(str, range(num_classes)))
+        samples_N = np.arange(size).astype(str).astype(object)
+        return cls(samples_N, labels_N, guesses_SN, _group_codes(names_N.astype(str)), classes)
 
     @property
     def num_seeds(self) -> int:
