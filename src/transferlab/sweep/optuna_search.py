@@ -113,7 +113,8 @@ def search(
             raise UserError(
                 f"hydra/sweeper=optuna: none of the first {count} trials has a {what}, so there "
                 f"is nothing to learn from. {folder} says what became of them. Fix: "
-                "hydra.sweeper.optimize=METRIC, or strategy.selection=information_maximisation with two domains."
+                "hydra.sweeper.optimize=METRIC, or with two domains "
+                "strategy.selection=information_maximisation."
             )
         assert criterion is not None
     assert criterion is not None
