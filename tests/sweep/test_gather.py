@@ -67,7 +67,7 @@ def test_mistakes():
         ("config.yaml", b"- 1", "config.yaml is not a mapping"),
         ("config.yaml", b"\xff\xfe\xfa", ""),
         ("result.json", b"{", "result.json is not readable JSON"),
-        ("result.json", b"[1]", "result.json is not a mapping"),
+        ("result.json", b"[1]", ""),
         ("result.json", b'{"status": "finished", "test": {"accuracy": "x"}}', "must be real number"),
         ("result.json", b'{"status": "finished", "test": 3}', "AttributeError"),
         ("environment.json", b"{]", "environment.json is not readable JSON"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from transferlab.config.older_configs import upgrade
 from transferlab.evaluation.comparison.damage import unreadable
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
@@ -58,13 +59,14 @@ def _read(run: Run) -> Recorded:
     try:
         text = run.config_file.read_text(encoding="utf-8") if run.config_file.is_file() else ""
         config, environment, result = yaml.load(text, _Loader) or {}, run.environment, run.result
-    except (yaml.YAMLError, RunFolderError, OSError, ValueError, RecursionError) as error:
+        for name, content in (
+            ("config.yaml", config),
+            ("environment.json", environment),
+            ("result.json", result),
+        ):
+            if not isinstance(content, dict):
+                return unreadable(run.path, f"{name} is not a mapping")
+        upgrade(config)
+    except (yaml.YAMLError, RunFolderError, OSError, ValueError, RecursionError, AttributeError) as error:
         return unreadable(run.path, error)
-    for name, content in (
-        ("config.yaml", config),
-        ("environment.json", environment),
-        ("result.json", result),
-    ):
-        if not isinstance(content, dict):
-            return unreadable(run.path, f"{name} is not a mapping")
     return Recorded(run.path, config, environment.get("choices", {}), result)

@@ -148,7 +148,7 @@ def lowest_and_highest(draws: int) -> tuple[float, float]:
 @pytest.mark.parametrize("images", KINDS, ids=lambda images: images.name)
 @pytest.mark.parametrize("num_seeds", [3, 5, 10])
 def test_coverage_of_the_whole_grid(num_seeds, images):
-    """At least 93 % everywhere; at most 98 % where ten images or groups and more are expected to have errors."""
+    """At least 93 % everywhere; at most 98 % where ten images or groups, or more, should have an error."""
     draws = 400
     lowest, highest = lowest_and_highest(draws)
     for num_images in NUM_IMAGES:
