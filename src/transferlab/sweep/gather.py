@@ -9,8 +9,7 @@ from typing import Any
 import yaml
 
 from transferlab.config.older_configs import upgrade
-from transferlab.evaluation.comparison.damage import unreadable
-from transferlab.evaluation.comparison.grouping import Recorded
+from transferlab.evaluation.comparison.grouping import Recorded, unreadable
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.sweep.sweep_record import SweepRecord

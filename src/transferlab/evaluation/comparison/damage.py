@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from transferlab.evaluation.comparison.answers import read_table
-from transferlab.evaluation.comparison.grouping import Recorded, groups_of
+from transferlab.evaluation.comparison.grouping import Recorded, groups_of, unreadable
 from transferlab.evaluation.comparison.run_metrics import leading_metric, metrics_of, metrics_of_folds
 from transferlab.evaluation.comparison.run_score import score_of
 from transferlab.run.run_folder import REPORTED
-
-UNREADABLE = "left out"
-
-
-def unreadable(path: Path, reason: object) -> Recorded:
-    """The record of a run that cannot be read: nothing but the reason."""
-    return Recorded(path, result={"status": UNREADABLE, "error": f"its files cannot be read: {reason}"})
 
 
 def without_damaged(runs: Sequence[Recorded]) -> list[Recorded]:

@@ -142,3 +142,8 @@ class Recorded:
     def reason(self) -> str:
         """Why it failed, in a line; empty where there is nothing to say."""
         return str(self.result.get("error", "")).partition("\n")[0]
+
+
+def unreadable(path: Path, reason: object) -> Recorded:
+    """The record of a run whose files cannot be read: nothing but the reason."""
+    return Recorded(path, result={"status": "left out", "error": f"its files cannot be read: {reason}"})

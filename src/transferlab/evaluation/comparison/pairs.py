@@ -139,7 +139,7 @@ def _pair(one: Method, other: Method, metric: str) -> Pair:
         over_samples = Question(p_value=found.p_value)
         if not is_paired:
             rights = [right_SN.mean(0, keepdims=True) for right_SN in rights]
-        interval = difference(*rights, labels_N, of_groups.groups_N, balanced=balanced)
+        interval = difference(rights[0], rights[1], labels_N, of_groups.groups_N, balanced=balanced)
         apart_SN = rights[0].astype(np.float64) - rights[1]
         is_constant = is_paired and bool((apart_SN == apart_SN[0]).all())
         covers = coverage(len(apart_SN), is_grouped=of_groups.is_grouped, is_constant=is_constant)
