@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-long test-slurm guard bench check format lock wheel clean
+.PHONY: demo test test-slow test-long test-slurm guard bench coverage check format lock wheel clean
 
 demo: $(READY)  ## the main job on embedded data: pretrain, sweep, adapt, compare (minutes, no network)
 	$(BIN)/python scripts/demo.py
@@ -30,6 +30,9 @@ guard: $(READY)  ## the numbers of this checkout against another one's on this m
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
 	for bench in data_loading features heads training_step adaptation_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
+
+coverage: $(READY)  ## how often the intervals of a comparison hold, simulated, into benchmarks/results/coverage.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py
 
 check: $(READY)  ## lint, format, types, spelling
 	$(BIN)/ruff check .

@@ -40,7 +40,9 @@ def test_a_row_a_group(sweep):
         [True, 6, 0, 6],
     ]
     assert table["missing seeds"].tolist() == ["6", "6"]
-    assert table["interval over"].tolist() == ["seeds"] * 2
+    assert table["interval covers"].tolist() == ["other images and other seeds"] * 2
+    assert table["complete"].tolist() == ["6 of 7"] * 2
+    assert table["chosen by"].tolist() == ["val accuracy"] * 2
     assert table["test accuracy"].tolist() == [0.925, 0.625]
     assert table["test accuracy std"][0] == pytest.approx(0.0187083)
     assert (table["test accuracy low"] < table["test accuracy"]).all()
@@ -55,6 +57,7 @@ def test_a_row_a_pair(sweep):
     assert row["metric"] == "test accuracy"
     assert row["difference"] == pytest.approx(0.3)
     assert row["low"] < 0.3 < row["high"]
+    assert row["interval covers"] == "other images and other seeds"
     assert (row["samples"], row["seeds"]) == (100, 6)
     assert row["p over samples"] == row["corrected p over samples"] == 0.0001
     assert row["p over seeds"] == row["corrected p over seeds"] == 0.03125

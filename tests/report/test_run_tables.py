@@ -26,6 +26,17 @@ def test_metrics_of_each_split(capsys):
     ]
 
 
+def test_an_interval_says_what_it_covers(capsys):
+    covers = {"covers": "other images, not other seeds", "balanced_accuracy": [0.6, 0.7]}
+    show_metrics({**RESULT, "intervals": {"source_test": covers}})
+    assert printed(capsys) == [
+        ["balanced", "accuracy", "95", "%", "interval", "accuracy", "auroc"],
+        ["val", "0.800", "0.900", "-"],
+        ["source", "test", "0.650", "0.600", "to", "0.700", "0.700", "0.990"],
+        ["The", "interval", "covers", "other", "images,", "not", "other", "seeds"],
+    ]
+
+
 def test_how_the_model_was_selected(capsys):
     target = {
         "entropy": {"epoch": 4, "accuracy": 0.5, "balanced_accuracy": 0.4},
@@ -36,6 +47,6 @@ def test_how_the_model_was_selected(capsys):
     assert lines[3:] == [
         "epoch selected by epoch test balanced accuracy test accuracy",
         "entropy (selected) 5 0.400 0.500",
-        "oracle, by target labels 7 0.550 0.600",
+        "oracle, on target validation labels 7 0.550 0.600",
         "selected epoch 5 of 10 (entropy, 2 stages open); 678 of 12,345 parameters trained; 3.2 s",
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.evaluation.comparison.run_folders import make_run
+from transferlab.evaluation.comparison.compare import compare
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
@@ -57,11 +58,34 @@ def test_mistakes():
         UserError, match=r"^empty: there is no run in it\. Give folders of runs, or of sweeps\.$"
     ):
         gather([Path("empty")])
-    run = make_run("a", 0.5)
-    (run.path / "config.yaml").write_text("a: [")
-    with pytest.raises(UserError, match=r"config\.yaml: this is not readable YAML"):
-        gather([run.path])
-    (run.path / "result.json").write_text("{")
-    (run.path / "config.yaml").write_text("a: 1")
-    with pytest.raises(UserError, match=r"result\.json is not readable JSON"):
-        gather([run.path])
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("config.yaml", b"a: [", "while parsing"),
+        ("config.yaml", b"- 1", "config.yaml is not a mapping"),
+        ("config.yaml", b"\xff\xfe\xfa", ""),
+        ("result.json", b"{", "result.json is not readable JSON"),
+        ("result.json", b"[1]", ""),
+        ("result.json", b'{"status": "finished", "test": {"accuracy": "x"}}', "must be real number"),
+        ("result.json", b'{"status": "finished", "test": 3}', "AttributeError"),
+        ("environment.json", b"{]", "environment.json is not readable JSON"),
+        ("environment.json", b"[]", "environment.json is not a mapping"),
+        ("environment.json", b'{"choices": ["a"]}', "AttributeError"),
+        ("predictions/test.csv", b"", "test.csv is no table"),
+        ("predictions/test.csv", b"sample,label\n1,a\n", "test.csv is no table"),
+        ("predictions/test.csv", b"sample,label,predicted\n1,a,a\n2,b", "ends before its predicted class"),
+        ("split.csv", b"sample\n1\n", "split.csv is no table"),
+    ],
+)
+def test_a_damaged_run_is_named_and_the_others_are_compared(file, content, reason):
+    make_run("good", 0.5)
+    damaged = make_run("damaged", 0.5, seed=1)
+    (damaged.path / file).write_bytes(content)
+    found = compare(gather([Path("sweep")]))
+    (row,) = found.rows
+    assert row.metrics["test accuracy"].mean == 0.5
+    assert [run.path.name for run in found.not_begun] == ["damaged"]
+    assert found.not_begun[0].status == "left out"
+    assert reason in found.not_begun[0].reason

@@ -23,7 +23,7 @@ from transferlab.config.multirun import check_sweep
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.optuna_search import search, space_of
-from transferlab.sweep.search_settings import SearchSettings, metric_of
+from transferlab.sweep.search_settings import SearchSettings, metric_of, own_score
 
 CONFIG = OmegaConf.create({"hydra": {"sweep": {"dir": "."}}})
 RATE = "++strategy.learning_rates.base=tag(log,interval(1e-4,1e-1))"
@@ -119,6 +119,55 @@ def test_the_figure_is_that_of_a_finished_run(tmp_path):
     assert metric_of(run, "val/auroc") is None
     run.write_json("result.json", {"status": "failed", "val": {"accuracy": 0.5}})
     assert metric_of(run, "val/accuracy") is None
+
+
+def scored_run(folder: Path, *, target: bool, rule: str = "dev", score: float = 0.5) -> Run:
+    run = Run(folder)
+    run.path.mkdir(parents=True)
+    data = {"target": {"root": "x"} if target else None}
+    OmegaConf.save({"seed": 0, "data": data, "strategy": {"selection": rule}}, run.config_file)
+    result = {"status": "finished", "val": {"accuracy": 0.9}, "selection": {"rule": rule, "score": score}}
+    run.write_json("result.json", result)
+    return run
+
+
+def test_with_two_domains_the_score_is_that_of_the_runs_selection(tmp_path):
+    one, two = scored_run(tmp_path / "a", target=False), scored_run(tmp_path / "b", target=True)
+    assert (own_score(one).criterion, own_score(one).oriented) == ("val accuracy", 0.9)
+    assert (own_score(two).criterion, own_score(two).value, own_score(two).oriented) == ("dev", 0.5, -0.5)
+
+
+class _TargetLauncher(_Launcher):
+    """Each job is a run whose `dev`, lower is better, is (a - 0.3)²."""
+
+    rules = ("dev", "dev")
+
+    def launch(self, job_overrides, initial_job_idx):
+        returns = super().launch(job_overrides, initial_job_idx)
+        for number, returned in enumerate(returns, start=initial_job_idx):
+            run = scored_run(
+                Path(returned.working_dir),
+                target=True,
+                rule=self.rules[number % 2],
+                score=returned.return_value,
+            )
+            returned.return_value = own_score(run).oriented
+        return returns
+
+
+def test_a_search_without_a_metric_goes_by_the_selection_and_its_direction(capsys):
+    run_search(_TargetLauncher(), optimize=None, num_trials=12)
+    trials = pd.read_csv("trials.csv")
+    best = trials.loc[trials["dev"].idxmin()]
+    assert (trials["dev"] >= 0).all()
+    assert f"best dev of 12 trials: {best['dev']:.4f} by a={best['a']}" in capsys.readouterr().out
+
+
+def test_trials_of_different_criteria_do_not_compare():
+    launcher = _TargetLauncher()
+    launcher.rules = ("dev", "entropy")
+    with pytest.raises(UserError, match=r"is scored by entropy, trials before by dev; these do not compare"):
+        run_search(launcher, optimize=None)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from transferlab.evaluation.comparison.intervals import Interval, intervals_over_samples
-from transferlab.evaluation.metrics import confusion_matrix
+from transferlab.evaluation.comparison.answers import answers_of
+from transferlab.evaluation.comparison.grouping import Recorded, Repetition
+from transferlab.evaluation.comparison.intervals import Interval, intervals
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.run_folder import REPORTED, Run
 
@@ -18,7 +19,7 @@ Verdict = Literal["identical", "within the interval", "differs", "differs, has n
 _DECIDING = frozenset(
     f"{split}.{name}" for split in REPORTED for name in ("accuracy", "balanced_accuracy", "macro_f1")
 )
-_NOT_COMPARED = ("status", "seed", "warnings", "metrics", "error")
+_NOT_COMPARED = ("status", "seed", "warnings", "metrics", "error", "intervals")
 _TIMES = ("cost.fit_seconds",)
 _NOT_ENVIRONMENT = ("command", "folder", "choices")
 
@@ -69,11 +70,11 @@ class PredictionsApart:
 def values_apart(run: Run, again: Run) -> list[Value]:
     """Every number of result.json, of both."""
     recorded, now = dict(_numbers(run.result)), dict(_numbers(again.result))
-    intervals = {
+    of_metrics = {
         f"{split}.{name}": interval for split in REPORTED for name, interval in _intervals(run, split).items()
     }
     names = dict.fromkeys([*recorded, *now])
-    return [Value(name, recorded.get(name), now.get(name), intervals.get(name)) for name in names]
+    return [Value(name, recorded.get(name), now.get(name), of_metrics.get(name)) for name in names]
 
 
 def predictions_apart(run: Run, again: Run) -> list[PredictionsApart]:
@@ -137,14 +138,8 @@ def _numbers(content: Any, path: str = "") -> Iterator[tuple[str, float | None]]
 
 
 def _intervals(run: Run, split: str) -> dict[str, Interval]:
-    file = run.path / "predictions" / f"{split}.csv"
-    if not file.is_file():
-        return {}
-    table = Predictions.read(file)
-    known = table.labels_N >= 0
-    if not known.any():
-        return {}
-    return intervals_over_samples(confusion_matrix(table.probabilities_NC[known], table.labels_N[known]))
+    answers = answers_of([Repetition((), (Recorded(run.path),))], split)
+    return {} if answers is None else intervals(answers)
 
 
 def _environment(run: Run) -> dict[str, Any]:

@@ -15,10 +15,12 @@ transferlab compare SWEEP
 transferlab compare RUN RUN [SWEEP ...]
 
 What differs between runs, and what it is worth. Runs that differ in their seed alone form a group: mean,
-standard deviation and 95 % bootstrap interval over seeds (over test samples where there is one seed).
-Of a method's hyperparameters (settings that are numbers) validation chooses, and test reports the chosen.
-Those are tested in pairs, corrected for their number by Holm: a paired bootstrap over the test samples that
-both share, and Wilcoxon's signed-rank test over the seeds that both share, from 6 on.
+standard deviation, and a 95 % interval that covers other test images (or groups of them) and, from 3 seeds
+on, other seeds. Of a method's hyperparameters (settings that are numbers) validation chooses; with two
+domains, where validation is the source's, the score of strategy.selection does. A setting with fewer finished
+runs than another of its method is not chosen.
+The chosen are tested in pairs, corrected for their number by Holm: a paired bootstrap over the test samples
+that both share, and Wilcoxon's signed-rank test over the seeds that both share, from 6 on.
 
   --out DIR   where comparison.csv and comparison_tests.csv go
               (default: the folder of the sweep; of several, comparisons/<date>_<time>)

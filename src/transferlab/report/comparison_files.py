@@ -29,9 +29,10 @@ def write(comparison: Comparison, folder: Path) -> Path:
 
 
 def table_of_groups(comparison: Comparison) -> pd.DataFrame:
-    """One row a group: its settings, whether it is chosen, its seeds, and its metrics over them.
+    """One row a group: its settings, whether it is chosen and by what, its seeds, and its metrics over them.
 
-    Of each metric: the mean under its own name, then `std`, and `low` and `high` of the 95 % interval.
+    Of each metric: the mean under its own name, then `std`, and `low` and `high` of the 95 % interval,
+    which covers what `interval covers` says.
     """
     rows = [_row(row) for row in comparison.rows]
     table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["group", "chosen", "runs"])
@@ -53,8 +54,11 @@ def _row(row: Row) -> dict[str, Any]:
         "runs": group.num_finished,
         "unfinished": len(group.unfinished),
         "seeds": len(group.repetitions),
+        "complete": group.extent,
         "missing seeds": seeds_as_text(group.missing),
-        "interval over": row.interval_over,
+        "chosen by": row.score.criterion if row.score else None,
+        "score": row.score.value if row.score else None,
+        "interval covers": row.covers,
     }
     for name in RUN_METRICS:
         summary = row.metrics.get(name)
@@ -74,6 +78,7 @@ def _pair(pair: Pair, metric: str) -> dict[str, Any]:
         "difference": pair.difference,
         "low": low,
         "high": high,
+        "interval covers": pair.covers,
         "samples": pair.num_samples,
         "p over samples": pair.over_samples.p_value,
         "corrected p over samples": pair.over_samples.corrected,

@@ -1,4 +1,4 @@
-"""A comparison on the terminal: hyperparameters by validation, the chosen on test, pairs, what is missing."""
+"""A comparison on the terminal: every group with the chosen ones marked, pairs of these, what is missing."""
 
 from __future__ import annotations
 
@@ -10,32 +10,29 @@ from rich.table import Table
 
 from transferlab.evaluation.comparison.compare import Comparison, Row, Summary, compare
 from transferlab.evaluation.comparison.grouping import Recorded, seeds_as_text
-from transferlab.evaluation.comparison.intervals import FEWEST_SEEDS
 from transferlab.evaluation.comparison.pairs import MOST_ALL_PAIRS, Pair, Question
 from transferlab.evaluation.comparison.run_metrics import NAMES, SELECTIONS
 from transferlab.evaluation.comparison.significance import seeds_needed
+from transferlab.evaluation.selection.criteria import ORACLE_CAUTION, SND_CAUTION
 from transferlab.report.comparison_files import TESTS, write
 from transferlab.report.plain_console import PlainConsole
 
 _MOST_PAIRS = 20
-_MANY_SEEDS = 10
 
 
 def show(comparison: Comparison, console: Console) -> None:
     """Print it; tables fit into 80 columns."""
     metric = NAMES[comparison.metric]
-    rivals = [row for row in comparison.rows if row.has_rivals]
     chosen = [row for row in comparison.rows if row.chosen]
-    if rivals:
-        _heading(console, f"Hyperparameters, chosen by {metric} on validation")
-        console.print(_validation_table(rivals, metric))
-    if chosen:
+    if comparison.rows:
         _heading(console, f"{metric[0].upper()}{metric[1:]}, mean ± standard deviation over seeds")
-        console.print(_test_table(chosen, metric))
-        console.print(_about_intervals(chosen), style="dim")
+        console.print(_test_table(comparison.rows, metric))
+        for text in (*_about_choice(comparison), *_about_intervals(comparison.rows)):
+            console.print(text, style="dim")
     if any(f"{SELECTIONS[0]} accuracy" in row.metrics for row in chosen):
-        _heading(console, "Test accuracy by the epoch selected (the oracle saw labels of the target)")
+        _heading(console, "Test accuracy by the epoch selected")
         console.print(_selection_table(chosen))
+        console.print(f"oracle: {ORACLE_CAUTION}", style="dim")
     if comparison.pairs:
         count = f"{len(comparison.pairs)} pairs" if len(comparison.pairs) > 1 else "1 pair"
         _heading(console, f"On test: {count} of methods, p-values corrected by Holm")
@@ -58,6 +55,7 @@ def notes(comparison: Comparison) -> Iterator[str]:
         yield "methods that learn from different data are not tested against each other"
     if any(tasks.count(task) > MOST_ALL_PAIRS for task in tasks):
         yield f"of more than {MOST_ALL_PAIRS} methods, the best on validation is tested against each"
+    yield from _notes_on_choice(comparison)
     for row in comparison.rows:
         group = row.group
         if group.missing:
@@ -68,29 +66,52 @@ def notes(comparison: Comparison) -> Iterator[str]:
         yield f"{run.status}: {run.path.name}: {run.reason}".removesuffix(": ")
 
 
-def _validation_table(rows: Sequence[Row], metric: str) -> Table:
-    key = _one_key(rows)
-    table = _table(key or "group", "seeds", "val", "")
-    for row in rows:
-        val = _mean_and_std(row.metrics.get(f"val {metric}"))
-        table.add_row(_name(row, key), _seeds(row), val, "chosen" if row.chosen else "")
-    return table
+def _notes_on_choice(comparison: Comparison) -> Iterator[str]:
+    if len(comparison.criteria) > 1:
+        yield (
+            f"runs select by different criteria ({', '.join(comparison.criteria)}): settings are chosen by "
+            "their method's own, and methods are not ranked by it. Fix: one strategy.selection for all"
+        )
+    if any(criterion.startswith("snd") for criterion in comparison.criteria):
+        yield f"snd: {SND_CAUTION}"
+    for row in comparison.rows:
+        if row.has_rivals and row.is_incomplete:
+            yield (
+                f"incomplete: {row.group.name}: {row.group.extent} seeds finished; a setting with fewer "
+                "finished runs than another is not chosen"
+            )
+        if row.has_rivals and row.score is not None and row.score.value is None:
+            yield (
+                f"no score: {row.group.name}: without {row.score.criterion} it cannot be chosen. Fix: "
+                "strategy.selection=information_maximisation, or data with a validation split"
+            )
 
 
 def _test_table(rows: Sequence[Row], metric: str) -> Table:
-    key = _one_key(rows)
-    table = _table(key or "group", "seeds", "val", "test", "95 % interval")
+    """Every group, so that what the choice rejected stays in view."""
+    key, has_rivals = _one_key(rows), any(row.has_rivals for row in rows)
+    one_domain = all(row.score is None or row.score.criterion.startswith("val ") for row in rows)
+    table = _table(key or "group", "seeds", "val" if one_domain else "score", "test", "95 % interval")
+    if has_rivals:
+        table.add_column("")
     for row in rows:
-        val, test = row.metrics.get(f"val {metric}"), row.metrics.get(f"test {metric}")
+        score, test = row.score.value if row.score else None, row.metrics.get(f"test {metric}")
         interval = test.interval if test else None
         table.add_row(
             _name(row, key),
-            _seeds(row),
-            f"{val.mean:.3f}" if val else "-",
+            row.group.extent,
+            "-" if score is None else f"{score:.3f}",
             _mean_and_std(test),
             f"{interval.low:.3f} to {interval.high:.3f}" if interval else "-",
+            *([_mark(row)] if has_rivals else []),
         )
     return table
+
+
+def _mark(row: Row) -> str:
+    if not row.has_rivals:
+        return ""
+    return "chosen" if row.chosen else "incomplete" if row.is_incomplete else ""
 
 
 def _selection_table(rows: Sequence[Row]) -> Table:
@@ -120,14 +141,26 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _about_intervals(rows: Sequence[Row]) -> str:
-    kinds = list(dict.fromkeys(row.interval_over for row in rows if row.interval_over))
+def _about_choice(comparison: Comparison) -> Iterator[str]:
+    """The criterion of the choice, where there was one to make or the score needs a name."""
+    criteria = " or ".join(comparison.criteria)
+    if any(row.has_rivals for row in comparison.rows):
+        yield f"Hyperparameters chosen by {criteria or 'nothing: no run has finished'}"
+    elif any(not criterion.startswith("val ") for criterion in comparison.criteria):
+        yield f"score: {criteria}"
+
+
+def _about_intervals(rows: Sequence[Row]) -> Iterator[str]:
+    """What intervals cover, once for each kind of row."""
+    kinds: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.covers:
+            kinds.setdefault(row.covers, {})[str(len(row.each))] = None
+    for covers, seeds in kinds.items():
+        where = f" (rows with {', '.join(seeds)} seeds)" if len(kinds) > 1 else ""
+        yield f"Intervals cover {covers}{where}"
     if not kinds:
-        return f"Intervals need {FEWEST_SEEDS} seeds"
-    over = " or ".join(kinds)
-    few = "seeds" in kinds and any(1 < len(row.each) < _MANY_SEEDS for row in rows)
-    note = f", too narrow with under {_MANY_SEEDS} seeds" if few else ""
-    return f"Intervals: bootstrap over {over}{note}"
+        yield "No intervals: they need test predictions of at least two images or groups"
 
 
 def _against(first: str, second: str, key: str | None) -> str:
@@ -156,10 +189,6 @@ def _one_key(rows: Sequence[Row]) -> str | None:
 
 def _name(row: Row, key: str | None) -> str:
     return row.group.name.removeprefix(f"{key}=") if key else row.group.name
-
-
-def _seeds(row: Row) -> str:
-    return str(len(row.group.repetitions))
 
 
 def _mean_and_std(summary: Summary | None) -> str:

@@ -24,13 +24,19 @@ def summary(backbone: Backbone, splits: Splits) -> str:
 
 def show_metrics(result: Mapping[str, Any]) -> None:
     """Print the metrics of each split, from what result.json says."""
-    names = result["metrics"]
-    rows = [
-        (split, ["-" if (value := result[split].get(name)) is None else f"{value:.3f}" for name in names])
-        for split in REPORTED
-        if split in result
-    ]
-    PlainConsole().print(_table("", names, [(split.replace("_", " "), cells) for split, cells in rows]))
+    names, intervals = result["metrics"], result.get("intervals") or {}
+    rows = []
+    for split in [split for split in REPORTED if split in result]:
+        cells = ["-" if (value := result[split].get(name)) is None else f"{value:.3f}" for name in names]
+        if intervals:
+            ends = intervals.get(split, {}).get(names[0])
+            cells.insert(1, f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else "")
+        rows.append((split.replace("_", " "), cells))
+    columns = [names[0], "95 % interval", *names[1:]] if intervals else names
+    console = PlainConsole()
+    console.print(_table("", columns, rows))
+    for covers in dict.fromkeys(found["covers"] for found in intervals.values()):
+        console.print(f"The interval covers {covers}", style="dim", highlight=False)
 
 
 def show_result(result: Mapping[str, Any]) -> None:
@@ -58,7 +64,8 @@ def show_result(result: Mapping[str, Any]) -> None:
 
 
 def _criterion(name: str, rule: str) -> str:
-    return name + (" (selected)" if name == rule else "") + (", by target labels" if name == "oracle" else "")
+    beside = {"oracle": ", on target validation labels", "snd": ", often the first epoch"}
+    return name + (" (selected)" if name == rule else "") + beside.get(name, "")
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> Table:

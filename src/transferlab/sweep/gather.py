@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from transferlab.config.older_configs import upgrade
-from transferlab.evaluation.comparison.grouping import Recorded
+from transferlab.evaluation.comparison.grouping import Recorded, unreadable
 from transferlab.run.errors import UserError
 from transferlab.run.reading import read_yaml
 from transferlab.run.run_folder import Run
@@ -18,17 +16,16 @@ from transferlab.sweep.sweep_record import SweepRecord
 def gather(folders: Sequence[Path]) -> list[Recorded]:
     """The runs of these folders, each once: those of a sweep by the names of their folders.
 
-    Of a sweep's runs those that read other data or weights than its jobs do now are left out, and with a
-    note those whose config.yaml or result.json is damaged.
+    Of a sweep's runs those that read other data or weights than its jobs do now are left out. In the place of
+    one with a damaged file stands the reason.
 
     Args:
         folders: of runs, or of sweeps, whose folders of runs are directly within.
 
     Raises:
-        UserError: a folder that is neither, or no record that can be read.
+        UserError: a folder that is neither.
     """
     found: dict[Path, Recorded] = {}
-    damaged: list[UserError] = []
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder.")
@@ -37,14 +34,7 @@ def gather(folders: Sequence[Path]) -> list[Recorded]:
             raise UserError(f"{folder}: there is no run in it. Give folders of runs, or of sweeps.")
         for path in runs:
             if path.resolve() not in found:
-                try:
-                    found[path.resolve()] = _read(Run(path))
-                except UserError as error:
-                    damaged.append(error)
-    if damaged and not found:
-        raise damaged[0]
-    for each in damaged:
-        sys.stderr.write(f"note: {each} Without it the run is not compared.\n")
+                found[path.resolve()] = _read(Run(path))
     return list(found.values())
 
 
@@ -59,11 +49,10 @@ def _runs_in(sweep: Path) -> list[Path]:
 
 
 def _read(run: Run) -> Recorded:
-    config = read_yaml(run.config_file, dict[str, Any]) if run.config_file.is_file() else {}
-    upgrade(config)
+    """The record of a run; where a file is damaged, one that says so, and the others are compared."""
     try:
-        choices = run.environment.get("choices", {})
-    except UserError as error:  # names of options alone come from there
-        sys.stderr.write(f"note: {error}\n")
-        choices = {}
-    return Recorded(run.path, config, choices, run.result)
+        config = read_yaml(run.config_file) if run.config_file.is_file() else {}
+        upgrade(config)
+        return Recorded(run.path, config, run.environment.get("choices", {}), run.result)
+    except UserError as error:
+        return unreadable(run.path, error)

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
 from transferlab.sweep.plan import Plan
-from transferlab.sweep.search_settings import metric_of
+from transferlab.sweep.search_settings import metric_of, own_score
 
 
 class HydraSweep:
@@ -69,8 +69,10 @@ class HydraSweep:
 
     def _figure(self, run: Run) -> float | None:
         """Value that a sweeper optimises in a search."""
-        name = self.config.hydra.sweeper.get("optimize")
-        return None if name is None else metric_of(run, str(name))
+        sweeper = self.config.hydra.sweeper
+        if "optimize" not in sweeper or run.status != "finished":
+            return None
+        return own_score(run).oriented if sweeper.optimize is None else metric_of(run, str(sweeper.optimize))
 
     def _sweeper_wants_no_values(self) -> bool:
         return str(self.config.hydra.sweeper._target_).startswith("hydra._internal.core_plugins.")

@@ -28,9 +28,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from transferlab.evaluation.comparison.run_score import RunScore
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import write_atomically
-from transferlab.sweep.search_settings import SearchSettings
+from transferlab.run.run_folder import Run, write_atomically
+from transferlab.sweep.search_settings import SearchSettings, own_score
 
 FILE = "trials.csv"
 
@@ -94,6 +95,7 @@ def search(
         UserError: nothing to search, or a first batch of which no trial finishes.
     """
     space, folder = space_of(arguments), Path(str(config.hydra.sweep.dir))
+    criterion = None if settings.optimize is None else RunScore(settings.optimize, True, None)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=_sampler(settings), direction=settings.direction)
     while (done := len(study.trials)) < settings.num_trials:
@@ -103,16 +105,24 @@ def search(
         returns = launcher.launch(overrides, initial_job_idx=done)
         for trial, returned in zip(trials, returns, strict=True):
             _report(study, trial, returned)
-        _write(study, settings, folder)
+            if settings.optimize is None and returned.return_value is not None:
+                criterion = _criterion(Run(str(returned.working_dir)), criterion)
+        _write(study, criterion, folder)
         if not _finished(study):
+            what = settings.optimize or "score by validation, or with two domains by strategy.selection"
             raise UserError(
-                f"hydra/sweeper=optuna: none of the first {count} trials has a {settings.optimize}, so there "
-                f"is nothing to learn from. {folder} says what became of them."
+                f"hydra/sweeper=optuna: none of the first {count} trials has a {what}, so there "
+                f"is nothing to learn from. {folder} says what became of them. Fix: "
+                "hydra.sweeper.optimize=METRIC, or with two domains "
+                "strategy.selection=information_maximisation."
             )
+        assert criterion is not None
+    assert criterion is not None
     best = study.best_trial
     found = " ".join(f"{key.lstrip('+')}={value}" for key, value in best.params.items())
     sys.stdout.write(
-        f"best {settings.optimize} of {len(_finished(study))} trials: {best.value:.4f} by {found}\n"
+        f"best {_title(criterion)} of {len(_finished(study))} trials: {_raw(criterion, best.value):.4f} by "
+        f"{found}\n"
     )
 
 
@@ -137,16 +147,41 @@ def _report(study: optuna.Study, trial: optuna.Trial, returned: JobReturn) -> No
         study.tell(trial, value)
 
 
+def _criterion(run: Run, earlier: RunScore | None) -> RunScore | None:
+    """The criterion of a run's own score; all trials must share it."""
+    if run.status != "finished":
+        return earlier
+    found = own_score(run)
+    if earlier is not None and found.criterion != earlier.criterion:
+        raise UserError(
+            f"hydra/sweeper=optuna: {run.path.name} is scored by {found.criterion}, trials before by "
+            f"{earlier.criterion}; these do not compare. Fix: one strategy.selection for all trials, or "
+            "hydra.sweeper.optimize=METRIC."
+        )
+    return found
+
+
+def _title(criterion: RunScore) -> str:
+    """`val/accuracy`, as `optimize` names it, for a validation metric."""
+    return criterion.criterion.replace("val ", "val/", 1)
+
+
+def _raw(criterion: RunScore, value: float | None) -> float | None:
+    """The score as its criterion gives it; what is optimised is turned so that higher is better."""
+    return value if value is None or criterion.higher_is_better else -value
+
+
 def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(states=[optuna.trial.TrialState.COMPLETE])
 
 
-def _write(study: optuna.Study, settings: SearchSettings, folder: Path) -> None:
+def _write(study: optuna.Study, criterion: RunScore | None, folder: Path) -> None:
+    criterion = criterion or RunScore("score", True, None)
     rows = [
         {
             "trial": trial.number,
             "status": "finished" if trial.value is not None else "failed",
-            settings.optimize: trial.value,
+            _title(criterion): _raw(criterion, trial.value),
             **{key.lstrip("+"): value for key, value in trial.params.items()},
             "folder": trial.user_attrs["folder"],
         }

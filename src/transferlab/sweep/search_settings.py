@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from transferlab.config.bounds import PositiveInt
 
 if TYPE_CHECKING:
+    from transferlab.evaluation.comparison.run_score import RunScore
     from transferlab.run.run_folder import Run
 
 
@@ -19,9 +20,9 @@ class SearchSettings:
     `tpe`: Bergstra et al. (2011), Algorithms for Hyper-Parameter Optimization.
     """
 
-    optimize: Literal["val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/auroc", "val/loss"] = (
-        "val/accuracy"
-    )
+    optimize: (
+        Literal["val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/auroc", "val/loss"] | None
+    ) = None
     num_trials: PositiveInt = 20
     trials_at_once: PositiveInt = 2
     startup_trials: PositiveInt = 10
@@ -30,7 +31,23 @@ class SearchSettings:
 
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
+        """Of what jobs return; a score that `optimize` does not name is turned so that higher is better."""
         return "minimize" if self.optimize == "val/loss" else "maximize"
+
+
+def own_score(run: Run) -> RunScore:
+    """The score of a finished run by which settings are chosen where `optimize` names no metric.
+
+    With one domain the validation accuracy. With two domains that is the source's, so the score of the run's
+    own `strategy.selection`, see `run_score.py`.
+    """
+    import yaml
+
+    from transferlab.evaluation.comparison.grouping import Recorded
+    from transferlab.evaluation.comparison.run_score import score_of
+
+    config = yaml.safe_load(run.config_file.read_text(encoding="utf-8")) or {}
+    return score_of(Recorded(run.path, config, {}, run.result), "accuracy")
 
 
 def metric_of(run: Run, name: str) -> float | None:

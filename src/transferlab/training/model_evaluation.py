@@ -63,7 +63,9 @@ def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
             "status": "finished",
             "of": str(run.path.resolve()),
             "metrics": run.result.get("metrics") or metrics_in_order(splits["test"].class_counts),
-            **evaluation_record(labelled),
+            **evaluation_record(
+                labelled, {name: catalog.table["group"].tolist() for name, catalog in splits.items()}
+            ),
             "warnings": notes,
         }
         into.write_config(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from safetensors.torch import save
 from transferlab.data.batches import Batches
 from transferlab.data.data_error import some
 from transferlab.data.splits import Splits
+from transferlab.evaluation.comparison.answers import Answers
+from transferlab.evaluation.comparison.intervals import coverage_of, intervals
 from transferlab.evaluation.metrics import classification_metrics, confusion_matrix, per_class_metrics
 from transferlab.evaluation.predictions import Predictions
 from transferlab.model.classifier import Classifier
@@ -167,6 +169,8 @@ def selection_record(strategy: Strategy, history: History) -> dict[str, Any]:
             "trainable_stages": int(entry["trainable_stages"]),
             "val_loss": entry.get("val/loss"),
         }
+        if (score := entry.get(f"selection/{strategy.selection}")) is not None:
+            record["score"] = score
     if getattr(strategy.unfreezing, "searches_depth", False):
         record["depth_curve"] = {str(depth): loss for depth, loss in depth_curve(history).items()}
     return record
@@ -186,19 +190,46 @@ def cost_record(network: Classifier, history: History, fit_seconds: float) -> di
     }
 
 
-def evaluation_record(predictions: Mapping[str, Predictions]) -> dict[str, Any]:
-    """The metrics of each split with labels, and those per class of the test split."""
+def evaluation_record(
+    predictions: Mapping[str, Predictions], groups: Mapping[str, Sequence[Any]] | None = None
+) -> dict[str, Any]:
+    """The metrics of each split, and per class and with intervals those of test splits.
+
+    Args:
+        predictions: by split.
+        groups: of the images of each split, in the order of its predictions; empty where one has none.
+    """
     record: dict[str, Any] = {}
     predictions = {split: table for split, table in predictions.items() if (table.labels_N >= 0).any()}
     for split, table in predictions.items():
         labelled = _labelled(table)
         record[split] = {**classification_metrics(*labelled), "samples": len(labelled[1])}
+    of_test = {
+        split: _interval_record(table, (groups or {}).get(split))
+        for split, table in predictions.items()
+        if split != "val"  # on which the epoch was selected
+    }
+    if any(of_test.values()):
+        record["intervals"] = {split: found for split, found in of_test.items() if found}
     if "test" in predictions:
         classes, labelled = predictions["test"].classes, _labelled(predictions["test"])
         record["per_class"] = per_class_metrics(*labelled, classes)
         counts = confusion_matrix(*labelled).tolist()
         record["confusion_matrix"] = {"classes": list(classes), "counts": counts}
     return record
+
+
+def _interval_record(table: Predictions, groups: Sequence[Any] | None) -> dict[str, Any]:
+    """95 % intervals `[low, high]` of this one model's metrics, and what they cover."""
+    known_N = table.labels_N >= 0
+    guesses_N = table.probabilities_NC[known_N].argmax(1)
+    of_known = None if groups is None else np.asarray(groups, dtype=object)[known_N].tolist()
+    answers = Answers.of(table.labels_N[known_N].tolist(), [guesses_N.tolist()], of_known)
+    found = intervals(answers)
+    if not found:
+        return {}
+    ends = {name: [round(interval.low, 6), round(interval.high, 6)] for name, interval in found.items()}
+    return {"covers": coverage_of(answers), **ends}
 
 
 def _labelled(table: Predictions) -> tuple[np.ndarray, np.ndarray]:

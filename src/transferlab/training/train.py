@@ -80,7 +80,10 @@ def _end(experiment: Experiment, recorder: Recorder, fitted: Fitted) -> None:
     metrics = {
         "status": "finished",
         "metrics": metrics_in_order(splits.class_counts),
-        **record.evaluation_record(fitted.predictions),
+        **record.evaluation_record(
+            fitted.predictions,
+            {name: splits[name].catalog.table["group"].tolist() for name in fitted.predictions},
+        ),
         "cost": record.cost_record(network, fitted.history, fitted.seconds),
         "selection": {**record.selection_record(experiment.strategy, fitted.history), **fitted.selected},
     }

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import stats
 
-from tests.evaluation.comparison.run_folders import make_run, right
-from transferlab.evaluation.comparison.grouping import Repetition, groups_of
-from transferlab.evaluation.comparison.pairs import Hits, Method, compare_pairs, confusion_of, hits_of
-from transferlab.evaluation.comparison.significance import holm, paired_bootstrap
-from transferlab.evaluation.metrics import confusion_matrix
-from transferlab.evaluation.predictions import Predictions
-from transferlab.sweep.gather import gather
+from transferlab.evaluation.comparison.answers import Answers
+from transferlab.evaluation.comparison.intervals import difference
+from transferlab.evaluation.comparison.pairs import Method, compare_pairs
+from transferlab.evaluation.comparison.significance import holm
 
 NUM_SAMPLES = 200
 
@@ -27,8 +23,10 @@ def method(
     hits = generator.random(NUM_SAMPLES) < share
     metrics = {(seed,): hits.mean() + spread * (seed - (seeds - 1) / 2) for seed in range(seeds)}
     samples = np.array([f"{names}{number:03}" for number in range(NUM_SAMPLES)], dtype=object)
-    labels = np.array(["a"] * (NUM_SAMPLES - 20) + ["b"] * 20, dtype=object)
-    return Method(name, task, metrics, Hits(samples, labels, hits.astype(float)))
+    labels_N = (np.arange(NUM_SAMPLES) >= NUM_SAMPLES - 20).astype(int)
+    guesses_SN = np.tile(np.where(hits, labels_N, 1 - labels_N), (seeds, 1))
+    answers = Answers(samples, labels_N, guesses_SN, np.arange(NUM_SAMPLES), ("a", "b"))
+    return Method(name, task, metrics, answers)
 
 
 def test_identical_methods():
@@ -117,77 +115,46 @@ def test_balanced_accuracy_gives_classes_the_same_weight():
     one, other = method("a", 0.9), method("bb", 0.8)
     (plain,) = compare_pairs([one, other], metric="accuracy")
     (balanced,) = compare_pairs([one, other], metric="balanced_accuracy")
-    differences_N = one.hits.right_N - other.hits.right_N
-    strata_N = (one.hits.labels_N == "b").astype(int)
-    assert balanced.interval == paired_bootstrap(differences_N, strata_N).interval
-    assert plain.interval == paired_bootstrap(differences_N, 0 * strata_N).interval
+    rights = one.answers.right_SN, other.answers.right_SN
+    labels_N, groups_N = one.answers.labels_N, one.answers.groups_N
+    assert balanced.interval == difference(*rights, labels_N, groups_N, balanced=True)
+    assert plain.interval == difference(*rights, labels_N, groups_N, balanced=False)
     assert balanced.interval.high - balanced.interval.low > plain.interval.high - plain.interval.low
 
 
-def repetitions() -> tuple[Repetition, ...]:
-    (group,) = groups_of(gather([Path("sweep")]))
-    return group.repetitions
+def with_noise(method: Method, seed: int) -> Method:
+    """Answers of which one in ten is another one with each seed."""
+    answers = method.answers
+    flips_SN = np.random.default_rng(seed).random(answers.guesses_SN.shape) < 0.1
+    noisy = replace(answers, guesses_SN=np.where(flips_SN, 1 - answers.guesses_SN, answers.guesses_SN))
+    return replace(method, answers=noisy)
 
 
-def test_share_of_repetitions_that_are_right():
-    hits = np.array([[True, True, False, False], [True, False, False, True]])
-    for seed, hit in enumerate(hits):
-        make_run(f"{seed}", hit, seed=seed)
-    hits = hits_of(repetitions())
-    assert hits.samples_N.tolist() == ["sample0", "sample1", "sample2", "sample3"]
-    assert hits.labels_N.tolist() == ["a", "a", "b", "a"]
-    np.testing.assert_array_equal(hits.right_N, [1, 0.5, 0, 0.5])
+def test_the_interval_covers_seeds_from_three_shared_ones_on():
+    one, other = with_noise(method("a", 0.6), 0), with_noise(method("bb", 0.9), 1)
+    (pair,) = compare_pairs([one, other], metric="accuracy")
+    assert pair.covers == "other images and other seeds"
+    two = Method("a", "", dict(list(one.test_metrics.items())[:2]), one.answers.of_seeds([0, 1]))
+    (few,) = compare_pairs([two, other], metric="accuracy")
+    assert few.covers == "other images, not other seeds"
+    same = method("ccc", 0.7)
+    (constant,) = compare_pairs([same, method("bb", 0.9)], metric="accuracy")
+    assert constant.covers == "other images; seeds do not vary"
 
 
-def test_the_order_of_rows_does_not_matter():
-    hits = right(0.5, num_samples=20)
-    first, second = make_run("0", hits, seed=0), make_run("1", hits, seed=1)
-    file = second.path / "predictions" / "test.csv"
-    table = pd.read_csv(file, dtype=str).iloc[::-1]
-    table.to_csv(file, index=False)
-    assert set(hits_of(repetitions()).right_N) == {0.0, 1.0}
-    assert first.predictions()["sample"].tolist() == table["sample"].tolist()[::-1]
+def test_only_shared_seeds_enter_where_there_are_three():
+    one, other = method("a", 0.6, seeds=8), method("bb", 0.9, seeds=4)
+    (pair,) = compare_pairs([one, other], metric="accuracy")
+    seeds = [(number,) for number in range(4)]
+    expected = np.mean([other.test_metrics[seed] - one.test_metrics[seed] for seed in seeds])
+    assert pair.difference == pytest.approx(expected)
 
 
-def test_folds_together():
-    for fold in range(2):
-        make_run(f"{fold}", right(0.5, num_samples=4), settings={"data.fold": fold}, names=f"fold{fold}-")
-    hits = hits_of(repetitions())
-    assert len(hits.samples_N) == 8
-    assert hits.right_N.sum() == 4
-
-
-def test_other_samples_or_labels_are_not_the_same():
-    make_run("0", right(0.5), seed=0)
-    first = hits_of(repetitions())
-    assert first.has_the_samples_of(first)
-    make_run("1", right(0.5), seed=1, names="other")
-    assert hits_of(repetitions()) is None
-    assert not first.has_the_samples_of(hits_of(repetitions()[1:]))
-    assert hits_of([]) is None
-
-
-def test_samples_without_a_label_do_not_count():
-    run = make_run("0", right(0.5, num_samples=4))
-    probabilities = np.full((4, 2), 0.5)
-    table = Predictions(list("abcd"), np.array([0, -1, 1, -1]), probabilities, ("x", "y"))
-    table.write(run.path / "predictions" / "test.csv")
-    assert hits_of(repetitions()).samples_N.tolist() == ["a", "c"]
-    assert confusion_of(repetitions()[0]).tolist() == [[1, 0], [1, 0]]
-    table = Predictions(list("ab"), np.array([-1, -1]), probabilities[:2], ("x", "y"))
-    table.write(run.path / "predictions" / "test.csv")
-    assert hits_of(repetitions()) is None
-    assert confusion_of(repetitions()[0]) is None
-
-
-def test_without_a_test_part():
-    make_run("0", None, val=0.5)
-    assert hits_of(repetitions()) is None
-    assert confusion_of(repetitions()[0]) is None
-
-
-def test_confusion_matrix():
-    run = make_run("0", right(0.7))
-    predictions = Predictions.read(run.path / "predictions" / "test.csv")
-    expected = confusion_matrix(predictions.probabilities_NC, predictions.labels_N)
-    np.testing.assert_array_equal(confusion_of(repetitions()[0]), expected)
+def test_groups_are_drawn_whole():
+    one, other = method("a", 0.8), method("bb", 0.7)
+    groups_N = np.arange(NUM_SAMPLES) // 20
+    grouped = [replace(each, answers=replace(each.answers, groups_N=groups_N)) for each in (one, other)]
+    (plain,) = compare_pairs([one, other], metric="accuracy")
+    (pair,) = compare_pairs(grouped, metric="accuracy")
+    assert pair.covers == "other groups of images; seeds do not vary"
+    assert pair.over_samples.p_value != plain.over_samples.p_value

@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from transferlab.evaluation.comparison.grouping import (
-    Group,
-    Recorded,
-    Repetition,
-    groups_of,
-)
+from transferlab.evaluation.comparison.answers import Answers, answers_of
+from transferlab.evaluation.comparison.choosing import chosen_on_validation, methods, tasks
+from transferlab.evaluation.comparison.damage import without_damaged
+from transferlab.evaluation.comparison.grouping import Group, Recorded, groups_of
 from transferlab.evaluation.comparison.intervals import (
+    WITH_INTERVALS,
     Interval,
+    coverage_of,
     interval_over_seeds,
-    intervals_over_samples,
+    intervals,
 )
-from transferlab.evaluation.comparison.pairs import Method, Pair, compare_pairs, confusion_of, hits_of
+from transferlab.evaluation.comparison.pairs import Method, Pair, compare_pairs
 from transferlab.evaluation.comparison.run_metrics import (
     NAMES,
     RUN_METRICS,
     leading_metric,
     metrics_of_folds,
 )
+from transferlab.evaluation.comparison.run_score import RunScore, score_of
+from transferlab.run.run_folder import REPORTED
+
+TESTED = tuple(split for split in REPORTED if split != "val")
+"""Splits whose metrics have intervals; on `val` epochs and settings are chosen, so none would hold."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Summary:
 
     mean: float  # over seeds
     std: float | None  # over seeds, with Bessel's correction; None for a single one
-    interval: Interval | None  # 95 %; None where it would mean nothing
+    interval: Interval | None  # 95 %; None where none is known to hold
 
 
 @dataclass(frozen=True)
@@ -46,42 +51,59 @@ class Row:
     task: str  # what it learns; the same text for those that learn the same
     each: tuple[dict[str, float], ...]  # the metrics of each of its repetitions, by name
     metrics: dict[str, Summary]  # those that all of its repetitions have, by name
-    interval_over: str  # what intervals are over: `seeds`, `test samples` or nothing
-    chosen: bool  # its hyperparameters have the best validation metric of its method
+    covers: str  # what its intervals cover, e.g. `other images and other seeds`; empty without any
+    score: RunScore | None  # mean over seeds, by which it was chosen or not; None where nothing has finished
+    chosen: bool  # its hyperparameters have the best score of its method
     has_rivals: bool  # its method has been run with other hyperparameters too
+    is_incomplete: bool  # it has fewer finished runs than a rival, and so cannot be chosen
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups, best validation metric first, and the chosen ones pairwise."""
+    """Groups, best score first, and the chosen ones pairwise."""
 
     metric: str  # by which methods are judged: `accuracy` or `balanced_accuracy`
     rows: tuple[Row, ...]  # one a group
     pairs: tuple[Pair, ...]  # of chosen methods
-    not_begun: tuple[Recorded, ...]  # runs that failed before they had a config
+    not_begun: tuple[
+        Recorded, ...
+    ]  # runs that failed before they had a config, or whose files cannot be read
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Criteria by which settings were chosen; scores of different ones do not compare."""
+        return tuple(dict.fromkeys(row.score.criterion for row in self.rows if row.score is not None))
 
 
 def compare(runs: Sequence[Recorded]) -> Comparison:
     """Group runs by what differs, choose hyperparameters on validation and test the chosen on test."""
+    runs = without_damaged(runs)
     metric = leading_metric([run.result for run in runs if run.status == "finished"])
     groups = groups_of(runs)
-    each = [[metrics_of_folds(repetition.runs) for repetition in group.repetitions] for group in groups]
-    val_means = [_mean_of(metrics, f"val {NAMES[metric]}") for metrics in each]
+    scores = [_score(group, metric) for group in groups]
+    oriented = [None if score is None else score.oriented for score in scores]
     of_method, of_task = methods(groups), tasks(groups)
-    chosen = chosen_on_validation(of_method, val_means)
-    best_first = [-math.inf if value is None else value for value in val_means]
+    num_finished = [group.num_finished for group in groups]
+    chosen = chosen_on_validation(of_method, oriented, num_finished)
+    comparable = len({score.criterion for score in scores if score is not None}) < 2
+    best_first = [-math.inf if value is None else value if comparable else 0.0 for value in oriented]
     order = sorted(range(len(groups)), key=lambda place: (-best_first[place], groups[place].name))
-    rows = [
-        _row(
+    rows, judged = [], []
+    for place in order:
+        rivals = [other for other, method in enumerate(of_method) if method == of_method[place]]
+        answers = {split: answers_of(groups[place].repetitions, split) for split in TESTED}
+        row = _row(
             groups[place],
             of_task[place],
-            each[place],
+            scores[place],
+            answers,
             chosen=chosen[place],
-            has_rivals=of_method.count(of_method[place]) > 1,
+            has_rivals=len(rivals) > 1,
+            is_incomplete=num_finished[place] < max(num_finished[other] for other in rivals),
         )
-        for place in order
-    ]
-    judged = [_method(row, metric) for row in rows if row.chosen]
+        rows.append(row)
+        if row.chosen:
+            judged.append(_method(row, answers["test"], metric))
     pairs = compare_pairs([method for method in judged if method.test_metrics], metric=metric)
     return Comparison(
         metric=metric,
@@ -91,107 +113,53 @@ def compare(runs: Sequence[Recorded]) -> Comparison:
     )
 
 
-def _row(group: Group, task: str, each: Sequence[dict[str, float]], *, chosen: bool, has_rivals: bool) -> Row:
-    over_samples = _over_samples(group.repetitions[0]) if len(group.repetitions) == 1 else {}
+def _score(group: Group, metric: str) -> RunScore | None:
+    """Mean over the seeds of a group; without a value where a seed has none."""
+    found = [score_of(run, metric) for repetition in group.repetitions for run in repetition.runs]
+    if not found:
+        return None
+    values = [score.value for score in found if score.value is not None]
+    mean = float(np.mean(values)) if len(values) == len(found) else None
+    return RunScore(found[0].criterion, found[0].higher_is_better, mean)
+
+
+def _row(
+    group: Group, task: str, score: RunScore | None, answers: dict[str, Answers | None], **outcome: bool
+) -> Row:
+    each = [metrics_of_folds(repetition.runs) for repetition in group.repetitions]
+    of_images: dict[str, Interval] = {}
+    covers: dict[str, None] = {}
+    for split, of_split in answers.items():
+        if of_split is not None and (found := intervals(of_split)):
+            title = split.replace("_", " ")
+            of_images |= {f"{title} {NAMES[name]}": interval for name, interval in found.items()}
+            covers[coverage_of(of_split)] = None
     metrics = {}
     for name in RUN_METRICS:
         if each and all(name in found for found in each):
             values_S = np.array([found[name] for found in each])
+            interval = of_images.get(name)
+            if interval is None and name in _OVER_SEEDS and not of_images:
+                interval = interval_over_seeds(values_S)
+                covers |= {} if interval is None else {"other seeds, each with its own test images": None}
             metrics[name] = Summary(
                 mean=float(values_S.mean()),
                 std=float(values_S.std(ddof=1)) if len(values_S) > 1 else None,
-                interval=over_samples.get(name) or interval_over_seeds(values_S),
+                interval=interval,
             )
-    has_any = any(summary.interval for summary in metrics.values())
-    over = "test samples" if over_samples else "seeds"
-    return Row(group, task, tuple(each), metrics, over if has_any else "", chosen, has_rivals)
+    return Row(group, task, tuple(each), metrics, "; ".join(covers), score, **outcome)
 
 
-def _over_samples(repetition: Repetition) -> dict[str, Interval]:
-    confusion_CC = confusion_of(repetition)
-    found = {} if confusion_CC is None else intervals_over_samples(confusion_CC)
-    return {f"test {NAMES[metric]}": interval for metric, interval in found.items()}
-
-
-def _method(row: Row, metric: str) -> Method:
-    name = f"test {NAMES[metric]}"
-    repetitions = row.group.repetitions
-    seeds = [repetition.seed for repetition in repetitions]
-    values: dict[Any, float] = {
-        seed: metrics[name] for seed, metrics in zip(seeds, row.each, strict=True) if name in metrics
-    }
-    return Method(row.group.name, row.task, values, hits_of(repetitions))
-
-
-def _mean_of(each: Sequence[dict[str, float]], name: str) -> float | None:
-    values = [found[name] for found in each if name in found]
-    return float(np.mean(values)) if values and len(values) == len(each) else None
-
-
-# What is learned, as opposed to how: not to be chosen by results
-_TASK = (
-    "data.root",
-    "data.source",
-    "data.target",
-    "data.shots_per_class",
-    "data.fraction",
-    "data.val_fraction",
-    "data.test_fraction",
-    "data.split_seed",
-    "data.num_folds",
+# metrics that have an interval over seeds where their test images are not the same
+_OVER_SEEDS = frozenset(
+    f"{split.replace('_', ' ')} {NAMES[name]}" for split in TESTED for name in WITH_INTERVALS
 )
 
 
-def tasks(groups: Sequence[Group]) -> list[str]:
-    """Key of the training of each group; the same text for those that learn the same."""
-    return [_told(group, [name for name in group.settings if _is_task(name)]) for group in groups]
-
-
-def methods(groups: Sequence[Group]) -> list[str]:
-    """Task and method of each group: the same text for those that differ in hyperparameters alone.
-
-    A hyperparameter is a setting that is a number, or null, in all groups; options, names and switches make
-    another method, and other data another task.
-    """
-    names = list(groups[0].settings) if groups else []
-    hyperparameters = {
-        name
-        for name in names
-        if not _is_task(name) and all(_is_number(group.settings[name]) for group in groups)
+def _method(row: Row, answers: Answers | None, metric: str) -> Method:
+    name = f"test {NAMES[metric]}"
+    seeds = [repetition.seed for repetition in row.group.repetitions]
+    values: dict[Any, float] = {
+        seed: metrics[name] for seed, metrics in zip(seeds, row.each, strict=True) if name in metrics
     }
-    kept = [name for name in names if name not in hyperparameters]
-    return [_told(group, kept) for group in groups]
-
-
-def chosen_on_validation(of_method: Sequence[str], val_means: Sequence[float | None]) -> list[bool]:
-    """Of each method the group with the best validation metric, the first of equals.
-
-    A group that is its method's only one needs no metric.
-
-    Args:
-        of_method: each group's method.
-        val_means: each group's metric, higher is better; None where nothing has finished.
-    """
-    best: dict[str, int] = {}
-    for position, (method, value) in enumerate(zip(of_method, val_means, strict=True)):
-        earlier = val_means[best[method]] if method in best else None
-        if value is not None and (earlier is None or value > earlier):
-            best[method] = position
-    return [
-        best.get(method) == position or of_method.count(method) == 1
-        for position, method in enumerate(of_method)
-    ]
-
-
-def _is_task(name: str) -> bool:
-    dotted = name.replace("/", ".")
-    return dotted == "data" or any(dotted == key or dotted.startswith(f"{key}.") for key in _TASK)
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _told(group: Group, names: Sequence[str]) -> str:
-    settings: Mapping[str, Any] = group.settings
-    return repr([settings[name] for name in names])
+    return Method(row.group.name, row.task, values, answers if len(values) == len(seeds) else None)

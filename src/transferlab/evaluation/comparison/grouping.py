@@ -34,11 +34,23 @@ class Group:
 
     name: str  # what sets it apart from other groups
     settings: Mapping[str, Any]  # the same, by config path or group; the names are the same for all groups
-    repetitions: tuple[Repetition, ...]  # by seed
+    repetitions: tuple[
+        Repetition, ...
+    ]  # by seed; those with all folds, or without any the most complete ones
     num_finished: int  # runs, each fold one
     unfinished: tuple[Recorded, ...]  # runs that failed, were interrupted or still run
     repeated: tuple[Recorded, ...]  # finished runs whose seed and fold another has already; they are left out
     missing: tuple[Seed, ...]  # seeds that other groups have, or of which a fold is missing
+    num_folds: int = 1  # of a whole repetition
+
+    @property
+    def extent(self) -> str:
+        """Seeds that have finished, and of how many: `3`, `2 of 5`, `1 (2 of 5 folds)`."""
+        folds = max((len(repetition.runs) for repetition in self.repetitions), default=self.num_folds)
+        if folds < self.num_folds:
+            return f"{len(self.repetitions)} ({folds} of {self.num_folds} folds)"
+        total = len(self.repetitions) + len(self.missing)
+        return f"{len(self.repetitions)} of {total}" if self.missing else str(total)
 
 
 def groups_of(runs: Sequence[Recorded]) -> list[Group]:
@@ -51,7 +63,9 @@ def groups_of(runs: Sequence[Recorded]) -> list[Group]:
     for position, setting in enumerate(settings):
         members.setdefault(repr(list(setting.values())), []).append(position)
     all_seeds = {_seed(config) for config in configs}
-    all_folds = {config.get(FOLD) for config in configs} - {None}
+    in_folds = [config for config in configs if config.get(FOLD) is not None]
+    all_folds = {config[FOLD] for config in in_folds}
+    all_folds |= {fold for config in in_folds for fold in range(int(config.get("data.num_folds") or 0))}
     groups = []
     for positions in members.values():
         first = positions[0]
@@ -84,10 +98,13 @@ def _group(
         else:
             folds[config.get(FOLD)] = run
     wanted = {None} if all(config.get(FOLD) is None for _, config in placed) else all_folds
+    complete = [seed for seed, folds in finished.items() if set(folds) == wanted]
+    most = max((len(folds) for folds in finished.values()), default=0)
+    shown = complete or [seed for seed, folds in finished.items() if folds and len(folds) == most]
     repetitions = [
         Repetition(seed, tuple(folds[fold] for fold in sorted(folds, key=str)))
         for seed, folds in sorted(finished.items())
-        if set(folds) == wanted
+        if seed in shown
     ]
     return Group(
         name=name,
@@ -96,7 +113,8 @@ def _group(
         num_finished=sum(map(len, finished.values())),
         unfinished=tuple(unfinished),
         repeated=tuple(repeated),
-        missing=tuple(sorted(all_seeds - {repetition.seed for repetition in repetitions})),
+        missing=tuple(sorted(all_seeds - set(complete))),
+        num_folds=len(wanted),
     )
 
 
@@ -124,3 +142,8 @@ class Recorded:
     def reason(self) -> str:
         """Why it failed, in a line; empty where there is nothing to say."""
         return str(self.result.get("error", "")).partition("\n")[0]
+
+
+def unreadable(path: Path, reason: object) -> Recorded:
+    """The record of a run whose files cannot be read: nothing but the reason."""
+    return Recorded(path, result={"status": "left out", "error": f"its files cannot be read: {reason}"})

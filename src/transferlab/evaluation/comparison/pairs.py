@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-import pandas as pd
 
-from transferlab.evaluation.comparison.grouping import Recorded, Repetition, Seed
-from transferlab.evaluation.comparison.intervals import Interval
+from transferlab.evaluation.comparison.answers import Answers
+from transferlab.evaluation.comparison.grouping import Seed
+from transferlab.evaluation.comparison.intervals import Interval, coverage, difference
 from transferlab.evaluation.comparison.significance import (
     holm,
     paired_bootstrap,
     seeds_needed,
     signed_rank,
 )
-from transferlab.run.reading import read_csv
+from transferlab.evaluation.comparison.variation import FEWEST_SEEDS
 
 LEVEL = 0.05
 # methods of a task; with more, the correction for all pairs would leave little to be shown
@@ -31,11 +31,9 @@ class Method:
     name: str  # of its group
     task: str  # methods are compared within one
     test_metrics: dict[Seed, float]  # by seed, higher is better
-    hits: Hits | None  # on test samples; None where there are none, or not the same ones for all seeds
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(list(self.test_metrics.values())))
+    # to test images, by the seeds of `test_metrics` in this order; None where there are none, or not the same
+    # images for all seeds
+    answers: Answers | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,13 @@ class Pair:
     """Two methods of one task, the one with the higher test metric first.
 
     Attributes:
-        difference: of the means of their test metrics over seeds; at least 0.
-        interval: of the difference, over test samples; None where these differ.
-        num_samples: test samples that both share.
+        difference: of the means of their test metrics, at least 0; over the seeds that both share, where
+            there are three, else over the seeds of each.
+        interval: of the difference; None where test images differ.
+        covers: what the interval covers, e.g. `other images and other seeds`; empty without one.
+        num_samples: test images that both share.
         num_seeds: seeds that both share.
-        over_samples: would other test samples show the same of these models? Paired bootstrap.
+        over_samples: would other test images show the same of these models? Paired bootstrap.
         over_seeds: would other seeds? Wilcoxon's signed-rank test on shared ones, by ranks instead of means.
     """
 
@@ -79,6 +79,7 @@ class Pair:
     second: str
     difference: float
     interval: Interval | None
+    covers: str
     num_samples: int
     num_seeds: int
     over_samples: Question
@@ -113,35 +114,57 @@ def _to_be_tested(methods: Sequence[Method]) -> Iterator[tuple[Method, Method]]:
 
 
 def _pair(one: Method, other: Method, metric: str) -> Pair:
-    first, second = (one, other) if one.mean >= other.mean else (other, one)
-    shared = sorted(first.test_metrics.keys() & second.test_metrics.keys())
+    shared = sorted(one.test_metrics.keys() & other.test_metrics.keys())
+    is_paired = len(shared) >= FEWEST_SEEDS
+    first, second = sorted((one, other), key=lambda method: -_mean(method, shared if is_paired else None))
     differences_S = np.array([first.test_metrics[seed] - second.test_metrics[seed] for seed in shared])
     if len(shared) < seeds_needed(1):  # nor could it with more comparisons
         over_seeds = Question(why_not=f"too few seeds: {len(shared)} of {seeds_needed(1)}")
     else:
         tested = signed_rank(differences_S)
         over_seeds = Question(p_value=tested.p_value, reversed=tested.rank_sum < 0)
-    interval, num_samples = None, 0
-    if first.hits is None or second.hits is None:
+    interval, covers, num_samples = None, "", 0
+    if first.answers is None or second.answers is None:
         over_samples = Question(why_not="no test samples that all seeds share")
-    elif not first.hits.has_the_samples_of(second.hits):
+    elif not first.answers.has_the_images_of(second.answers):
         over_samples = Question(why_not="different test samples")
     else:
-        labels_N = np.unique(first.hits.labels_N.astype(str), return_inverse=True)[1]
-        num_samples = len(labels_N)
-        strata_N = labels_N if metric == "balanced_accuracy" else np.zeros(num_samples, dtype=np.int64)
-        found = paired_bootstrap(first.hits.right_N - second.hits.right_N, strata_N)
-        interval, over_samples = found.interval, Question(p_value=found.p_value)
+        labels_N, num_samples = first.answers.labels_N, len(first.answers.labels_N)
+        of_groups = first.answers if first.answers.is_grouped else second.answers
+        balanced = metric == "balanced_accuracy"
+        rights = [_right(method, shared if is_paired else None) for method in (first, second)]
+        strata_N = labels_N if balanced else np.zeros(num_samples, dtype=np.int64)
+        apart_N = rights[0].mean(0) - rights[1].mean(0)
+        found = paired_bootstrap(apart_N, strata_N, of_groups.groups_N)
+        over_samples = Question(p_value=found.p_value)
+        if not is_paired:
+            rights = [right_SN.mean(0, keepdims=True) for right_SN in rights]
+        interval = difference(rights[0], rights[1], labels_N, of_groups.groups_N, balanced=balanced)
+        apart_SN = rights[0].astype(np.float64) - rights[1]
+        is_constant = is_paired and bool((apart_SN == apart_SN[0]).all())
+        covers = coverage(len(apart_SN), is_grouped=of_groups.is_grouped, is_constant=is_constant)
     return Pair(
         first=first.name,
         second=second.name,
-        difference=first.mean - second.mean,
+        difference=_mean(first, shared if is_paired else None) - _mean(second, shared if is_paired else None),
         interval=interval,
+        covers=covers if interval else "",
         num_samples=num_samples,
         num_seeds=len(shared),
         over_samples=over_samples,
         over_seeds=over_seeds,
     )
+
+
+def _mean(method: Method, seeds: Sequence[Seed] | None) -> float:
+    return float(np.mean([method.test_metrics[seed] for seed in seeds or method.test_metrics]))
+
+
+def _right(method: Method, seeds: Sequence[Seed] | None) -> np.ndarray:
+    """Right answers `(S, N)` of these seeds, or of all."""
+    assert method.answers is not None
+    places = {seed: place for place, seed in enumerate(method.test_metrics)}
+    return method.answers.right_SN[[places[seed] for seed in seeds or method.test_metrics]]
 
 
 def _corrected(questions: Sequence[Question]) -> list[Question]:
@@ -151,62 +174,3 @@ def _corrected(questions: Sequence[Question]) -> list[Question]:
         question if question.p_value is None else replace(question, corrected=next(corrected))
         for question in questions
     ]
-
-
-@dataclass(frozen=True)
-class Hits:
-    """The labelled test samples of one repetition or of several, in the order of their names."""
-
-    samples_N: np.ndarray  # names
-    labels_N: np.ndarray  # names of the true classes
-    right_N: np.ndarray  # the share of repetitions that predict the true class
-
-    def has_the_samples_of(self, other: Hits) -> bool:
-        """True if the samples and their labels are the same."""
-        return np.array_equal(self.samples_N, other.samples_N) and np.array_equal(
-            self.labels_N, other.labels_N
-        )
-
-
-def hits_of(repetitions: Sequence[Repetition]) -> Hits | None:
-    """Test samples and how often they are predicted rightly; None if repetitions do not share them."""
-    each = [_hits(repetition) for repetition in repetitions]
-    first = each[0] if each else None
-    if first is None or len(first.samples_N) == 0:
-        return None
-    right = []
-    for other in each:
-        if other is None or not other.has_the_samples_of(first):
-            return None
-        right.append(other.right_N)
-    return Hits(first.samples_N, first.labels_N, np.mean(right, axis=0))
-
-
-def confusion_of(repetition: Repetition) -> np.ndarray | None:
-    """Confusion matrix `(C, C)` over the classes that occur or are predicted; None without test samples."""
-    table = _table(repetition.runs)
-    if table is None or table.empty:
-        return None
-    both = pd.concat([table["label"], table["predicted"]])
-    codes, classes = pd.factorize(both, sort=True)
-    cells_N = codes[: len(table)] * len(classes) + codes[len(table) :]
-    return np.bincount(cells_N, minlength=len(classes) ** 2).reshape(len(classes), len(classes))
-
-
-def _hits(repetition: Repetition) -> Hits | None:
-    table = _table(repetition.runs)
-    if table is None or table.empty:
-        return None
-    right_N = (table["label"] == table["predicted"]).to_numpy(dtype=np.float64)
-    return Hits(table["sample"].to_numpy(dtype=object), table["label"].to_numpy(dtype=object), right_N)
-
-
-def _table(runs: Sequence[Recorded]) -> pd.DataFrame | None:
-    """`sample`, `label` and `predicted` of the labelled test samples of a run, or of all folds of one."""
-    files = [run.path / "predictions" / "test.csv" for run in runs]
-    if not all(file.is_file() for file in files):
-        return None
-    columns = ["sample", "label", "predicted"]
-    tables = [read_csv(file, columns, usecols=columns, dtype=str, keep_default_na=False) for file in files]
-    whole = pd.concat(tables)
-    return whole[whole["label"] != ""].sort_values("sample", kind="stable", ignore_index=True)

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transferlab.evaluation.comparison.intervals import Interval
-
 _DRAWS = 9999
 
 
@@ -16,47 +14,80 @@ class PairedDifference:
     """Difference by which the first of two methods is better."""
 
     difference: float  # of their metrics, first minus second
-    interval: Interval  # of the difference, over test samples
     p_value: float  # two-sided, above 0 and at most 1
 
 
 def paired_bootstrap(
-    differences_N: np.ndarray, strata_N: np.ndarray, *, confidence: float = 0.95
+    differences_N: np.ndarray, strata_N: np.ndarray, groups_N: np.ndarray | None = None
 ) -> PairedDifference:
-    """Bootstrap test on shared test samples; Efron & Tibshirani (1993), chapter 16.
+    """Bootstrap test on shared test images; Efron & Tibshirani (1993), chapter 16.
 
-    The metric is the mean over strata of the mean difference within each, and samples are drawn within their
+    The metric is the mean over strata of the mean difference within each, and images are drawn within their
     stratum: one stratum for all makes it the difference of accuracies, the true classes as strata that of
     balanced accuracies. The p-value is the share of draws that lie as far from the observed difference as
     this lies from none; equal methods have 1.
 
-    Seeds are taken as they are: this tells what other samples would show of the same trained models. Samples
-    count as independent, also where several are of one patient.
+    Where several images are of one group (a patient), whole groups are drawn, and deviations are stretched by
+    Student's t for the number of groups. Seeds are taken as they are: this says what other images would show
+    of the same trained models.
 
     Args:
-        differences_N: of each sample, the share of seeds with which the first method is right minus that with
-            which the second is; in [-1, 1]. At least one sample.
+        differences_N: of each image, the share of seeds with which the first method is right minus that with
+            which the second is; in [-1, 1]. At least one image.
         strata_N: codes.
-        confidence: of the interval, in (0, 1).
+        groups_N: codes; None: each image is one of its own.
 
     >>> paired_bootstrap(np.zeros(50), np.zeros(50, int))
-    PairedDifference(difference=0.0, interval=Interval(low=0.0, high=0.0), p_value=1.0)
+    PairedDifference(difference=0.0, p_value=1.0)
     """
     generator = np.random.default_rng(0)
     rounded_N = np.round(differences_N, 12)  # equal differences must be, whichever sums they come from
+    if groups_N is not None and len(np.unique(groups_N)) < len(groups_N):
+        observed, drawn_R = _drawn_by_group(rounded_N, strata_N, groups_N, generator)
+    else:
+        observed, drawn_R = _drawn_by_image(rounded_N, strata_N, generator)
+    as_far = np.abs(drawn_R - observed) >= abs(observed) - 1e-12
+    return PairedDifference(float(observed), float((1 + as_far.sum()) / (1 + len(drawn_R))))
+
+
+def _drawn_by_image(
+    differences_N: np.ndarray, strata_N: np.ndarray, generator: np.random.Generator
+) -> tuple[float, np.ndarray]:
     observed, drawn_R = 0.0, np.zeros(_DRAWS)
     strata = np.unique(strata_N)
     for stratum in strata:
-        # few values occur, so that counts of them stand for the samples
-        values_K, counts_K = np.unique(rounded_N[strata_N == stratum], return_counts=True)
+        # few values occur, so that counts of them stand for the images
+        values_K, counts_K = np.unique(differences_N[strata_N == stratum], return_counts=True)
         size = counts_K.sum()
         draws_RK = generator.multinomial(size, counts_K / size, size=_DRAWS)
         observed += counts_K @ values_K / size / len(strata)
         drawn_R += draws_RK @ values_K / size / len(strata)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn_R, [tail, 1 - tail]).tolist()
-    as_far = np.abs(drawn_R - observed) >= abs(observed) - 1e-12
-    return PairedDifference(float(observed), Interval(low, high), float((1 + as_far.sum()) / (1 + _DRAWS)))
+    return observed, drawn_R
+
+
+def _drawn_by_group(
+    differences_N: np.ndarray, strata_N: np.ndarray, groups_N: np.ndarray, generator: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """The metric is linear in the groups' shares of each stratum to first order; no draw lacks a stratum."""
+    from scipy import stats
+
+    _, strata_N = np.unique(strata_N, return_inverse=True)
+    _, groups_N = np.unique(groups_N, return_inverse=True)
+    sizes_K = np.bincount(strata_N)
+    means_K = np.bincount(strata_N, weights=differences_N) / sizes_K
+    around_N = (differences_N - means_K[strata_N]) / sizes_K[strata_N] / len(sizes_K)
+    around_G = np.bincount(groups_N, weights=around_N)
+    num_groups, observed = len(around_G), float(means_K.mean())
+    if num_groups == 1:
+        return observed, np.full(_DRAWS, 2 * observed)  # nothing is known of other groups: p = 1
+    at_once = max(1, 2**24 // num_groups)
+    parts = [
+        generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), min(at_once, _DRAWS - start))
+        @ around_G
+        for start in range(0, _DRAWS, at_once)
+    ]
+    few = stats.t.ppf(0.975, num_groups - 1) / stats.norm.ppf(0.975) * (num_groups / (num_groups - 1)) ** 0.5
+    return observed, observed + few * np.concatenate(parts)
 
 
 _SIGNS = 9999  # of 14 seeds or more so many of the 2^S signs are drawn; of fewer, all are taken

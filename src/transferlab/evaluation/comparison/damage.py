@@ -1,0 +1,38 @@
+"""Runs whose files cannot be read: named and left out, so that the others are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transferlab.evaluation.comparison.answers import read_table
+from transferlab.evaluation.comparison.grouping import Recorded, groups_of, unreadable
+from transferlab.evaluation.comparison.run_metrics import leading_metric, metrics_of, metrics_of_folds
+from transferlab.evaluation.comparison.run_score import score_of
+from transferlab.run.run_folder import REPORTED
+
+
+def without_damaged(runs: Sequence[Recorded]) -> list[Recorded]:
+    """The same runs; in the place of one that cannot be read, the reason."""
+    return [unreadable(run.path, reason) if (reason := damage_of(run)) else run for run in runs]
+
+
+def damage_of(run: Recorded) -> str:
+    """The first thing in a run's files that a comparison cannot read; empty where it can read all of them."""
+    try:
+        groups_of([run])
+        if run.status == "finished":
+            leading_metric([run.result])
+            metrics_of(run.result)
+            score_of(run, "accuracy")
+            for split in REPORTED[1:]:
+                table = read_table([run.path], split)
+                said = (run.result.get(split) or {}).get("samples")
+                if table is not None and said is not None and said != len(table):
+                    return (
+                        f"predictions/{split}.csv has {len(table)} labelled samples, result.json says {said}"
+                    )
+            if (run.config.get("data") or {}).get("fold") is not None:
+                metrics_of_folds([run, run])
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
+        return f"{error}" if type(error) in (ValueError, OSError) else f"{type(error).__name__}: {error}"
+    return ""
