@@ -15,6 +15,7 @@ from transferlab.data.catalog.own_catalog import load
 from transferlab.data.data_error import DataError, some
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.decoding import Examined
+from transferlab.data.image.file_facts import reading
 from transferlab.data.image.image_check import examine_files
 from transferlab.data.image.reader import EncodedReader, Reader
 from transferlab.data.loading.workers import usable_cores
@@ -76,7 +77,9 @@ def inspect_data(settings: DataSettings) -> Inspection:
         report = DomainReport(name)
         reports.append(report)
         try:
-            arranged[name] = _inspect(load(source), report, settings)
+            with reading(examines=True, verify=settings.verify) as files:
+                arranged[name] = _inspect(load(source), report, settings)
+            report.warnings += files.notes
         except DataError as error:
             report.problems.append(str(error))
     if len(arranged) == 2 and not any(report.problems for report in reports):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_NAMES, Catalog, catalog_table
-from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
+from transferlab.data.catalog.walking import ImageFiles, visible_folders
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_facts import hash_files
 from transferlab.data.image.reader import FileReader
 
 
@@ -52,7 +53,7 @@ class Folder:
             table=catalog_table(
                 found.samples,
                 [None if name is None else codes[name] for name in found.class_names],
-                hash_files(root, found.samples),
+                hash_files(root, found.samples, max_pixels=self.max_pixels),
                 domain=root.name,
                 splits=found.splits,
             ),

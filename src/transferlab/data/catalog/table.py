@@ -12,8 +12,9 @@ import pandas as pd
 from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import SPLIT_OF, Catalog, catalog_table
 from transferlab.data.catalog.folder import existing_folder
-from transferlab.data.catalog.walking import hash_files, walk_files
+from transferlab.data.catalog.walking import walk_files
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_facts import hash_files
 from transferlab.data.image.reader import FileReader, content_hash
 
 
@@ -62,7 +63,7 @@ class Table:
             table=catalog_table(
                 samples,
                 [codes.get(label) for label in labels],
-                hash_files(root, samples),
+                hash_files(root, samples, max_pixels=self.max_pixels),
                 domain=file.stem,
                 groups=groups,
                 splits=splits,

@@ -1,14 +1,12 @@
-"""Finds image files without following links out of the root, and hashes them."""
+"""Finds image files without following links out of the root."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from transferlab.data.data_error import DataError, some
-from transferlab.data.image.reader import content_hash
 
 SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jp2"),
@@ -111,16 +109,3 @@ def _refuse_link(path: Path, root: Path) -> None:
         )
     if path.parent.resolve().is_relative_to(end):
         raise DataError(f"{path} is a symbolic link to a folder that holds it ({end}): a loop. Delete it.")
-
-
-def hash_files(root: Path, samples: list[str]) -> list[str]:
-    """A content hash of each file; raises `DataError` where one cannot be read."""
-
-    def hashed(sample: str) -> str:
-        try:
-            return content_hash((root / sample).read_bytes())
-        except OSError as error:
-            raise DataError(f"{root / sample} cannot be read: {error.strerror}.") from None
-
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(hashed, samples))
