@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ def write_images(root: Path, count: int) -> Path:
     for number in range(count):
         path = root / f"class_{number % CLASSES:02d}" / f"image_{number:07d}.jpg"
         path.write_bytes(with_comment(pictures[number % PICTURES], f"{number:08d}".encode()))
+        os.utime(path, (LONG_AGO_S, LONG_AGO_S))
     return root
 
 
