@@ -152,10 +152,9 @@ def _spread(values: list[int]) -> dict[str, int]:
 
 def _describe_copies(catalog: Catalog, report: DomainReport) -> None:
     table = catalog.table
-    for _, rows in table.groupby("content", sort=False):
-        if len(rows) > 1:
-            report.duplicates.append(rows["sample"].tolist())
-            _warn_of_copies(rows, "are byte for byte the same", report)
+    for _, rows in table[table.duplicated("content", keep=False)].groupby("content", sort=False):
+        report.duplicates.append(rows["sample"].tolist())
+        _warn_of_copies(rows, "are byte for byte the same", report)
     unique = table.drop_duplicates("content")
     samples = unique["sample"].tolist()
     for pair in _look_alikes(catalog.reader, samples, report):
