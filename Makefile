@@ -29,7 +29,7 @@ guard: $(READY)  ## the numbers of this checkout against another one's on this m
 	REFERENCE=$(REFERENCE) $(PYTEST) -m guard
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
-	for bench in data_loading features heads training_step adaptation_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
+	for bench in data_loading features heads training_step adaptation_step start_up_data scale; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
 
 coverage: $(READY)  ## how often the intervals of a comparison hold, simulated, into benchmarks/results/coverage.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/coverage.py

@@ -17,6 +17,7 @@ _NOT_IDENTITY = (
     "hydra",
     "data.num_workers",
     "data.cache",
+    "data.verify",
     "trainer.devices",
     "trainer.num_nodes",
     "trainer.enable_progress_bar",

@@ -51,6 +51,7 @@ class DataSettings:
     on_leak: Literal["error", "drop"] = "error"
     check_images: bool = True
     on_bad_image: Literal["error", "skip", "quarantine"] = "error"
+    verify: Literal["index", "contents"] = "index"
     cache: Literal["none", "decoded"] = "none"
     cache_gib: PositiveFloat = 20.0
     sampling: Literal["uniform", "balanced"] = "uniform"

@@ -16,6 +16,7 @@ from transferlab.data.catalog.own_catalog import load
 from transferlab.data.data_error import DataError, some
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.decoding import Examined
+from transferlab.data.image.file_facts import reading
 from transferlab.data.image.image_check import examine_files
 from transferlab.data.image.reader import EncodedReader, Reader
 from transferlab.data.loading.workers import usable_cores
@@ -77,7 +78,9 @@ def inspect_data(settings: DataSettings) -> Inspection:
         report = DomainReport(name)
         reports.append(report)
         try:
-            arranged[name] = _inspect(load(source), report, settings)
+            with reading(examines=True, verify=settings.verify) as files:
+                arranged[name] = _inspect(load(source), report, settings)
+            report.warnings += files.notes
         except DataError as error:
             report.problems.append(str(error))
     if len(arranged) == 2 and not any(report.problems for report in reports):
@@ -148,10 +151,9 @@ def _spread(values: list[int]) -> dict[str, int]:
 
 def _describe_copies(catalog: Catalog, report: DomainReport) -> None:
     table = catalog.table
-    for _, rows in table.groupby("content", sort=False):
-        if len(rows) > 1:
-            report.duplicates.append(rows["sample"].tolist())
-            _warn_of_copies(rows, "are byte for byte the same", report)
+    for _, rows in table[table.duplicated("content", keep=False)].groupby("content", sort=False):
+        report.duplicates.append(rows["sample"].tolist())
+        _warn_of_copies(rows, "are byte for byte the same", report)
     unique = table.drop_duplicates("content")
     samples = unique["sample"].tolist()
     for pair in _look_alikes(catalog.reader, samples, report):

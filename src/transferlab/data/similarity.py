@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from itertools import combinations, pairwise
+from itertools import combinations
 
 import cv2
 import numpy as np
 
-BITS = 64
 NEAR_BITS = 6
 NEAR_GREY_LEVELS = 8.0
-BANDS = NEAR_BITS + 1
 MOST_ALIKE = 10  # pairs an image; with more of them, looking alike says nothing of being a copy
 LOOKED_AT_FIRST = 2000
 
@@ -48,8 +46,8 @@ def similar_pairs(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> list[tupl
 
     Hashes are uint64, thumbnails uint8, shape (N, 16, 16) or so.
 
-    Two hashes that differ in at most 6 of 64 bits are equal in at least one of 7 bands of bits, so only those
-    that share a band are compared.
+    Two hashes that differ in at most 6 of 64 bits are equal in at least two of 8 bytes, so only those that
+    share two are compared.
     """
     same = defaultdict(list)
     for row, value in enumerate(hashes_N.tolist()):
@@ -68,18 +66,20 @@ def similar_pairs(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> list[tupl
 
 
 def _near_values(values: np.ndarray) -> set[tuple[int, int]]:
+    bytes_N8 = values.view(np.uint8).reshape(len(values), 8).astype(np.uint16)
     pairs: set[tuple[int, int]] = set()
-    edges = np.linspace(0, BITS, BANDS + 1).astype(int)
-    for low, high in pairwise(edges):
-        band = (values >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
-        order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.diff(band[order], prepend=band[order][:1] + np.uint64(1)))
-        for members in np.split(order, starts[1:]):
-            for place, one in enumerate(members[:-1]):
-                others = members[place + 1 :]
-                distance = _num_ones(values[others] ^ values[one])
-                for other in others[distance <= NEAR_BITS]:
-                    pairs.add((min(int(one), int(other)), max(int(one), int(other))))
+    for first, second in combinations(range(8), 2):
+        key = (bytes_N8[:, first] << 8) | bytes_N8[:, second]
+        order = np.argsort(key, kind="stable")
+        key, sorted_values = key[order], values[order]
+        places, ahead = np.arange(len(values) - 1), 1
+        while len(places := places[key[places] == key[places + ahead]]):
+            distance = _num_ones(sorted_values[places] ^ sorted_values[places + ahead])
+            near = places[distance <= NEAR_BITS]
+            both = np.sort(np.stack([order[near], order[near + ahead]], axis=1), axis=1)
+            pairs.update(map(tuple, both.tolist()))
+            ahead += 1
+            places = places[places + ahead < len(values)]
     return pairs
 
 

@@ -41,7 +41,7 @@ def inputs_of(config: DictConfig) -> dict[str, str]:
     if "file" in augmentation:
         file = Path(augmentation["file"]).expanduser()
         found["data.augmentation.file"] = content_hash(file.read_bytes()) if file.is_file() else "missing"
-    asked = [plain["data"].get(name) for name in ("check_images", "on_bad_image")]
+    asked = [plain["data"].get(name) for name in ("check_images", "on_bad_image", "verify")]
     domains = [name for name in ("source", "target") if plain["data"].get(name) is not None]
     keys = {name: json.dumps([plain["data"][name], *asked], sort_keys=True) for name in domains}
     if any(key not in _known for key in keys.values()):

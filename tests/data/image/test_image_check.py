@@ -4,7 +4,6 @@ import pytest
 
 from transferlab.data.catalog.folder import Folder
 from transferlab.data.data_error import DataError
-from transferlab.data.image import image_check as checking
 
 
 @pytest.fixture
@@ -58,29 +57,6 @@ def test_without_the_check_the_reader_names_the_file(broken, make_batches, num_w
     loaders = [data.evaluation(part) for part in data.splits.counts()]
     with pytest.raises(DataError, match=r"^/\S*a/bad\.jpg: not an image.*data\.on_bad_image=skip\.$"):
         [list(loader) for loader in loaders]
-
-
-def test_what_was_found_is_remembered_by_contents(broken, make_batches, monkeypatch, own_cache):
-    make_batches(source=Folder(str(broken)), on_bad_image="skip")
-
-    def not_again(content, max_pixels):
-        raise AssertionError("decoded again")
-
-    monkeypatch.setattr(checking, "examine", not_again)
-    data = make_batches(source=Folder(str(broken)), on_bad_image="skip")
-    assert any("a/bad.jpg" in note for note in data.splits.notes)
-    (broken / "a" / "001.png").write_bytes(b"changed")
-    with pytest.raises(AssertionError, match="decoded again"):
-        make_batches(source=Folder(str(broken)), on_bad_image="skip")
-
-
-def test_a_spoilt_memory_is_not_believed(broken, make_batches, own_cache):
-    make_batches(source=Folder(str(broken)), on_bad_image="skip")
-    for content in (b"", b"[1, 2]", b'{"by": "decoder 2", "files": {"x": {}}}', b'{"by": "another"}'):
-        (memory,) = (own_cache / "checked").iterdir()
-        memory.write_bytes(content)
-        data = make_batches(source=Folder(str(broken)), on_bad_image="skip")
-        assert sum(data.splits.counts().values()) == 12
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(image_folder, make_batches, monkeypatch, tmp_path):

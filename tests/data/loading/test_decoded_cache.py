@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ def catalog(image_folder):
 
 
 def stores(own_cache):
-    return sorted(path.parent.name for path in (own_cache / "decoded").glob("*/index.json"))
+    return sorted(path.parent.name for path in (own_cache / "decoded").glob("*/index.npz"))
 
 
 def test_small_images_are_stored_as_they_are(catalog, own_cache):
@@ -86,13 +87,57 @@ def test_the_least_recently_used_store_goes(catalog, own_cache):
     assert len(left) == 3
 
 
-def test_too_large_is_said_and_leaves_nothing(catalog, own_cache, make_batches):
-    reason = decoded([catalog], PREPARED, most_gib=1e-6)
-    assert reason == "the decoded images take more than data.cache_gib=1e-06"
-    assert stores(own_cache) == []
-    assert list((own_cache / "decoded").iterdir()) == []
-    data = make_batches(source=Folder(str(catalog.reader.root)), cache="decoded", cache_gib=1e-6)
+def test_too_small_a_cache_is_said(catalog, own_cache, make_batches):
+    reason = decoded([catalog], PREPARED, most_gib=1e-7)
+    assert reason == "data.cache_gib=1e-07 holds none of the decoded images"
+    data = make_batches(source=Folder(str(catalog.reader.root)), cache="decoded", cache_gib=1e-7)
     assert any("data.cache=decoded has no effect" in note for note in data.splits.notes)
+
+
+def test_what_does_not_fit_is_decoded_to_the_same_pixels(catalog, own_cache, monkeypatch):
+    monkeypatch.setattr(decoded_cache, "SHORT_SIDE_PX", 9)  # of 10
+    whole = decoded([catalog], PREPARED, most_gib=1.0)
+    assert whole.is_whole
+    expected = {sample: np.array(whole(sample)) for sample in catalog.samples}
+    for folder in (own_cache / "decoded").iterdir():
+        decoded_cache.evict([folder], 0)
+    part = decoded([catalog], PREPARED, most_gib=(2048 + 8 * 49 + 3 * 9 * 10 * 3 + 100) / 2**30)
+    assert (len(part), part.num_samples, part.is_whole, part.in_memory) == (3, 8, False, False)
+    for sample, pixels in expected.items():
+        np.testing.assert_array_equal(part(sample), pixels)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(part))(sample), pixels)
+    assert decoded([catalog], PREPARED, most_gib=1.0).is_whole  # made anew, now that it fits
+
+
+def test_batches_are_the_same_where_a_part_fits(image_folder, make_batches, own_cache):
+    options = {"source": Folder(str(image_folder({"a": 12, "b": 12}))), "batch_size": 4}
+    plain = make_batches(**options)
+    cached = make_batches(**options, cache="decoded", cache_gib=7000 / 2**30)
+    (note,) = [note for note in cached.splits.notes if note.startswith("data.cache=decoded: ")]
+    assert "of 24 images of the source fit into data.cache_gib" in note
+    assert 0 < len(cached.splits["train"].catalog.reader) < 24
+    for one, other in zip(plain.train(), cached.train(), strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_pixels_lie_in_shards_of_bounded_size(catalog, own_cache, monkeypatch):
+    monkeypatch.setattr(decoded_cache, "SHARD_BYTES", 1000)  # two images of 360 bytes
+    reader = decoded([catalog], PREPARED, most_gib=1.0)
+    sizes = [file.stat().st_size for file in sorted((own_cache / "decoded").glob("*/pixels_*.bin"))]
+    assert sizes == [720] * 4
+    for sample in catalog.samples:
+        np.testing.assert_array_equal(reader(sample), catalog.reader(sample))
+
+
+@pytest.mark.parametrize("file", ["index.npz", "pixels_00000.bin"])
+@pytest.mark.parametrize("damage", [b"PK cut", b""])
+def test_a_damaged_store_is_made_anew(catalog, own_cache, file, damage):
+    decoded([catalog], PREPARED, most_gib=1.0)
+    (path,) = (own_cache / "decoded").glob(f"*/{file}")
+    path.write_bytes(damage)
+    reader = decoded([catalog], PREPARED, most_gib=1.0)
+    for sample in catalog.samples:
+        np.testing.assert_array_equal(reader(sample), catalog.reader(sample))
 
 
 def test_a_killed_maker_leaves_no_half_store(catalog, own_cache, monkeypatch):
@@ -100,7 +145,7 @@ def test_a_killed_maker_leaves_no_half_store(catalog, own_cache, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoded_cache.json, "dumps", interrupted)
+        patch.setattr(decoded_cache.np, "savez", interrupted)
         with pytest.raises(KeyboardInterrupt):
             decoded([catalog], PREPARED, most_gib=1.0)
     assert stores(own_cache) == []

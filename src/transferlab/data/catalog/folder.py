@@ -10,8 +10,9 @@ from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.folder_layout import root_within, shared_folders, split_folders
 from transferlab.data.catalog.names import class_name, notes_on_names, sample_names
-from transferlab.data.catalog.walking import ImageFiles, hash_files, visible_folders
+from transferlab.data.catalog.walking import ImageFiles, visible_folders
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_facts import hash_files
 from transferlab.data.image.reader import FileReader
 from transferlab.run.printable import printable
 
@@ -72,7 +73,7 @@ class Folder:
             table=catalog_table(
                 samples,
                 [None if name is None else codes[name] for name in found.class_names],
-                hash_files(root, found.files),
+                hash_files(root, found.files, max_pixels=self.max_pixels),
                 domain=class_name(root.name),
                 splits=found.splits,
             ),

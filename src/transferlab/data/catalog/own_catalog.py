@@ -12,8 +12,8 @@ import numpy as np
 from transferlab.config.instantiation import described
 from transferlab.data.catalog.catalog import COLUMNS, Catalog, CatalogSource, catalog_table
 from transferlab.data.catalog.names import SPLIT_NAMES, class_name, notes_on_names, ordered_classes
-from transferlab.data.catalog.walking import hash_files
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_facts import hash_files
 from transferlab.data.image.reader import FileReader, content_hash
 from transferlab.run.errors import UserError
 from transferlab.run.printable import printable
@@ -75,7 +75,8 @@ def make_catalog(
         ]
     else:
         folder = Path(str(root)).expanduser().resolve()
-        reader, contents = FileReader(folder, max_pixels=max_pixels), hash_files(folder, samples)
+        reader = FileReader(folder, max_pixels=max_pixels)
+        contents = hash_files(folder, samples, max_pixels=max_pixels)
     table = catalog_table(samples, [codes.get(name) for name in names], contents, "own", groups, splits)
     alone = f"make_catalog: every label is {some(classes)}. Telling classes apart takes two or more."
     notes = notes_on_names(map(str, written), "make_catalog")

@@ -15,8 +15,8 @@ from transferlab.data.catalog.folder import existing_folder
 from transferlab.data.catalog.names import class_name, notes_on_names, ordered_classes, sample_names, split_of
 from transferlab.data.catalog.table_file import read_rows
 from transferlab.data.catalog.table_paths import find_files
-from transferlab.data.catalog.walking import hash_files
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_facts import hash_files
 from transferlab.data.image.reader import FileReader
 from transferlab.run.printable import printable
 
@@ -71,7 +71,7 @@ class Table:
             table=catalog_table(
                 samples,
                 [codes.get(label) for label in labels],
-                hash_files(root, files),
+                hash_files(root, files, max_pixels=self.max_pixels),
                 domain=file.stem,
                 groups=groups,
                 splits=splits,

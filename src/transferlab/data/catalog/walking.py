@@ -1,11 +1,10 @@
-"""Finds image files without following links out of the root, and hashes them."""
+"""Finds image files without following links out of the root."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from transferlab.data.image.file_kinds import (
     kind_by_name,
     looks_like_image,
 )
-from transferlab.data.image.reader import content_hash
 from transferlab.run.printable import printable
 
 SUFFIXES = {
@@ -225,16 +223,3 @@ def _beginning(path: Path) -> bytes:
             return file.read(LONGEST_MAGIC)
     except OSError:
         return b""
-
-
-def hash_files(root: Path, samples: list[str]) -> list[str]:
-    """A content hash of each file; raises `DataError` where one cannot be read."""
-
-    def hashed(sample: str) -> str:
-        try:
-            return content_hash((root / sample).read_bytes())
-        except OSError as error:
-            raise DataError(f"{root / sample} cannot be read: {error.strerror}.") from None
-
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(hashed, samples))

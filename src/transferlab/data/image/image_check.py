@@ -13,6 +13,7 @@ from transferlab.data.catalog.catalog import Catalog, CatalogSource
 from transferlab.data.catalog.own_catalog import load
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.decoding import Examined, examine
+from transferlab.data.image.file_facts import DECODER, examined_files, reading
 from transferlab.data.image.quarantine import is_within, move_away
 from transferlab.data.image.reader import EncodedReader, FileReader
 from transferlab.data.loading.workers import usable_cores
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from transferlab.data.data_settings import DataSettings
 
 OnBadImage = Literal["error", "skip", "quarantine"]
-DECODER = "decoder 2"  # change it when decoding changes what counts as broken
 
 
 def usable(source: CatalogSource, settings: DataSettings) -> Catalog:
     """A source's catalog, without images that cannot be read where these are looked for; `DataError`."""
-    catalog = load(source).usable()
-    return checked(catalog, settings.on_bad_image) if settings.check_images else catalog
+    with reading(examines=settings.check_images, verify=settings.verify) as files:
+        catalog = load(source).usable()
+        if settings.check_images:
+            catalog = checked(catalog, settings.on_bad_image)
+    return replace(catalog, notes=(*files.notes, *catalog.notes)) if files.notes else catalog
 
 
 def checked(catalog: Catalog, on_bad_image: OnBadImage) -> Catalog:
@@ -97,9 +100,13 @@ def _number(samples: Collection[str]) -> str:
 
 
 def examine_files(catalog: Catalog) -> dict[str, Examined]:
-    """The facts of each sample's file; cached by contents, so that a second run need not decode again."""
+    """The facts of each sample's image; cached, so that a second run need not decode again."""
     assert isinstance(catalog.reader, EncodedReader)
     reader = catalog.reader
+    if isinstance(reader, FileReader):
+        files = [reader.file(sample) for sample in catalog.samples]
+        found = examined_files(reader.root, files, max_pixels=reader.max_pixels)
+        return dict(zip(catalog.samples, found, strict=True))
     memory = cache_folder("checked") / f"{catalog.fingerprint()}.{reader.max_pixels}.json"
     known = _read_cached(memory)
     if known is not None and known.keys() == set(catalog.samples):

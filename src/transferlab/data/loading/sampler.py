@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -158,11 +159,18 @@ def stream(num: int, *, domain: str, seed: int, start: int, count: int) -> np.nd
 
     The occurrence is the number of the pass.
     """
-    passes = range(start // num, (start + count - 1) // num + 1)
-    rows = np.concatenate([permutation(num, "stream", domain, seed, number) for number in passes])
-    numbers = np.repeat(np.array(passes), num)
-    offset = start - passes[0] * num
-    return np.stack([rows, numbers], axis=1)[offset : offset + count]
+    parts = []
+    for number in range(start // num, (start + count - 1) // num + 1):
+        first, last = max(start - number * num, 0), min(start + count - number * num, num)
+        rows = _pass(num, domain, seed, number)[first:last]
+        parts.append(np.stack([rows, np.full_like(rows, number)], axis=1))
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=4)
+def _pass(num: int, domain: str, seed: int, number: int) -> np.ndarray:
+    """One pass of a stream; cached, as each step takes but a batch of it."""
+    return permutation(num, "stream", domain, seed, number)
 
 
 def balanced(labels: np.ndarray, *, domain: str, seed: int, epoch: int, count: int) -> np.ndarray:
