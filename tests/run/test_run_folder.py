@@ -145,3 +145,16 @@ def test_tables():
     write_atomically(Path("a/predictions/test.csv"), "sample,label\nx,NA\n")
     assert list(run.history["val/loss"]) == [1.5, 0.5]
     assert list(run.predictions()["label"]) == ["NA"]  # a class may be called so
+
+
+def test_what_was_left_half_written_is_deleted_by_the_next_one():
+    run = Run("run")
+    (run.path / "predictions" / "epochs").mkdir(parents=True)
+    (run.path / "checkpoints").mkdir()
+    left = [".result.json.0a1b.making", "predictions/epochs/.0000.safetensors.2c.making"]
+    left += [".model.safetensors.tmp", "checkpoints/best.tmp"]
+    for name in (*left, "result.json", "checkpoints/last.ckpt"):
+        (run.path / name).write_text("{}")
+    with run.locked():
+        files = {str(file.relative_to(run.path)) for file in run.path.rglob("*") if file.is_file()}
+    assert files == {".lock", "result.json", "checkpoints/last.ckpt"}

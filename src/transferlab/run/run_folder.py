@@ -133,8 +133,8 @@ class Run:
     def locked(self) -> Iterator[None]:
         """Hold the folder for this process; freed by the system however the process ends.
 
-        A POSIX lock, not `flock`: that one would live on in the data loader's workers, which are forked and
-        outlast a killed process by seconds.
+        What a killed process left half written is deleted first. A POSIX lock, not `flock`: that one would
+        live on in the data loader's workers, which are forked and outlast a killed process by seconds.
 
         Raises:
             RunFolderError: another process works in it.
@@ -150,6 +150,8 @@ class Run:
                 raise RunFolderError(
                     f"{self.path} is in use by another process; wait for it to end."
                 ) from None
+            for leftover in (*self.path.rglob(".*.making"), *self.path.rglob("*.tmp")):
+                leftover.unlink(missing_ok=True)
             yield
 
 
