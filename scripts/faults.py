@@ -210,7 +210,7 @@ def rows(lab: Lab, *, quick: bool) -> Iterator[tuple[str, Callable[[], Row]]]:
         return partial(trial, lab, (*TINY, *settings), **how)
 
     for name in names:
-        yield row(f"killed at a random moment: {name}", 4, [of(killed_at_a_random_moment, *strategy(name))])
+        yield row(f"killed at a random moment: {name}", 5, [of(killed_at_a_random_moment, *strategy(name))])
     kinds = [strategy(name) for name in ("fine_tune", "dann", "progressive_unfreezing_validated")]
     yield row(
         "killed, and its resume killed as well",

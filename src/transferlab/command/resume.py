@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab.command.arguments import only_folder
-from transferlab.config.overrides import allowed_and_rest
+from transferlab.config.overrides import allowed_and_rest, values_below
+from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.run_jobs import members_of
 
 HELP = """\
 transferlab resume RUN [allow=[module,...]]
-transferlab resume SWEEP
+transferlab resume SWEEP [hydra.launcher.KEY=VALUE ...]
 
 Go on with a run that was killed, interrupted or failed, from its last checkpoint. The outcome is that of a
 run left alone, bit for bit on the same machine. `allow` names your own modules, as when you trained.
@@ -21,15 +22,21 @@ Runs of a sweep that train together (group.json names them) are run again togeth
 
 Of a sweep what has finished stays, what was cut short goes on, what is missing or has failed is run; then its
 runs are compared. Jobs are those that the sweep's folder records, whatever has become of the config files.
-Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note.
+Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note. Settings
+of the launcher may be other ones; the lines of shell of hydra/launcher=command have to be given again.
 """
+
+_LAUNCHER = "hydra.launcher"
 
 
 def run(arguments: Sequence[str]) -> int:
     """Resume one run or one sweep; the exit code is 0 when all has finished."""
-    path, allow = _path_and_allow(arguments)
+    of_launcher = [text for text in arguments if text.startswith(f"{_LAUNCHER}.")]
+    path, allow = _path_and_allow([text for text in arguments if text not in of_launcher])
     if (path / "sweep.json").is_file():
-        return _resume_sweep(path, allow)
+        return _resume_sweep(path, allow, of_launcher)
+    if of_launcher:
+        raise UserError(f"{of_launcher[0]}: {path} is a run, which has no launcher. Fix: leave it out.")
     if Run(path).status == "finished":
         left = [run.path for run in members_of(Run(path)) if run.status != "finished"]
         mend = f"; one that trains with it has not: transferlab resume {left[0]}" if left else ""
@@ -42,12 +49,13 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if Run(path).status == "finished" else 1
 
 
-def _resume_sweep(folder: Path, allow: Sequence[str]) -> int:
+def _resume_sweep(folder: Path, allow: Sequence[str], of_launcher: Sequence[str]) -> int:
     from transferlab.command.train import conclude
     from transferlab.sweep.resume import resume_sweep
 
+    settings = values_below(_LAUNCHER, of_launcher)
     try:
-        runs = resume_sweep(folder, allow=allow)
+        runs = resume_sweep(folder, allow=allow, settings=settings)
     except KeyboardInterrupt:
         sys.stderr.write(f"To go on: transferlab resume {folder}\n")
         raise

@@ -12,6 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Sweep
 from hydra.errors import HydraException
 
+from transferlab.run.errors import UserError
+
 Options = Callable[
     [str], Sequence[str]
 ]  # the names of the options of a group; none where there is no such group
@@ -145,3 +147,22 @@ def allowed_and_rest(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     allowed = [text.partition("=")[2].strip("[]") for text in arguments if text.startswith("allow=")]
     names = [name for text in allowed for name in text.split(",") if name]
     return names, [argument for argument in arguments if not argument.startswith("allow=")]
+
+
+def values_below(prefix: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The values of `PREFIX.KEY=VALUE`, by key.
+
+    Raises:
+        UserError: one that cannot be read, or that stands for several values.
+    """
+    found: dict[str, Any] = {}
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            parsed = parser.parse_override(text)
+        except HydraException:
+            raise UserError(_unreadable(text)) from None
+        if parsed.is_delete() or parsed.is_sweep_override():
+            raise UserError(f"{text}: takes one value.")
+        found[parsed.key_or_group.removeprefix(f"{prefix}.")] = parsed.value()
+    return found
