@@ -1,8 +1,9 @@
-"""A sweep through a stand-in for a cluster: its submit command returns at once, jobs run in the background."""
+"""A sweep through a stand-in for a cluster, whose submit command returns at once."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,19 +11,19 @@ import pytest
 from tests.sweep.local.test_local_launcher import SWEEP, runs, statuses
 from tests.training.processes import command
 from tests.training.test_resume import assert_same
+from transferlab.sweep.shell.command_settings import CommandSettings
 
-# submit FOLDER COMMAND: runs the command in the background; the first job of seed 1 is killed after a checkpoint
+# submit FOLDER NUMBER COMMAND: runs it in the background; once, job 1 is killed after a checkpoint
 SUBMIT = """
 echo "submitted $1"
-case "$1" in *seed=1*) victim=yes;; esac
-[ -e killed ] && victim=
-setsid sh -c "exec $2" > "$1/engine.txt" 2>&1 &
-if [ -n "$victim" ]; then
+setsid sh -c "exec $3" > engine.txt 2>&1 &
+if [ "$2" = 1 ]; then
   job=$!
-  ( while [ ! -e "$1/checkpoints/last.ckpt" ]; do sleep 0.05; done; touch killed; kill -9 -$job ) > /dev/null 2>&1 &
+  { while [ ! -e "$1/checkpoints/last.ckpt" ]; do sleep 0.05; done
+    touch killed; kill -9 -$job; } > /dev/null 2>&1 &
 fi
 """
-TEMPLATE = "hydra.launcher.template='sh submit.sh {folder} {command}'"
+TEMPLATE = "hydra.launcher.template='sh submit.sh {folder} {number} {command}'"
 HOW = ["hydra/launcher=command", TEMPLATE, "hydra.launcher.wait=record", "hydra.launcher.poll_s=0.2"]
 
 
@@ -45,7 +46,7 @@ def test_a_killed_job_is_recorded_and_resumed_and_nothing_else_is_run_again():
     assert statuses("sweep") == {0: "finished", 1: "finished"}
     assert "1 of 2 finished before, not run again\n" in shown
     assert (runs("sweep")[0].path / "result.json").stat().st_mtime_ns == finished
-    assert len(list(Path("sweep/command").glob("tl-*seed-1*.json"))) == 2
+    assert len(list(Path("sweep/command").glob("tl-*.json"))) == 3
 
     local = [*SWEEP, "hydra.sweep.dir=local", "hydra.launcher.jobs_at_once=2", "seed=0,1"]
     assert command(local)[0] == 0
@@ -57,8 +58,8 @@ def test_a_line_of_shell_is_never_taken_from_a_folder():
     sweep = Path("sweep")
     sweep.mkdir()
     target = "hydra_plugins.transferlab_plugins.CommandLauncher"
-    launcher = {"_target_": target, "template": "touch acted; {command}", "wait": "record"}
-    launcher |= {"alive": "touch acted", "cancel": "touch acted"}
+    lines = {"template": "touch acted; {command}", "alive": "touch acted", "cancel": "touch acted"}
+    launcher = {"_target_": target, **asdict(CommandSettings(**lines, wait="record"))}
     about = {
         "command": "transferlab train -m",
         "launcher": launcher,

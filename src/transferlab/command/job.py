@@ -10,7 +10,8 @@ from pathlib import Path
 from transferlab.config.overrides import allowed_and_rest
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker
-from transferlab.sweep.job import Job
+from transferlab.run.run_folder import Run
+from transferlab.sweep.job import Job, failure_recorded, record_end
 from transferlab.sweep.local.children import run_as_child, run_as_job
 
 
@@ -33,23 +34,32 @@ def _run_file(arguments: Sequence[str]) -> int:
     allow, files = allowed_and_rest(arguments)
     if len(files) != 1:
         raise UserError(f"transferlab job takes one file, not {len(files)}.")
-    from transferlab.sweep.shell.job_file import described_jobs
+    from transferlab.sweep.shell.job_file import described_jobs, described_runs
     from transferlab.training.runs import in_folder, join_in
 
-    jobs, folder = described_jobs(Path(files[0]).resolve(), allow)
-    runs = [job.run for job in jobs]
+    file = Path(files[0]).resolve()
+    runs = described_runs(file)
 
     def action() -> bool:
         from transferlab.sweep.run_jobs import run_jobs
 
         if all(run.status == "finished" for run in runs):
             return True
-        with in_folder(folder):
-            if not is_worker():
-                return run_jobs(jobs)
-            if len(jobs) == 1:  # a group trains in the leading process alone
-                join_in(jobs[0].config, jobs[0].run)
+        with failure_recorded(runs):
+            jobs, folder = described_jobs(file, allow)
+            with in_folder(folder):
+                if not is_worker():
+                    return run_jobs(jobs) or _nothing_done(runs)
+                if len(jobs) == 1:  # a group trains in the leading process alone
+                    join_in(jobs[0].config, jobs[0].run)
         return True
 
     code = run_as_job(action)
     return code if code or is_worker() else int(any(run.status != "finished" for run in runs))
+
+
+def _nothing_done(runs: Sequence[Run]) -> bool:
+    """Record, where no process works in a folder, that it holds something else; always false."""
+    silent = [run for run in runs if run.recorded_status == "missing" and not run.is_in_use]
+    record_end(silent, "failed", "its folder holds something else. Fix: empty it, then go on with the sweep")
+    return False

@@ -81,6 +81,11 @@ def submissions(folder: Path) -> list[Submission]:
     return found
 
 
+def described_runs(file: Path) -> list[Run]:
+    """The runs of a file's jobs, in its own sweep; raises `UserError` where there is no such file."""
+    return [Run(_beside(file, job["run"])) for job in _content(file)["jobs"]]
+
+
 def described_jobs(file: Path, allow: Sequence[str]) -> tuple[list[Job], str]:
     """The jobs of a file, their configs checked, and the folder that they are to be run from.
 
