@@ -31,6 +31,9 @@ guard: $(READY)  ## the numbers of this checkout against another one's on this m
 faults: $(READY)  ## kills, races and a full disk, each many times: fault | tried | survived | lost (25 minutes)
 	$(BIN)/python scripts/faults.py
 
+gpu:  ## on a machine with a CUDA torch, which is taken as it is: tests marked gpu and the bench gpu (8 minutes)
+	OMP_NUM_THREADS=4 $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) scripts/gpu.py
+
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
 	for bench in data_loading features heads training_step adaptation_step; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done
 
