@@ -113,7 +113,8 @@ def test_kept_activations_are_those_of_the_frozen_layers(device, strategy):
 def test_heads_together_on_a_device(device):
     """The loop itself; runs keep their features on the CPU, where it is as fast for heads of this size."""
     place = "cuda" if device == "gpu" else "cpu"
-    train_on = LabelledFeatures(*(part.to(place) for part in features()))
+    made = features()
+    train_on = LabelledFeatures(made.features_ND.to(place), made.labels_N.to(place))
     jobs = [job(seed, base=rate) for seed, rate in ((0, 1e-3), (1, 3e-3), (2, 1e-2))]
     together = StackedLearner(jobs, train_on, order, 2)
     alone = [AloneLearner(each, train_on, order, 2) for each in jobs]
