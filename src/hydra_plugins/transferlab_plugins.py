@@ -1,4 +1,4 @@
-"""Plugins of Hydra: launchers (`hydra/launcher=local`, `slurm`, `command`), a sweeper (`optuna`), the user's `./conf`.
+"""Plugins of Hydra: launchers (`local`, `slurm`, `command`), a sweeper (`optuna`), the user's `./conf`.
 
 Hydra imports this whenever it starts. The work is done in `transferlab.sweep`, imported when it is needed.
 """

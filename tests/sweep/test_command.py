@@ -70,9 +70,9 @@ def test_a_line_of_shell_is_never_taken_from_a_folder():
     code, _, said = command(["resume", "sweep"])
     assert code == 2
     assert "its jobs run by a line of shell, which is not taken from a file. Fix: give it again" in said
-    code, _, said = command(["resume", "sweep", "hydra.launcher.template='true {comand}'"])
+    code, _, said = command(["resume", "sweep", "hydra.launcher.template='true {jobb}'"])
     assert code == 2
-    assert "there is no {comand}. Did you mean command?" in said
+    assert "there is no {jobb}. Did you mean job?" in said
     command(["resume", "sweep", "hydra.launcher.template='true {command}'"])
     assert not Path("acted").exists()
 

@@ -75,14 +75,14 @@ def test_defaults_of_a_command_are_those_of_its_class(loader):
     [
         (["hydra.launcher.template='torchrun -m transferlab job {job}'"], []),
         ([], ["hydra.launcher.template: runs no job."]),
-        (["hydra.launcher.template='run {comand}'"], ["there is no {comand}. Did you mean command?"]),
+        (["hydra.launcher.template='run {jobb}'"], ["there is no {jobb}. Did you mean job?"]),
         (
             ["hydra.launcher.template='{command}'", "hydra.launcher.wait=records"],
             ["hydra.launcher.wait=records: must be command or record. Did you mean record?"],
         ),
         (
-            ["hydra.launcher.template='{command}'", "hydra.launcher.alive='get {nam}'"],
-            ["hydra.launcher.alive: there is no {nam}.", "alive has no effect without hydra.launcher.wait"],
+            ["hydra.launcher.template='{command}'", "hydra.launcher.alive='get {namee}'"],
+            ["hydra.launcher.alive: there is no {namee}.", "alive has no effect without hydra.launcher.wait"],
         ),
         (
             ["hydra.launcher.template='{command}'", "hydra.launcher.cancel_on_interrupt=true"],

@@ -35,7 +35,7 @@ def test_what_is_right(template):
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("run {comand}", "there is no {comand}. Did you mean command?"),
+        ("run {jobb}", "there is no {jobb}. Did you mean job?"),
         ("run {command} {gpus}", "there is no {gpus}. There is {command}, {python}, {job}"),
         ("sh -c '{command}'", "{command} stands within ', but is quoted already. Fix: take it out"),
         ('sh -c "cd x; {command}"', '{command} stands within "'),
@@ -52,7 +52,7 @@ def test_what_is_wrong(template, said):
 
 def test_a_line_that_asks_or_cancels_needs_no_job():
     assert problems("kubectl get job {name}", runs_the_job=False) == []
-    assert "Did you mean name?" in problems("kubectl get job {nam}", runs_the_job=False)[0]
+    assert "Did you mean name?" in problems("kubectl get job {namee}", runs_the_job=False)[0]
 
 
 def test_values_reach_the_command_as_they_are():
