@@ -114,9 +114,8 @@ def started_twice(lab: Lab, settings: Sequence[str], *, killed_before: bool) -> 
     expected = lab.reference(settings)
     run = lab.new_run(settings)
     if killed_before:
-        if not killed_after(run.begin(), lab.random.uniform(0.3, 0.8) * expected.seconds):
-            return MISSED
-        if not run.has_begun:
+        last = Run(run.folder).last_checkpoint
+        if not killed_when(run.begin(), last.is_file, look_every_s=0.001):
             return MISSED
     at = time.monotonic() + 0.5
     children = [run.begin(lambda: time.sleep(max(0.0, at - time.monotonic()))) for _ in range(2)]
