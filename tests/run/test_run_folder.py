@@ -158,3 +158,14 @@ def test_what_was_left_half_written_is_deleted_by_the_next_one():
     with run.locked():
         files = {str(file.relative_to(run.path)) for file in run.path.rglob("*") if file.is_file()}
     assert files == {".lock", "result.json", "checkpoints/last.ckpt"}
+
+
+def test_a_folder_of_a_run_killed_before_its_config_is_as_good_as_new():
+    run = Run("run")
+    run.path.mkdir()
+    (run.path / ".lock").touch()
+    (run.path / ".config.yaml.0a1b.making").write_text("half")
+    run.create()
+    (run.path / "config.yaml.making").touch()
+    with pytest.raises(RunFolderError, match="is not empty"):
+        run.create()
