@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow test-long test-slurm guard bench coverage check format lock wheel clean
+.PHONY: demo test test-slow test-long test-slurm guard faults gpu bench coverage check format lock wheel clean
 
 demo: $(READY)  ## the main job on embedded data: pretrain, sweep, adapt, compare (minutes, no network)
 	$(BIN)/python scripts/demo.py
@@ -27,6 +27,12 @@ test-slurm: $(READY)  ## sweeps on a Slurm of one node, which is installed (Debi
 
 guard: $(READY)  ## the numbers of this checkout against another one's on this machine: make guard REFERENCE=../other-checkout
 	REFERENCE=$(REFERENCE) $(PYTEST) -m guard
+
+faults: $(READY)  ## kills, races and a full disk, each many times: fault | tried | survived | lost (25 minutes)
+	$(BIN)/python scripts/faults.py
+
+gpu:  ## on a machine with a CUDA torch, which is taken as it is: tests marked gpu and the bench gpu (8 minutes)
+	OMP_NUM_THREADS=4 $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) scripts/gpu.py
 
 bench: $(READY)  ## speed as ratios of interleaved runs, into benchmarks/results/
 	for bench in data_loading features heads training_step adaptation_step start_up_data scale; do OMP_NUM_THREADS=1 $(BIN)/python benchmarks/$$bench.py || exit 1; done

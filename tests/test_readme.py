@@ -39,6 +39,7 @@ def newcomers_folder(tmp_path):
     yaml = re.search(r"```yaml\n(.*?)```", README, re.DOTALL)
     assert python
     assert yaml
+    (tmp_path / "submit.sh").write_text('setsid sh -c "exec $2" > "$1.txt" 2>&1 &\n')  # as a cluster would
     (tmp_path / "my_nets.py").write_text(python[1])
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "lesions.yaml").write_text(yaml[1])

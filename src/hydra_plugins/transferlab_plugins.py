@@ -1,4 +1,4 @@
-"""Plugins of Hydra: launchers (`hydra/launcher=local`, `slurm`), a sweeper (`optuna`), the user's `./conf`.
+"""Plugins of Hydra: launchers (`local`, `slurm`, `command`), a sweeper (`optuna`), the user's `./conf`.
 
 Hydra imports this whenever it starts. The work is done in `transferlab.sweep`, imported when it is needed.
 """
@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from transferlab.config.bounds import PositiveInt
 from transferlab.config.config_files import users
 from transferlab.sweep.search_settings import SearchSettings
+from transferlab.sweep.shell.command_settings import CommandSettings
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
 
@@ -71,6 +72,19 @@ class SlurmLauncher(SlurmSettings, _SweepLauncher):
         settings = SlurmSettings(**{each.name: getattr(self, each.name) for each in fields(SlurmSettings)})
         return self.sweep.run(
             job_overrides, initial_job_idx, lambda jobs: launch(jobs, settings, self.sweep.folder)
+        )
+
+
+@dataclass(kw_only=True)
+class CommandLauncher(CommandSettings, _SweepLauncher):
+    """Runs the jobs of a sweep by command lines of the user's."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run jobs, and return how each ended."""
+        from transferlab.sweep.shell.command_launcher import launch
+
+        return self.sweep.run(
+            job_overrides, initial_job_idx, lambda jobs: launch(jobs, self, self.sweep.folder)
         )
 
 

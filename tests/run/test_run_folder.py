@@ -207,3 +207,27 @@ def test_names_in_predictions_stay_text():
     assert read["label"].tolist() == ["001", "1"]
     assert read["predicted"].tolist() == ["1", "001"]
     assert read["p(001)"].tolist() == [0.1, 0.30000000000000004]
+
+
+def test_what_was_left_half_written_is_deleted_by_the_next_one():
+    run = Run("run")
+    (run.path / "predictions" / "epochs").mkdir(parents=True)
+    (run.path / "checkpoints").mkdir()
+    left = [".result.json.0a1b.making", "predictions/epochs/.0000.safetensors.2c.making"]
+    left += [".model.safetensors.tmp", "checkpoints/best.tmp"]
+    for name in (*left, "result.json", "checkpoints/last.ckpt"):
+        (run.path / name).write_text("{}")
+    with run.locked():
+        files = {str(file.relative_to(run.path)) for file in run.path.rglob("*") if file.is_file()}
+    assert files == {".lock", "result.json", "checkpoints/last.ckpt"}
+
+
+def test_a_folder_of_a_run_killed_before_its_config_is_as_good_as_new():
+    run = Run("run")
+    run.path.mkdir()
+    (run.path / ".lock").touch()
+    (run.path / ".config.yaml.0a1b.making").write_text("half")
+    run.create()
+    (run.path / "config.yaml.making").touch()
+    with pytest.raises(RunFolderError, match="is not empty"):
+        run.create()

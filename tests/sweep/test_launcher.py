@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 
-from hydra_plugins.transferlab_plugins import LocalLauncher, SlurmLauncher
+from hydra_plugins.transferlab_plugins import CommandLauncher, LocalLauncher, SlurmLauncher
 from transferlab.config import config_files
 from transferlab.config.compose import started
 from transferlab.config.multirun import problems_of_launcher
@@ -49,7 +49,9 @@ def test_hydra_finds_it():
     assert "hydra_plugins.transferlab_plugins.LocalLauncher" in found
 
 
-@pytest.mark.parametrize(("name", "launcher"), [("local", LocalLauncher), ("slurm", SlurmLauncher)])
+@pytest.mark.parametrize(
+    ("name", "launcher"), [("local", LocalLauncher), ("slurm", SlurmLauncher), ("command", CommandLauncher)]
+)
 def test_yaml_lists_what_it_takes(name, launcher):
     content = yaml.safe_load((SHIPPED / f"{name}.yaml").read_text())
     assert content.pop("_target_") == f"{launcher.__module__}.{launcher.__name__}"
@@ -61,6 +63,42 @@ def test_yaml_lists_what_it_takes(name, launcher):
 def test_defaults_of_slurm_are_those_of_its_class(loader):
     launcher = Plugins.instance()._instantiate(master(loader, "hydra/launcher=slurm").hydra.launcher)
     assert asdict(launcher) == asdict(SlurmLauncher(shell_before=[], further=[]))
+
+
+def test_defaults_of_a_command_are_those_of_its_class(loader):
+    launcher = Plugins.instance()._instantiate(master(loader, "hydra/launcher=command").hydra.launcher)
+    assert asdict(launcher) == asdict(CommandLauncher())
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["hydra.launcher.template='torchrun -m transferlab job {job}'"], []),
+        ([], ["hydra.launcher.template: runs no job."]),
+        (["hydra.launcher.template='run {jobb}'"], ["there is no {jobb}. Did you mean job?"]),
+        (
+            ["hydra.launcher.template='{command}'", "hydra.launcher.wait=records"],
+            ["hydra.launcher.wait=records: must be command or record. Did you mean record?"],
+        ),
+        (
+            ["hydra.launcher.template='{command}'", "hydra.launcher.alive='get {namee}'"],
+            ["hydra.launcher.alive: there is no {namee}.", "alive has no effect without hydra.launcher.wait"],
+        ),
+        (
+            ["hydra.launcher.template='{command}'", "hydra.launcher.cancel_on_interrupt=true"],
+            ["cancel_on_interrupt=true: say how: hydra.launcher.cancel='...'"],
+        ),
+        (
+            ["hydra.launcher.template='{command}'", "hydra.launcher.timeout_min=0"],
+            ["hydra.launcher.timeout_min=0: must be"],
+        ),
+    ],
+)
+def test_faults_of_a_command(loader, overrides, said):
+    found = problems_of_launcher(master(loader, "hydra/launcher=command", *overrides).hydra.launcher)
+    assert len(found) == len(said)
+    for problem, text in zip(found, said, strict=True):
+        assert text in problem
 
 
 @pytest.mark.parametrize("file", sorted(SHIPPED.glob("slurm_*.yaml")), ids=lambda file: file.stem)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transferlab.command.arguments import folders_and_overrides, only_folder
-from transferlab.config.overrides import allowed_and_rest, moved_data
+from transferlab.config.overrides import allowed_and_rest
 from transferlab.run.run_folder import Run
 from transferlab.sweep.run_jobs import members_of
 
 HELP = """\
 transferlab resume RUN [data.root=DIR] [allow=[module,...]]
-transferlab resume SWEEP [data.root=DIR]
+transferlab resume SWEEP [data.root=DIR] [hydra.launcher.KEY=VALUE ...]
 
 Go on with a run that was killed, interrupted or failed, from its last checkpoint. The outcome is that of a
 run left alone, bit for bit on the same machine. `allow` names your own modules, as when you trained.
@@ -23,7 +23,8 @@ Runs of a sweep that train together (group.json names them) are run again togeth
 
 Of a sweep what has finished stays, what was cut short goes on, what is missing or has failed is run; then its
 runs are compared. Jobs are those that the sweep's folder records, whatever has become of the config files.
-Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note.
+Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note. Settings
+of the launcher may be other ones; the lines of shell of hydra/launcher=command have to be given again.
 """
 
 
@@ -39,7 +40,7 @@ def run(arguments: Sequence[str]) -> int:
     else:
         from transferlab.sweep.resume import resume
 
-        resume(path, allow=allow, moved=moved_data(overrides))
+        resume(path, allow=allow, overrides=overrides)
     sys.stdout.write(f"{path}\n")
     return 0 if Run(path).status == "finished" else 1
 
@@ -49,7 +50,7 @@ def _resume_sweep(folder: Path, allow: Sequence[str], overrides: Sequence[str]) 
     from transferlab.sweep.resume import resume_sweep
 
     try:
-        runs = resume_sweep(folder, allow=allow, moved=moved_data(overrides))
+        runs = resume_sweep(folder, allow=allow, overrides=overrides)
     except KeyboardInterrupt:
         sys.stderr.write(f"To go on: transferlab resume {folder}\n")
         raise

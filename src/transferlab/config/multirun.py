@@ -14,10 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.config.annotation import fault, plain
 from transferlab.config.compose import Composed, ConfigError, started
 from transferlab.config.overrides import Given
+from transferlab.config.rules.command_template import problems_of_template
 from transferlab.config.signature import signature
 
 _OURS = "hydra_plugins.transferlab_plugins."
 _SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
+_COMMAND = "hydra_plugins.transferlab_plugins.CommandLauncher"
 _OPTUNA = "hydra_plugins.transferlab_plugins.OptunaSweeper"
 _BASIC = "hydra._internal.core_plugins."
 
@@ -117,7 +119,20 @@ def problems_of_launcher(launcher: DictConfig) -> list[str]:
         )
     if target == _SLURM and find_spec("submitit") is None:
         found.append("hydra/launcher=slurm: submitit is missing: pip install 'transferlab[slurm]'.")
+    if target == _COMMAND and not found:
+        found += _problems_of_commands(launcher)
     return found
+
+
+def _problems_of_commands(launcher: DictConfig) -> Iterator[str]:
+    for key in ("template", "alive", "cancel"):
+        if (template := launcher.get(key)) is not None:
+            path = f"hydra.launcher.{key}"
+            yield from problems_of_template(template, path, runs_the_job=key == "template")
+    if launcher.get("alive") is not None and launcher.get("wait") != "record":
+        yield "hydra.launcher.alive has no effect without hydra.launcher.wait=record."
+    if launcher.get("cancel_on_interrupt") and launcher.get("cancel") is None:
+        yield "hydra.launcher.cancel_on_interrupt=true: say how: hydra.launcher.cancel='...'."
 
 
 def problems_of_sweeper(sweeper: DictConfig, overrides: Sequence[str]) -> list[str]:

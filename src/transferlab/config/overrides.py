@@ -263,3 +263,23 @@ def moved_data(overrides: Sequence[str]) -> list[str]:
             )
         found.append(f"{key}={quoted(str(Path(str(value)).expanduser().absolute()))}")
     return found
+
+
+def values_below(prefix: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The values of `PREFIX.KEY=VALUE`, by key.
+
+    Raises:
+        UserError: one that cannot be read, or that stands for several values.
+    """
+    found: dict[str, Any] = {}
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            parsed = parser.parse_override(text)
+        except HydraException:
+            raise UserError(_unreadable(text)) from None
+        key = parsed.key_or_group.removeprefix(f"{prefix}.")
+        if parsed.is_delete() or parsed.is_sweep_override() or "." in key or key.startswith("_"):
+            raise UserError(f"{text}: here this takes one value: {prefix}.KEY=VALUE.")
+        found[key] = parsed.value()
+    return found

@@ -125,12 +125,12 @@ class Run:
                 file.unlink()
 
     def create(self) -> None:
-        """Make the folder.
+        """Make the folder, or take one in which a run was killed before it could write its config.
 
         Raises:
             RunFolderError: it holds something already; nothing is overwritten.
         """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or any(map(_holds_something, self.path.iterdir()))):
             if self.config_file.is_file():
                 mend = (
                     f"To go on with it: transferlab resume {self.path}. For a new run choose another folder."
@@ -198,7 +198,12 @@ class Run:
 
     def _clear_leftovers(self) -> None:
         """Delete what a killed process has left half-written in the folder."""
-        for folder in (self.path, self.path / "checkpoints", self.path / "predictions"):
+        for folder in (
+            self.path,
+            self.path / "checkpoints",
+            self.path / "predictions",
+            self.epoch_predictions,
+        ):
             for file in (*folder.glob(".*.making"), *folder.glob("new.ckpt"), *folder.glob("*.tmp")):
                 if file.is_file():
                     file.unlink(missing_ok=True)
@@ -221,6 +226,10 @@ class Run:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             _write_into(self.path / "result.json", result)
+
+
+def _holds_something(file: Path) -> bool:
+    return file.name != ".lock" and not (file.name.startswith(".") and file.suffix == ".making")
 
 
 class _Holder(NamedTuple):

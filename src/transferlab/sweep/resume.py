@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from transferlab.training import runs
 
 _LOCAL = "hydra_plugins.transferlab_plugins.LocalLauncher"
 _SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
+_COMMAND = "hydra_plugins.transferlab_plugins.CommandLauncher"
+_LINES_OF_SHELL = ("template", "alive", "cancel")  # of a command launcher: never taken from a file
 
 
 def resume(path: str | Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> Run:
@@ -51,7 +54,7 @@ def resume(path: str | Path, *, allow: Sequence[str] = (), moved: Sequence[str] 
     return run
 
 
-def resume_sweep(folder: Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> list[Run]:
+def resume_sweep(folder: Path, *, allow: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[Run]:
     """Go on with a sweep as its folder records it, by the launcher that it began with.
 
     What has finished stays, what was cut short goes on, what is missing or has failed is run. Config files
@@ -60,7 +63,8 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = (), moved: Sequence[str
     Args:
         folder: of the sweep.
         allow: the user's own modules that its configs name.
-        moved: where its data is now.
+        overrides: where its data is now, and settings of the launcher (`hydra.launcher.KEY=VALUE`). Lines of
+            shell and further options of a scheduler are taken from here alone, never from the record.
 
     Returns:
         The runs of all its jobs.
@@ -71,7 +75,7 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = (), moved: Sequence[str
     """
     folder = folder.resolve()
     record = SweepRecord(folder)
-    _require_launcher(record)
+    launcher = _launcher(record, settings or {})
     plan, planned = Plan(folder=folder), list[Job | Run]()
     with runs.in_folder(record.about.get("folder")):
         for entry in list(record.jobs.values()):
@@ -81,21 +85,34 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = (), moved: Sequence[str
             if job.run.config_file.is_file():  # of the same data, as its folder's name says
                 job.run.write_config(job.config)
         _note_skipped_jobs(record, num_unfit=len(planned) - len(jobs))
-        _launch(record.about["launcher"], jobs, folder)
+        _launch(launcher, jobs, folder)
     return [each.run if isinstance(each, Job) else each for each in planned]
 
 
-def _require_launcher(record: SweepRecord) -> None:
+def _launcher(record: SweepRecord, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The recorded launcher with these settings, checked."""
     if not record.about or not record.jobs:
         raise UserError(f"{record.folder}: there is no sweep (no sweep.json with jobs beside it).")
-    target = str(record.about["launcher"].get("_target_"))
-    if target not in (_LOCAL, _SLURM):
+    launcher = {**record.about["launcher"]}
+    target = str(launcher.get("_target_"))
+    if target not in (_LOCAL, _SLURM, _COMMAND):
         raise UserError(
             f"{record.folder}: its jobs were started by {target}, which cannot continue it. Fix: repeat the "
             f"command with hydra.sweep.dir={record.folder}: {record.about['command']}"
         )
-    if problems := problems_of_launcher(OmegaConf.create(record.about["launcher"])):
+    if target == _COMMAND:
+        for key in _LINES_OF_SHELL:
+            launcher.pop(key, None)
+        if not settings.get("template"):
+            raise UserError(
+                f"{record.folder}: its jobs run by a line of shell, which is not taken from a file. Fix: "
+                f"give it again: transferlab resume {shlex.quote(str(record.folder))} "
+                "'hydra.launcher.template=\"...{command}...\"', and alive and cancel as well if it had them."
+            )
+    launcher |= settings
+    if problems := problems_of_launcher(OmegaConf.create(launcher)):
         raise ConfigError(problems)
+    return launcher
 
 
 def _note_skipped_jobs(record: SweepRecord, *, num_unfit: int) -> None:
@@ -117,6 +134,12 @@ def _launch(launcher: Mapping[str, Any], jobs: Sequence[Job], folder: Path) -> N
 
         asked = {name: value for name, value in launcher.items() if not name.startswith("_")}
         slurm_launch.launch(jobs, SlurmSettings(**asked), folder)
+    elif launcher["_target_"] == _COMMAND:
+        from transferlab.sweep.shell import command_launcher
+        from transferlab.sweep.shell.command_settings import CommandSettings
+
+        asked = {name: value for name, value in launcher.items() if not name.startswith("_")}
+        command_launcher.launch(jobs, CommandSettings(**asked), folder)
     else:
         from transferlab.sweep.local.local_launcher import launch
 

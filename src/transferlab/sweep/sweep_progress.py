@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from transferlab.run import signals
 from transferlab.run.printable import printable_lines
 from transferlab.sweep.job import Job
 
@@ -50,8 +51,7 @@ class Progress:
     def say(self, text: str) -> None:
         """A line that stays."""
         self.clear()
-        sys.stdout.write(printable_lines(text) + "\n")
-        sys.stdout.flush()
+        say(text)
 
     def clear(self) -> None:
         """Take the line of what runs away."""
@@ -74,3 +74,22 @@ def name_of(jobs: Sequence[Job]) -> str:
     """A group's name: its job's, or its first job's and how many train with it."""
     first = jobs[0].run.path.name
     return first if len(jobs) == 1 else f"{first} and {len(jobs) - 1} more together"
+
+
+def pause(seconds: float, requests: Sequence[int]) -> None:
+    """Wait; a request to end is heard at once.
+
+    Raises:
+        signals.Stopped: there is one.
+    """
+    deadline = time.monotonic() + seconds
+    while not requests and time.monotonic() < deadline:
+        time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
+    if requests:
+        raise signals.Stopped(requests[0])
+
+
+def say(text: str) -> None:
+    """A line on the terminal, at once."""
+    sys.stdout.write(printable_lines(text) + "\n")
+    sys.stdout.flush()

@@ -82,6 +82,8 @@ def run_in(
 ) -> Run:
     """Run a checked config in a folder, holding its lock; `choices` are the options of the config groups."""
     with run.locked():
+        if not resume and run.config_file.is_file():
+            run.create()  # another process was in the folder since it was made: refuses
         _run(config, run, choices=choices, warnings=warnings, resume=resume)
     return run
 

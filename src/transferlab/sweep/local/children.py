@@ -77,7 +77,7 @@ def start(
         described.seek(0)
         output = closing.enter_context(log.open("a")) if log else None
         fresh = subprocess.Popen(
-            [sys.executable, "-m", "transferlab", VERB],
+            job_command(),
             stdin=described,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
@@ -85,6 +85,11 @@ def start(
             start_new_session=True,
         )
     return Child(fresh.pid, fresh.poll)
+
+
+def job_command(*arguments: str) -> list[str]:
+    """The command that runs jobs in a fresh process: of the files named, else of its standard input."""
+    return [sys.executable, "-m", "transferlab", VERB, *arguments]
 
 
 def may_fork() -> bool:
@@ -108,11 +113,16 @@ def warm_up(configs: Sequence[DictConfig]) -> None:
 
 def run_as_child(work: Callable[[], bool]) -> int:
     """Do a child's work, and return its exit code; ends like Ctrl-C when its parent is gone."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    return run_as_job(work)
+
+
+def run_as_job(work: Callable[[], bool]) -> int:
+    """The same for a process that outlives the one that has started it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return 0 if work() else NOTHING_DONE
     except KeyboardInterrupt:

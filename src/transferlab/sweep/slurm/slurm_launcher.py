@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from transferlab.sweep.run_jobs import pending_groups
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm.array import FOLDER, Submitted, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
-from transferlab.sweep.sweep_progress import Progress, name_of
+from transferlab.sweep.sweep_progress import Progress, name_of, pause, say
 
 _LOOKS = 2  # that an end is seen before it is believed: a node that fails shows as an end before the requeue
 _MENDS = {
@@ -51,12 +49,12 @@ def launch(jobs: Sequence[Job], settings: SlurmSettings, folder: Path) -> None:
         asked = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
         done = asked - sum(len(group) for group in groups) - len(there)
         if done:
-            _say(f"{done} of {asked} finished before, not run again")
+            say(f"{done} of {asked} finished before, not run again")
         if waited_for:
-            _say(f"Slurm has {len(waited_for)} from before: {_ids(waited_for)}")
+            say(f"Slurm has {len(waited_for)} from before: {_ids(waited_for)}")
         new = _submitted(groups, settings, ours)
         if new:
-            _say(f"{len(new)} submitted to Slurm: {_ids(new)}; what they say is in {ours}")
+            say(f"{len(new)} submitted to Slurm: {_ids(new)}; what they say is in {ours}")
         watch = _Watch([*waited_for, *new], Progress(asked, done, live=True), settings)
         try:
             watch.run(requests)
@@ -73,8 +71,8 @@ def _still_there(
     if not before:
         return []
     while (known := slurm_queue.job_states()) is None:
-        _say("squeue does not answer; asked again")
-        _pause(settings.poll_s, requests)
+        say("squeue does not answer; asked again")
+        pause(settings.poll_s, requests)
     by_name = {job.run.path.name: job for job in jobs}
     found = []
     for job_id, names in before.items():
@@ -124,7 +122,7 @@ class _Watch:
     def run(self, requests: Sequence[int]) -> None:
         """Wait for all, or for a request to end."""
         while self.waiting:
-            _pause(self.settings.poll_s, requests)
+            pause(self.settings.poll_s, requests)
             known = slurm_queue.job_states()
             for each in list(self.waiting):
                 self._look_at(each, known)
@@ -134,7 +132,7 @@ class _Watch:
         self.progress.clear()
         left = [each.one for each in self.waiting]
         if not self.settings.cancel_on_interrupt:
-            _say(f"Slurm goes on with {len(left)}; to end them: scancel {_ids(left)}")
+            say(f"Slurm goes on with {len(left)}; to end them: scancel {_ids(left)}")
             return
         slurm_queue.cancel([one.job_id for one in left])
         unfinished = [job.run for one in left for job in one.jobs if job.run.status != "finished"]
@@ -186,19 +184,6 @@ class _Watch:
         self.progress.end(each.one.jobs)
 
 
-def _pause(seconds: float, requests: Sequence[int]) -> None:
-    """Wait; a request to end is heard at once.
-
-    Raises:
-        signals.Stopped: there is one.
-    """
-    deadline = time.monotonic() + seconds
-    while not requests and time.monotonic() < deadline:
-        time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
-    if requests:
-        raise signals.Stopped(requests[0])
-
-
 def _ids(submitted: Sequence[Submitted]) -> str:
     """Slurm's ids, those of a whole array by the array's."""
     return " ".join(dict.fromkeys(map(_array_of, submitted)))
@@ -206,8 +191,3 @@ def _ids(submitted: Sequence[Submitted]) -> str:
 
 def _array_of(one: Submitted) -> str:
     return one.job_id.partition("_")[0]
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
