@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import re
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
+
+from transferlab.run.errors import UserError
 
 # What does not change the outcome of a job, and so does not belong to its identity
 _NOT_IDENTITY = (
@@ -30,12 +37,48 @@ _NOT_IDENTITY = (
     "features.cache_gib",
 )
 
+# All functions that a config may call. The others of OmegaConf make live configs out of texts.
+_FUNCTIONS = frozenset(
+    {"choice", "hydra", "job_identity", "now", "oc.env", "oc.select", "python_version", "short_id"}
+)
+# The environment variables that a config may read: a recorded config shows what they hold
+_VARIABLES = re.compile(
+    "HOME|USER|LOGNAME|HOSTNAME|TMPDIR|SCRATCH|WORK|DATA|DATA_DIR|DATA_ROOT|DATASETS|SLURM_JOB_ID|SLURM_TMPDIR"
+    "|TRANSFERLAB_[A-Z0-9_]+"
+)
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH")
+
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; safe to call again."""
     OmegaConf.register_new_resolver("choice", _choice, replace=True, use_cache=False)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:6], replace=True, use_cache=True)
     OmegaConf.register_new_resolver("job_identity", _job_identity, replace=True, use_cache=False)
+
+
+@contextlib.contextmanager
+def only_known() -> Iterator[None]:
+    """Within this, `${...}` calls the functions above alone, and reads few environment variables."""
+    before = BaseContainer._resolvers  # a class attribute: OmegaConf has no other switch
+    BaseContainer._resolvers = {name: before[name] for name in _FUNCTIONS & set(before)}
+    try:
+        register()
+        OmegaConf.register_new_resolver("oc.env", _variable, replace=True, use_cache=False)
+        yield
+    finally:
+        BaseContainer._resolvers = before
+
+
+def _variable(name: str, default: Any = ...) -> Any:
+    """The value of an environment variable that a config may read."""
+    if not _VARIABLES.fullmatch(name) or _SECRET.search(name):
+        raise UserError(
+            f"a config may not read the variable {name}. Fix: type its value on the command line, or pass "
+            "what is no secret in a variable named TRANSFERLAB_..."
+        )
+    if name not in os.environ and default is ...:
+        raise UserError(f"the variable {name} is not set")
+    return os.environ.get(name, default)
 
 
 def identity(config: dict[str, Any]) -> str:

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from transferlab.config.yaml_file import read_yaml
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.sweep_record import SweepRecord
-
-# the one written in C where there is one: ten times as fast
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def gather(folders: Sequence[Path]) -> list[Recorded]:
@@ -54,8 +50,5 @@ def _runs_in(sweep: Path) -> list[Path]:
 def _read(run: Run) -> Recorded:
     config: Any = {}
     if run.config_file.is_file():
-        try:
-            config = yaml.load(run.config_file.read_text(encoding="utf-8"), _Loader)
-        except yaml.YAMLError as error:
-            raise UserError(f"{run.config_file} is not readable YAML ({error}).") from error
+        config = read_yaml(run.config_file)
     return Recorded(run.path, config or {}, run.environment.get("choices", {}), run.result)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.run_folder import Run, RunFolderError
@@ -86,11 +86,9 @@ class Plan:
         if "config" not in entry:  # it never fitted
             return run
         with failure_recorded([run]):
-            config = OmegaConf.create(dict(entry["config"]))
-            assert isinstance(config, DictConfig)
-            config = runs.checked_record(config, folder / JOBS, allow)
+            config = runs.checked_record(entry["config"], folder / JOBS, allow)
             base = Run(folder / entry["base"])
-            return self._placed(Job(config, base, entry["choices"], warnings_about(config)), ())
+            return self._placed(Job(config, base, entry.get("choices") or {}, warnings_about(config)), ())
         return run
 
     def _placed(self, job: Job, overrides: Sequence[str]) -> Job | Run:

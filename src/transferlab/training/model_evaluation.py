@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from transferlab.config.instantiation import make
+from transferlab.config.yaml_file import read_config
 from transferlab.data.catalog.catalog import Catalog
 from transferlab.data.evaluation_data import evaluation_loader, other_splits
 from transferlab.data.splits import arrange
@@ -107,7 +108,7 @@ def _is_other_data(run: Run, config: DictConfig) -> bool:
     """True if the config has other data than the run was trained on; a model alone was trained on none."""
     if not run.config_file.is_file():
         return True
-    recorded = OmegaConf.load(run.config_file)
+    recorded = read_config(run.config_file)
     return any(recorded.data.get(name) != config.data.get(name) for name in ("source", "target"))
 
 

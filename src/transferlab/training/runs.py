@@ -12,11 +12,12 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.check import ConfigError, check
+from transferlab.config.check import resolved
 from transferlab.config.compose import compose_checked
 from transferlab.config.overrides import allowed_and_rest
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
+from transferlab.config.yaml_file import plain_config, read_config
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.run_folder import Run
@@ -172,18 +173,24 @@ def in_folder(folder: str | None) -> Iterator[None]:
 def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     """The config of a run, checked like any other: a file from elsewhere may not name any class."""
     _require_config(run)
-    config = OmegaConf.load(run.config_file)
-    assert isinstance(config, DictConfig)
-    return checked_record(config, run.config_file, allow)
+    return checked_record(read_config(run.config_file), run.config_file, allow)
 
 
-def checked_record(config: DictConfig, file: Path, allow: Sequence[str] = ()) -> DictConfig:
-    """A config that a file holds, with the permission to run one's own classes; raises `ConfigError`."""
-    config["allow"] = list(allow)
-    problems = check(config, given={"allow": allow}, files=[file])
-    if problems:
-        raise ConfigError(problems)
-    return config
+def checked_record(config: Any, file: Path, allow: Sequence[str] = ()) -> DictConfig:
+    """A config that a file holds, with the permission to run one's own classes.
+
+    Args:
+        config: plain data.
+        file: that holds it, for messages.
+        allow: the user's own modules that it names.
+
+    Raises:
+        UserError: it does not fit this version of transferlab, or is not plain.
+    """
+    plain: Any = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
+    recorded = plain_config(plain, file)
+    recorded["allow"] = list(allow)
+    return resolved(recorded, given={"allow": allow}, files=[file])
 
 
 def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
@@ -224,8 +231,9 @@ def _config_of_run(
     trained: Run, changes: Sequence[str], data: DictConfig | None, allow: Sequence[str]
 ) -> DictConfig:
     """The config of a run with these changes, and other data where some is given."""
-    config = OmegaConf.load(trained.config_file)
-    assert isinstance(config, DictConfig)
+    config = read_config(trained.config_file)
+    if not all(isinstance(config.get(key), DictConfig) for key in ("backbone", "data", "strategy")):
+        return checked_record(config, trained.config_file, allow)  # which says what is missing
     # what it began with may be gone; now it begins with what it became
     config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
     for text in changes:
