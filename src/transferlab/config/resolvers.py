@@ -74,7 +74,7 @@ def _variable(name: str, default: Any = ...) -> Any:
     if not _VARIABLES.fullmatch(name) or _SECRET.search(name):
         raise UserError(
             f"a config may not read the variable {name}. Fix: type its value on the command line, or pass "
-            "what is no secret in a variable named TRANSFERLAB_..."
+            "what is no secret in a variable whose name begins with TRANSFERLAB_"
         )
     if name not in os.environ and default is ...:
         raise UserError(f"the variable {name} is not set")

@@ -214,7 +214,8 @@ class Walk:
         elif isinstance(error, RecursionError) or "Recursive" in str(error):
             reason, source = "it refers to itself.", None
         else:
-            reason = f"{str(error).splitlines()[0]}."
+            text = str(error).splitlines()[0].rpartition("raised while resolving interpolation: ")[2]
+            reason = f"{text.rstrip('.')}."
         self._say(path, f"={raw}: {reason}", source)
 
     def _unknown_key(self, path: str, siblings: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -137,8 +138,9 @@ class Run:
         outlast a killed process by seconds.
 
         Raises:
-            RunFolderError: another process works in it.
+            RunFolderError: another process works in it, or something in it is a link that leads out.
         """
+        require_own_files(self.path)
         try:
             lock = (self.path / ".lock").open("w")
         except OSError as error:
@@ -151,6 +153,42 @@ class Run:
                     f"{self.path} is in use by another process; wait for it to end."
                 ) from None
             yield
+
+
+def require_own_files(folder: Path, *, deep: bool = True) -> None:
+    """Refuse links that lead out of a folder: what is read or written by them is not the folder's.
+
+    A run folder may come from anybody. W&B's own folder, in which its client makes such links, is not looked
+    into.
+
+    Args:
+        folder: of a run or a sweep; one that is not there has none.
+        deep: also look into the folders within it.
+
+    Raises:
+        RunFolderError: there is such a link.
+    """
+    top = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            if path.is_symlink() and not _end_of(path).is_relative_to(top):
+                raise RunFolderError(
+                    f"{path}: this link leads out of {folder}. Fix: replace it by what it links to, or "
+                    "delete it."
+                )
+        folders[:] = [name for name in folders if deep and name != "wandb"]
+
+
+def _end_of(link: Path) -> Path:
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):  # a link to itself
+        return Path("/")
+
+
+def is_plain_name(name: object) -> bool:
+    """True for the name of a file or folder: a record never names another place by it."""
+    return isinstance(name, str) and name not in ("", ".", "..") and name.isprintable() and "/" not in name
 
 
 def write_atomically(file: Path, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from transferlab.config.yaml_file import read_yaml
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import Run
+from transferlab.run.run_folder import Run, require_own_files
 from transferlab.sweep.sweep_record import SweepRecord
 
 
@@ -48,6 +48,7 @@ def _runs_in(sweep: Path) -> list[Path]:
 
 
 def _read(run: Run) -> Recorded:
+    require_own_files(run.path)
     config: Any = {}
     if run.config_file.is_file():
         config = read_yaml(run.config_file)

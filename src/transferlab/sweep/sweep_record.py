@@ -20,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import Run, write_atomically
+from transferlab.run.run_folder import Run, is_plain_name, require_own_files, write_atomically
 
 FILE, JOBS = "sweep.json", "jobs.jsonl"
 _WITH_HASH = re.compile("-[0-9a-f]{6}$")
@@ -30,18 +30,29 @@ class SweepRecord:
     """The record of the sweep in a folder.
 
     Raises:
-        UserError: sweep.json is not readable JSON.
+        UserError: sweep.json is not readable JSON, or a job's folder is not in the sweep's.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        require_own_files(folder, deep=False)
         self.about = _about(folder / FILE)
         self.jobs: dict[str, dict[str, Any]] = {}  # by base name, the last line of each
         if (folder / JOBS).is_file():
             for line in (folder / JOBS).read_text("utf-8").splitlines():
                 entry = _read(line)
                 if entry is not None:
+                    self._require_plain_names(entry)
                     self.jobs[entry["base"]] = entry
+
+    def _require_plain_names(self, entry: Mapping[str, Any]) -> None:
+        """Refuse a job whose folder would be anywhere else than in the sweep's."""
+        for key in ("base", "folder"):
+            if not is_plain_name(entry[key]):
+                raise UserError(
+                    f"{self.folder / JOBS}: {key}={entry[key]!r}: must be the name of a folder in the "
+                    "sweep's. Fix: delete that line."
+                )
 
     def describe(self, command: str) -> None:
         """Write down the sweep that Hydra runs for this command."""

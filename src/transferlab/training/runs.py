@@ -20,7 +20,7 @@ from transferlab.config.schema import kind_of
 from transferlab.config.yaml_file import plain_config, read_config
 from transferlab.run.errors import UserError
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
-from transferlab.run.run_folder import Run
+from transferlab.run.run_folder import Run, require_own_files
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,7 @@ def in_folder(folder: str | None) -> Iterator[None]:
 def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     """The config of a run, checked like any other: a file from elsewhere may not name any class."""
     _require_config(run)
+    require_own_files(run.path)
     return checked_record(read_config(run.config_file), run.config_file, allow)
 
 
@@ -208,6 +209,7 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
             f"{trained.path}: there is no model.safetensors in it. Fix: give the folder of a run whose "
             "training has finished, or one that holds its model.safetensors and model.json."
         )
+    require_own_files(trained.path)
     allow, asked = allowed_and_rest(overrides)
     for text in asked:
         if text.lstrip("+").partition("=")[0].partition("/")[0].partition(".")[0] not in ("data", "trainer"):

@@ -44,7 +44,7 @@ def problems_of_hydra(
     found = [
         f"hydra.{path}={text}: an escaped interpolation has no place here. Leave it out."
         for path, text in _texts(raw)
-        if "\\$" in text
+        if "\\$" in text and not path.startswith(("overrides.", "job.override_dirname"))
     ]
     for section, value in raw.items():
         rule = _RULES.get(section)
