@@ -27,12 +27,13 @@ __all__ = ["compare", "evaluate", "gap", "inspect", "resume", "train"]
 _PATHS = ("data=", "data/", "data.root", "data.source", "data.target")
 
 
-def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run | list[Run]:
+def resume(path: str | Path, *, allow: Sequence[str] = (), overrides: Sequence[str] = ()) -> Run | list[Run]:
     """Go on with a run that was cut short, or with a sweep; the outcome is that of one left alone.
 
     Args:
         path: the folder of a run or of a sweep.
         allow: the user's own modules that its configs name.
+        overrides: of a sweep's launcher: `hydra.launcher.KEY=VALUE`.
 
     Returns:
         The run; of a sweep, all of its runs.
@@ -43,7 +44,7 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run | list[Run]:
     from transferlab.sweep import resume as resuming
 
     if (Path(path) / "sweep.json").is_file():
-        return resuming.resume_sweep(Path(path), allow=allow)
+        return resuming.resume_sweep(Path(path), allow=allow, overrides=overrides)
     return resuming.resume(path, allow=allow)
 
 

@@ -40,14 +40,16 @@ VERBS = {
     "features": "features:run",
     "completion": "completion:run",
 }
-# Not for people: started for each further process of a run, and for the jobs of a sweep
-HIDDEN = {"join": "resume:join", "job": "job:run"}
+# Not for people: started for each further process of a run, for the jobs of a sweep, and by Slurm
+HIDDEN = {"join": "resume:join", "job": "job:run", "task": "job:run_task"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a verb; leave with its exit code: 0 done, 1 failed, 2 a mistake of the user's, 130 interrupted."""
     # what torch's C++ code advises on DDP, past Python's filters of warnings, is settled
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    # Python processes that libraries start do not import from the working folder either (since 3.11)
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.exit(_dispatch(arguments))
 

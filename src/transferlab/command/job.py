@@ -1,4 +1,4 @@
-"""`transferlab job`: jobs of a sweep in a fresh process, described as JSON on its standard input."""
+"""`transferlab job`: jobs of a sweep in a fresh process, described as JSON; `transferlab task`: by Slurm."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ def run(arguments: Sequence[str]) -> int:
         return run_jobs(jobs)
 
     return run_as_child(action)
+
+
+def run_task(arguments: Sequence[str]) -> int:
+    """Do what submitit does in a task: `... -m submitit.core._submit FOLDER`, but from a safe path."""
+    from submitit.core.submission import submitit_main
+
+    sys.argv = [sys.argv[0], arguments[-1]]
+    submitit_main()
+    return 0

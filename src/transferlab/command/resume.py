@@ -8,12 +8,13 @@ from pathlib import Path
 
 from transferlab.command.arguments import only_folder
 from transferlab.config.overrides import allowed_and_rest
+from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.run_jobs import members_of
 
 HELP = """\
 transferlab resume RUN [allow=[module,...]]
-transferlab resume SWEEP
+transferlab resume SWEEP [hydra.launcher.KEY=VALUE ...]
 
 Go on with a run that was killed, interrupted or failed, from its last checkpoint. The outcome is that of a
 run left alone, bit for bit on the same machine. `allow` names your own modules, as when you trained.
@@ -22,14 +23,19 @@ Runs of a sweep that train together (group.json names them) are run again togeth
 Of a sweep what has finished stays, what was cut short goes on, what is missing or has failed is run; then its
 runs are compared. Jobs are those that the sweep's folder records, whatever has become of the config files.
 Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note.
+Lines of shell (hydra.launcher.shell_before) and further options of Slurm are not taken from the record: give
+them again.
 """
 
 
 def run(arguments: Sequence[str]) -> int:
     """Resume one run or one sweep; the exit code is 0 when all has finished."""
-    path, allow = _path_and_allow(arguments)
+    overrides = [text for text in arguments if text.startswith("hydra.launcher.")]
+    path, allow = _path_and_allow([text for text in arguments if text not in overrides])
     if (path / "sweep.json").is_file():
-        return _resume_sweep(path, allow)
+        return _resume_sweep(path, allow, overrides)
+    if overrides:
+        raise UserError(f"{overrides[0]}: {path} is no sweep. Leave it out.")
     if Run(path).status == "finished":
         left = [run.path for run in members_of(Run(path)) if run.status != "finished"]
         mend = f"; one that trains with it has not: transferlab resume {left[0]}" if left else ""
@@ -42,12 +48,12 @@ def run(arguments: Sequence[str]) -> int:
     return 0 if Run(path).status == "finished" else 1
 
 
-def _resume_sweep(folder: Path, allow: Sequence[str]) -> int:
+def _resume_sweep(folder: Path, allow: Sequence[str], overrides: Sequence[str]) -> int:
     from transferlab.command.train import conclude
     from transferlab.sweep.resume import resume_sweep
 
     try:
-        runs = resume_sweep(folder, allow=allow)
+        runs = resume_sweep(folder, allow=allow, overrides=overrides)
     except KeyboardInterrupt:
         sys.stderr.write(f"To go on: transferlab resume {folder}\n")
         raise

@@ -20,6 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from transferlab.run.processes import command
 from transferlab.sweep.job import Job
 from transferlab.training.heads.sharing import shares_a_fit
 
@@ -77,7 +78,7 @@ def start(
         described.seek(0)
         output = closing.enter_context(log.open("a")) if log else None
         fresh = subprocess.Popen(
-            [sys.executable, "-m", "transferlab", VERB],
+            command(VERB),
             stdin=described,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
