@@ -82,7 +82,10 @@ def _resolved(
         with contextlib.suppress(OmegaConfBaseException, RecursionError):  # as with an unknown key
             plain = OmegaConf.to_container(config, resolve=True) if walk.is_whole else None
         problems = walk.sentences(plain)
-        if plain is not None and not problems:  # what the references have become, as if it were typed there
+        is_live = any(interpolations(OmegaConf.to_container(config)))
+        if (
+            plain is not None and not problems and is_live
+        ):  # what the references have become, as if it were typed there
             walk = Walk(OmegaConf.create(plain), given, files, chosen or {})
             walk.node(walk.root, "", signature(_EXPERIMENT))
             problems = walk.sentences(plain)

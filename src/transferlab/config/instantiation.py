@@ -36,9 +36,7 @@ def make(config: Any, *, path: str | None = None, recursive: bool = True, **furt
         path = (str(config._get_full_key(None)) or "config") if path is None else path
         config = OmegaConf.to_container(config)
     for place, text in interpolations(config, path or "config"):
-        raise UserError(
-            f"{place}={text}: nothing is made of a config that holds ${{...}}. Fix: write the value."
-        )
+        raise UserError(f"{place}={text}: nothing is made of ${{...}}. Fix: write the value itself.")
     return _made(config, path or "config", further, recursive=recursive)
 
 

@@ -162,7 +162,8 @@ class Walk:
 
     def _classes_in(self, value: DictConfig | ListConfig, path: str) -> None:
         """Check the nodes of classes at any depth of a free value."""
-        for key in value if isinstance(value, DictConfig) else range(len(value)):
+        keys: Any = value if isinstance(value, DictConfig) else range(len(value))
+        for key in keys:
             node: Any = value._get_node(key)
             full = f"{path}.{key}"
             if not OmegaConf.is_config(node) or node._is_none() or node._is_interpolation():

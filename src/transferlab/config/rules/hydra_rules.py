@@ -153,8 +153,9 @@ def _plain_name(path: str) -> Callable[[Any, set[str]], Iterator[str]]:
 
 def _job(section: Mapping[str, Any], typed: set[str]) -> Iterator[str]:
     for key in ("env_set", "env_copy"):  # LD_PRELOAD, PYTHONPATH: what they name is run
-        if section.get(key):
-            yield f"hydra.job.{key}={plain(section[key])}: set variables in your shell instead. Leave it out."
+        if section.get(key):  # values are not shown: Hydra has read those of `env_copy`
+            names = ", ".join(map(str, section[key]))
+            yield f"hydra.job.{key}: set {names} in your shell instead. Leave it out."
     yield from _plain_name("job.name")(section.get("name"), typed)
 
 
