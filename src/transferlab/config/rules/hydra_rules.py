@@ -24,6 +24,7 @@ from transferlab.config.signature import signature
 OURS = "hydra_plugins.transferlab_plugins."
 _BASIC = "hydra._internal.core_plugins."
 SHELL = ("shell_before", "further")  # settings of a launcher that reach a shell or its scheduler as they are
+_SUBDIRS = ("${job_identity:}", "${hydra.job.num}")  # ours, and Hydra's where a config has none
 _OUTSIDE = "leads out of the working folder. Fix: give it on the command line:"
 Alone = Callable[[Sequence[Given]], DictConfig]  # the launcher that these overrides alone choose
 
@@ -167,7 +168,7 @@ def _search_path(section: Any, typed: set[str]) -> Iterator[str]:
 
 def _sweep(section: Mapping[str, Any], typed: set[str]) -> Iterator[str]:
     subdir = str(section.get("subdir"))
-    if "hydra.sweep.subdir" not in typed and subdir != "${job_identity:}":
+    if "hydra.sweep.subdir" not in typed and subdir not in _SUBDIRS:
         yield f"hydra.sweep.subdir={subdir}: a config file cannot name the folders of jobs. Leave it out."
 
 
