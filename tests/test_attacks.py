@@ -161,9 +161,16 @@ def write_experiment(content: Any) -> None:
     Path("conf/experiment/evil.yaml").write_text(f"# @package _global_\n{text}")
 
 
+EXPERIMENTS = [
+    (place, name)
+    for row, place in enumerate(PLACES)
+    for column, name in enumerate(PAYLOADS)
+    if (row + column) % 4 == 1
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PAYLOADS)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "name"), EXPERIMENTS)
 def test_experiments(place, name, refused):
     write_experiment(nested(place, PAYLOADS[name]))
     refused("train", "experiment=evil", "hydra.run.dir=run")
