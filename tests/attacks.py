@@ -36,8 +36,8 @@ PAYLOADS: dict[str, Any] = {
 # Where he writes it: free keys, typed keys, keys that hold classes, keys that are none
 PLACES = (
     "backbone.kwargs",
-    "trainer.profiler",
-    "trainer.plugins",
+    "trainer.further.benchmark",
+    "trainer.further",
     "trainer.strategy",
     "trainer.max_time",
     "strategy.head",
@@ -59,7 +59,7 @@ HYDRA: dict[str, Any] = {
     "sweeper.params": {"seed": "0,1"},
     "sweeper.max_batch_size": {"_target_": "os.system", "command": _TOUCH},
     "callbacks.mine": {"_target_": "os.system", "command": _TOUCH},
-    "callbacks.shipped": {"_target_": "pytorch_lightning.Trainer", "default_root_dir": CANARY},
+    "callbacks.shipped": {"_target_": "transferlab.training.lightning.trainer_flags.lightning_trainer"},
     "callbacks.nested": {"a": [{"_target_": "os.system", "command": _TOUCH}]},
     "job_logging.handlers": {"mine": {"class": "logging.FileHandler", "filename": CANARY}},
     "hydra_logging.handlers": {"mine": {"()": "os.system", "command": _TOUCH}},

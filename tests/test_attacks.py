@@ -108,11 +108,11 @@ def test_recorded_configs(place, name, config, refused):
     verbs = list(VERBS)
     verb = verbs[list(PAYLOADS).index(name) % len(verbs)]
     if place == "allow":  # a permission that no file can give: what it names stays forbidden
-        hostile = with_payload({**config, "allow": ["os"]}, "trainer.plugins", PAYLOADS[name])
+        hostile = with_payload({**config, "allow": ["os"]}, "trainer.further.benchmark", PAYLOADS[name])
     else:
         hostile = with_payload(config, place, PAYLOADS[name])
     said = refused(verb, write_run(hostile, status=VERBS[verb]))
-    assert "run/config.yaml" in said or place.partition(".")[0] in said or "trainer.plugins" in said
+    assert "run/config.yaml" in said or place.partition(".")[0] in said or "trainer.further.benchmark" in said
 
 
 @pytest.mark.parametrize("name", PAYLOADS)
@@ -180,7 +180,8 @@ def test_experiments(place, name, refused):
 @pytest.mark.parametrize("name", ["class", "variable"])
 def test_an_experiment_with_one_payload_in_many_places(name):
     """As above, faster: one composition, and each place is named in the refusal."""
-    places = [place for place in PLACES if place not in ("name", "allow", "data.source", "strategy.head")]
+    apart = ("name", "allow", "data.source", "strategy.head", "trainer.further", "trainer.further.benchmark")
+    places = [place for place in PLACES if place not in apart]
     content: dict[str, Any] = {}
     for place in places:
         content = with_payload(content, place, PAYLOADS[name])
@@ -214,6 +215,12 @@ def test_hydras_own_part_at_once():
     said = " ".join(caught.value.problems)
     for place in places:
         assert f"hydra.{place.partition('.')[0]}" in said, place
+
+
+def test_a_variable_deep_within_a_free_value():
+    for text in (f"${{oc.env:{VARIABLE}}}", "${nope}", "${oc.env:TRANSFERLAB_NOT_SET}"):
+        with pytest.raises(ConfigError, match=r"trainer\.further\.benchmark=\$\{\.\.\.\}: "):
+            compose_checked([f"trainer.further.benchmark='{text}'"])
 
 
 @pytest.mark.parametrize("key", ["shell_before", "further"])

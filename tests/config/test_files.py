@@ -170,11 +170,11 @@ def test_a_file_can_not_allow(problems, write):
 
 def test_a_class_that_an_interpolation_makes(problems, write):
     write(
-        "conf/experiment/mine.yaml", experiment("trainer: {plugins: '${oc.create:{_target_:os.system}}'}\n")
+        "conf/experiment/mine.yaml", experiment("trainer: {further: '${oc.create:{_target_:os.system}}'}\n")
     )
     (text,) = problems("experiment=mine")
     assert text.startswith(
-        "trainer.plugins=${oc.create:{_target_:os.system}}: there is no function oc.create."
+        "trainer.further=${oc.create:{_target_:os.system}}: there is no function oc.create."
     )
 
 

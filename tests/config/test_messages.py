@@ -157,7 +157,7 @@ FORBIDDEN = (
 def test_forbidden_classes(problems):
     typed = {
         "strategy.objective._target_=os.system": "strategy.objective",
-        "trainer.plugins={_target_:os.system}": "trainer.plugins",
+        "trainer.further={_target_:os.system}": "trainer.further",
         "strategy.penalty={l1:{_target_:os.system}}": "strategy.penalty.l1",
         "logger.x._target_=os.system": "logger.x",
     }
@@ -169,7 +169,7 @@ def test_forbidden_classes(problems):
 def test_forbidden_classes_deep_within_values(problems):
     typed = {
         "backbone.kwargs={a:{_target_:os.system}}": "backbone.kwargs.a",
-        "trainer.plugins=[[{a:{_target_:os.system}}]]": "trainer.plugins.0.0.a",
+        "trainer.further.x=[[{a:{_target_:os.system}}]]": "trainer.further.x.0.0.a",
     }
     assert sorted(problems(*typed)) == sorted(
         f"{path}._target_=os.system: {FORBIDDEN}" for path in typed.values()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from transferlab.config.config_files import interpolations
 from transferlab.config.resolvers import only_known
 from transferlab.config.rules.contradictions import contradictions
 from transferlab.config.signature import signature
 from transferlab.config.walk import Walk
-from transferlab.config.yaml_file import interpolations
 from transferlab.run.errors import UserError
 
 _EXPERIMENT = "transferlab.config.schema.Experiment"
@@ -79,8 +78,11 @@ def _resolved(
     with only_known():
         walk = Walk(config, given, files, chosen or {})
         walk.node(config, "", signature(_EXPERIMENT))
-        with contextlib.suppress(OmegaConfBaseException, RecursionError):  # as with an unknown key
+        try:
             plain = OmegaConf.to_container(config, resolve=True) if walk.is_whole else None
+        except (OmegaConfBaseException, RecursionError) as error:  # within a free value, or an unknown key
+            if not walk.found:
+                walk.unresolved(error)
         problems = walk.sentences(plain)
         is_live = any(interpolations(OmegaConf.to_container(config)))
         if (

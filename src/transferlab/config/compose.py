@@ -21,12 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from transferlab.config import config_files, resolvers
 from transferlab.config.check import ConfigError, resolved
-from transferlab.config.config_files import near, shadowed, shipped, where, with_defaults
+from transferlab.config.config_files import near, shadowed, shipped, unbounded, where, with_defaults
 from transferlab.config.overrides import Given, did_you_mean, read_overrides
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.rules.hydra_rules import problems_of_folders, problems_of_hydra
 from transferlab.config.walk import known_paths
-from transferlab.config.yaml_file import unbounded
 
 
 @dataclass(frozen=True)

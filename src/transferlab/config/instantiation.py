@@ -12,8 +12,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from transferlab.config.config_files import near
-from transferlab.config.yaml_file import interpolations
+from transferlab.config.config_files import interpolations, near
 from transferlab.run.errors import UserError
 
 

@@ -18,9 +18,9 @@ from omegaconf.errors import (
 
 from transferlab.config.annotation import fault, in_words, matches, plain
 from transferlab.config.classes import NAMED_PARTS, belongs, find, is_allowed, shipped_targets
-from transferlab.config.config_files import explained, near, shipped_options, slots, where_key
+from transferlab.config.config_files import explained, interpolations, near, shipped_options, slots, where_key
+from transferlab.config.rules.trainer_rules import misplaced_flag
 from transferlab.config.signature import Argument, Signature
-from transferlab.config.yaml_file import interpolations
 
 _HYDRAS = ("_target_", "_convert_", "_recursive_")  # keys that `make` understands
 
@@ -219,6 +219,13 @@ class Walk:
             reason = f"{text.rstrip('.')}."
         self._say(path, f"={raw}: {reason}", source)
 
+    def unresolved(self, error: BaseException) -> None:
+        """Report an interpolation within a free value that cannot be resolved."""
+        node = getattr(error, "parent_node", None)
+        parent = node._get_full_key(None) if OmegaConf.is_config(node) else ""
+        path = ".".join(str(part) for part in (parent, getattr(error, "key", None)) if part not in ("", None))
+        self._interpolation(path or "config", "${...}", error, None)
+
     def _unknown_key(self, path: str, siblings: Sequence[str]) -> None:
         parent, _, key = path.rpartition(".")
         if path == "experiment":
@@ -234,7 +241,9 @@ class Walk:
             candidates = [each for each in known if each.rpartition(".")[2] == key] or [
                 by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
             ]
-        if candidates:
+        if parent == "trainer" and (flag := misplaced_flag(key)):
+            mend = flag
+        elif candidates:
             mend = f"Did you mean {' or '.join(candidates[:3])}?"
         elif siblings:
             mend = f"Keys of {parent or 'the config'}: {', '.join(siblings)}."

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from transferlab.config.yaml_file import read_yaml
+from transferlab.config.config_files import read_yaml
+from transferlab.config.older_configs import upgrade
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import Run, require_own_files
+from transferlab.run.own_files import require_own_files
+from transferlab.run.run_folder import Run
 from transferlab.sweep.sweep_record import SweepRecord
 
 
@@ -52,4 +54,5 @@ def _read(run: Run) -> Recorded:
     config: Any = {}
     if run.config_file.is_file():
         config = read_yaml(run.config_file)
+    upgrade(config)
     return Recorded(run.path, config or {}, run.environment.get("choices", {}), run.result)

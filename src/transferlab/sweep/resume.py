@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from transferlab.config.annotation import plain
 from transferlab.config.check import ConfigError
+from transferlab.config.config_files import plain_config
 from transferlab.config.multirun import problems_of_launcher
 from transferlab.config.rules.hydra_rules import SHELL
-from transferlab.config.yaml_file import plain_config
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job, failure_recorded, recorded_job

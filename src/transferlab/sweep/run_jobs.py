@@ -13,7 +13,8 @@ import sys
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
-from transferlab.run.run_folder import Run, RunFolderError, is_plain_name
+from transferlab.run.own_files import is_plain_name
+from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.training import runs
 from transferlab.training.heads.sharing import groups_of

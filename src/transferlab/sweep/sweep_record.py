@@ -20,7 +20,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from transferlab.run.errors import UserError
-from transferlab.run.run_folder import Run, is_plain_name, require_own_files, write_atomically
+from transferlab.run.own_files import is_plain_name, require_own_files
+from transferlab.run.run_folder import Run, write_atomically
 
 FILE, JOBS = "sweep.json", "jobs.jsonl"
 _WITH_HASH = re.compile("-[0-9a-f]{6}$")

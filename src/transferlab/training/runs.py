@@ -14,13 +14,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import resolved
 from transferlab.config.compose import compose_checked
+from transferlab.config.config_files import plain_config, read_config
+from transferlab.config.older_configs import upgrade
 from transferlab.config.overrides import allowed_and_rest
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
-from transferlab.config.yaml_file import plain_config, read_config
 from transferlab.run.errors import UserError
+from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
-from transferlab.run.run_folder import Run, require_own_files
+from transferlab.run.own_files import require_own_files
+from transferlab.run.run_folder import Run
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Member:
     warnings: Sequence[str] = ()
 
 
+@one_at_a_time
 def train(
     overrides: Sequence[str] = (), *, config_name: str = "train", config_dir: str | Path | None = None
 ) -> Run:
@@ -114,6 +118,7 @@ def _run(config: DictConfig, run: Run, **how: Any) -> None:
         kind_of(config)(config, recorder, resume=how["resume"])
 
 
+@one_at_a_time
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     """Go on with a run that was cut short; the outcome is that of one left alone.
 
@@ -190,6 +195,7 @@ def checked_record(config: Any, file: Path, allow: Sequence[str] = ()) -> DictCo
     """
     plain: Any = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
     recorded = plain_config(plain, file)
+    upgrade(recorded)
     recorded["allow"] = list(allow)
     return resolved(recorded, given={"allow": allow}, files=[file])
 
@@ -234,6 +240,7 @@ def _config_of_run(
 ) -> DictConfig:
     """The config of a run with these changes, and other data where some is given."""
     config = read_config(trained.config_file)
+    upgrade(config)
     if not all(isinstance(config.get(key), DictConfig) for key in ("backbone", "data", "strategy")):
         return checked_record(config, trained.config_file, allow)  # which says what is missing
     # what it began with may be gone; now it begins with what it became
