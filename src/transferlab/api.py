@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transferlab.config.compose import compose_checked
-from transferlab.config.overrides import allowed_and_rest, moved_data, quoted
+from transferlab.config.overrides import allowed_and_rest, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.run_folder import Run, dated
@@ -34,7 +34,8 @@ def resume(path: str | Path, overrides: Sequence[str] = (), *, allow: Sequence[s
 
     Args:
         path: the folder of a run or of a sweep.
-        overrides: `data.root=DIR` and the like, where its data has moved.
+        overrides: `data.root=DIR` and the like, where its data has moved; of a sweep's launcher
+            `hydra.launcher.KEY=VALUE`.
         allow: the user's own modules that its configs name.
 
     Returns:
@@ -46,8 +47,8 @@ def resume(path: str | Path, overrides: Sequence[str] = (), *, allow: Sequence[s
     from transferlab.sweep import resume as resuming
 
     if (Path(path) / "sweep.json").is_file():
-        return resuming.resume_sweep(Path(path), allow=allow, moved=moved_data(overrides))
-    return resuming.resume(path, allow=allow, moved=moved_data(overrides))
+        return resuming.resume_sweep(Path(path), allow=allow, overrides=overrides)
+    return resuming.resume(path, allow=allow, overrides=overrides)
 
 
 @one_at_a_time

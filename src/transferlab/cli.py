@@ -41,8 +41,8 @@ VERBS = {
     "features": "features:run",
     "completion": "completion:run",
 }
-# Not for people: started for each further process of a run, and for the jobs of a sweep
-HIDDEN = {"join": "resume:join", "job": "job:run"}
+# Not for people: started for each further process of a run, for the jobs of a sweep, and by Slurm
+HIDDEN = {"join": "resume:join", "job": "job:run", "task": "job:run_task"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     # what torch's C++ code advises on DDP, past Python's filters of warnings, is settled
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    # Python processes that libraries start do not import from the working folder either (since 3.11)
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     arguments = list(sys.argv[1:] if argv is None else argv)
     _make_printable()
     try:

@@ -10,7 +10,7 @@ import yaml
 
 from tests.config.conftest import PARTS
 from transferlab.config import config_files
-from transferlab.config.classes import GIVEN, is_allowed, shipped_targets
+from transferlab.config.classes import GIVEN, is_allowed, shipped_places, shipped_targets
 from transferlab.config.signature import signature
 
 FILES = sorted(config_files.shipped().rglob("*.yaml"))
@@ -34,6 +34,7 @@ def test_what_is_allowed_is_what_the_configs_name(shipped_nodes):
 
 def test_a_config_of_the_users_widens_nothing(write):
     write("conf/strategy/mine.yaml", "_target_: os.system\n")
+    shipped_places.cache_clear()
     shipped_targets.cache_clear()
     assert "os.system" not in shipped_targets()
     assert not any(target.startswith("hydra") for target in shipped_targets())

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from hydra.utils import get_object
-from omegaconf import OmegaConf
 from torch import nn
 
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.weights import WeightsError, find_weights, load_into
 from transferlab.config.bounds import Above, AtMost, PositiveInt
-from transferlab.config.instantiation import described, make
+from transferlab.config.instantiation import described, located, make
 from transferlab.run.errors import UserError
 
 _LIBRARIES = {"torch", "torchvision", "timm"}  # the feature store's keys hold their versions
@@ -57,7 +55,7 @@ def own_backbone(
         if len(found[key]) != 3:
             raise WeightsError(f"backbone.{key}={found[key]}: must be three numbers (red, green, blue).")
     name, kwargs = network["_target_"], {key: network[key] for key in network if key != "_target_"}
-    built = make(OmegaConf.create({"backbone": {"network": network}}).backbone.network)
+    built = make(network, path="backbone.network")
     if not isinstance(built, nn.Module) or next(built.parameters(), None) is None:
         what = "a module without parameters" if isinstance(built, nn.Module) else type(built).__name__
         raise WeightsError(f"backbone.network: {name} gives {what}. Fix: return an nn.Module with weights.")
@@ -82,7 +80,7 @@ def own_backbone(
 
 def _code_hash(target: str, network: nn.Module) -> str:
     """A hash of the files that define the builder and the network's modules, libraries left out."""
-    names = {get_object(target).__module__, *(type(module).__module__ for module in network.modules())}
+    names = {located(target).__module__, *(type(module).__module__ for module in network.modules())}
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(name for name in names if name.partition(".")[0] not in _LIBRARIES):
         file = getattr(sys.modules[name], "__file__", None)  # none in a notebook

@@ -1,4 +1,4 @@
-"""`transferlab job`: jobs of a sweep in a fresh process, described by a file or on its standard input."""
+"""`transferlab job`: jobs of a sweep in a fresh process, from a file or standard input; `task`: by Slurm."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def run(arguments: Sequence[str]) -> int:
         return run_jobs(jobs)
 
     return run_as_child(action)
+
+
+def run_task(arguments: Sequence[str]) -> int:
+    """Do what submitit does in a task: `... -m submitit.core._submit FOLDER`, but from a safe path."""
+    from submitit.core.submission import submitit_main
+
+    sys.argv = [sys.argv[0], arguments[-1]]
+    submitit_main()
+    return 0
 
 
 def _run_file(arguments: Sequence[str]) -> int:

@@ -24,7 +24,8 @@ Runs of a sweep that train together (group.json names them) are run again togeth
 Of a sweep what has finished stays, what was cut short goes on, what is missing or has failed is run; then its
 runs are compared. Jobs are those that the sweep's folder records, whatever has become of the config files.
 Where images or weights have changed since, jobs are run anew beside the earlier ones, with a note. Settings
-of the launcher may be other ones; the lines of shell of hydra/launcher=command have to be given again.
+of the launcher may be other ones. Lines of shell and further options of a scheduler are not taken from the
+record: give them again.
 """
 
 

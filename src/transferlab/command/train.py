@@ -140,12 +140,12 @@ def _hydra(arguments: Sequence[str], *, config_name: str, task: Callable[[DictCo
     def nothing(config: DictConfig) -> None:
         """For what Hydra answers without running anything."""
 
-    resolvers.register()
     before = sys.argv
     sys.argv = [before[0], *arguments]
     try:
-        hydra.main(config_path=str(config_files.shipped()), config_name=config_name, version_base="1.3")(
-            task or nothing
-        )()
+        with resolvers.only_known():
+            hydra.main(config_path=str(config_files.shipped()), config_name=config_name, version_base="1.3")(
+                task or nothing
+            )()
     finally:
         sys.argv = before

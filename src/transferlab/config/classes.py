@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from transferlab.config.config_files import shipped
-from transferlab.config.signature import Signature, signature
+from transferlab.config.signature import Signature, origin, signature
 
 # Arguments that the program itself passes to a class, not the config
 GIVEN: Mapping[str, frozenset[str]] = {
@@ -34,25 +34,56 @@ GIVEN: Mapping[str, frozenset[str]] = {
         }
     ),
 }
+NAMED_PARTS = ("logger", "strategy.penalty")  # mappings of any names to classes
 _TARGET = re.compile(r"""^[^#\n]*\b_target_:\s*["']?([\w.]+)""", re.MULTILINE)
+
+
+@cache
+def shipped_places() -> Mapping[str, frozenset[str]]:
+    """The classes that a shipped config names, plugins of Hydra left out, and the groups that name each."""
+    root, found = shipped(), dict[str, frozenset[str]]()
+    for file in root.rglob("*.yaml"):
+        group = file.parent.relative_to(root).as_posix()
+        for target in _TARGET.findall(file.read_text("utf-8")) if group.partition("/")[0] != "hydra" else ():
+            found[target] = found.get(target, frozenset()) | {group}
+    return found
 
 
 @cache
 def shipped_targets() -> frozenset[str]:
     """The classes that a shipped config names, plugins of Hydra left out."""
-    root = shipped()
-    files = [file for file in root.rglob("*.yaml") if file.relative_to(root).parts[0] != "hydra"]
-    return frozenset(target for file in files for target in _TARGET.findall(file.read_text("utf-8")))
+    return frozenset(shipped_places())
+
+
+def belongs(target: str, path: str) -> bool:
+    """True unless a class of ours stands where the shipped configs would not have it.
+
+    Args:
+        target: the class.
+        path: dotted path of its node: `data.source`.
+    """
+    groups = None if path == "backbone.network" else shipped_places().get(target)
+    named = next((part for part in NAMED_PARTS if path.startswith(f"{part}.")), path)
+    group = "data/catalog" if path in ("data.source", "data.target") else named.replace(".", "/")
+    return groups is None or group in groups or ("." in groups and path in ("fit", "features"))
 
 
 def is_allowed(target: str, allow: Sequence[str] = ()) -> bool:
-    """True if a config may name this class, given the modules (or single classes) that the user allowed."""
+    """True if a config may name this class, given the modules (or single classes) that the user allowed.
+
+    What an allowed module has imported from elsewhere is not its own: `my_parts.os.system`.
+    """
     if target in shipped_targets():
         return True
     from importlib.metadata import entry_points  # only a class that is not ours costs the look
 
-    installed = [point.value for point in entry_points(group="transferlab.allow")]
-    return any(target == own or target.startswith(own + ".") for own in [*allow, *installed])
+    own = [*allow, *(point.value for point in entry_points(group="transferlab.allow"))]
+    defined = origin(target, (str(Path.cwd()),)) or target
+    return _is_within(target, own) and _is_within(defined, own)
+
+
+def _is_within(target: str, modules: Sequence[str]) -> bool:
+    return any(target == own or target.startswith(f"{own}.") for own in modules)
 
 
 def find(target: str) -> Signature | None:

@@ -17,12 +17,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from transferlab.config import config_files, resolvers
-from transferlab.config.check import ConfigError, check, known_paths
-from transferlab.config.classes import is_allowed
+from transferlab.config.check import ConfigError, resolved
 from transferlab.config.config_files import (
     misencoded,
     misnamed,
@@ -35,6 +34,9 @@ from transferlab.config.config_files import (
 )
 from transferlab.config.overrides import Given, did_you_mean, read_overrides
 from transferlab.config.rules.contradictions import warnings_about
+from transferlab.config.rules.hydra_rules import problems_of_folders, problems_of_hydra
+from transferlab.config.walk import known_paths
+from transferlab.run.reading import unbounded
 
 _WITHOUT_PACKAGE = ": an experiment begins with the line '# @package _global_'; this one does not."
 
@@ -82,7 +84,10 @@ def started(config_name: str, config_dir: str | Path | None) -> Iterator[Compose
     if config_dir is not None and not Path(config_dir).is_dir():
         raise ConfigError([f"--config-dir={config_dir}: there is no such folder."])
     outer = HydraConfig.instance().cfg
-    with initialize_config_dir(str(shipped()), job_name="transferlab", version_base="1.3"):
+    with (
+        resolvers.only_known(),
+        initialize_config_dir(str(shipped()), job_name="transferlab", version_base="1.3"),
+    ):
         try:
             yield Composer(GlobalHydra.instance().config_loader(), config_name, config_dir)
         finally:
@@ -139,28 +144,38 @@ class Composer:
         OmegaConf.set_struct(task, False)
         typed = {given.key: given.values for given in read if not given.is_group}
         choices = {str(group): option for group, option in hydra.runtime.choices.items()}
-        allow = task.get("allow") or []
-        allow = allow if isinstance(allow, list | ListConfig) else [allow]
+        allow = OmegaConf.to_container(task).get("allow") or []  # type: ignore[union-attr]
+        allow = [str(item) for item in (allow if isinstance(allow, list) else [allow])]
         if allow and "allow" not in typed:
             problems.append(
                 "allow: a config file cannot allow classes. Give it on the command line: "
-                f"allow=[{','.join(str(item) for item in allow)}]."
+                f"allow=[{','.join(allow)}]."
             )
-        problems += _forbidden_callbacks(hydra, task)
+        problems += problems_of_hydra(hydra, read, allow, self._launcher_alone)
         files = self._users_files(choices)
-        found = check(task, given=typed, files=files, chosen=choices)
-        problems += (misencoded(files) or found) if found else []
-        if problems:
-            raise ConfigError(problems)
-        resolved = OmegaConf.create(OmegaConf.to_container(task, resolve=True))
-        assert isinstance(resolved, DictConfig)
-        warnings = shadowed(self.folders) + warnings_about(resolved, [given.key for given in read])
-        return Composed(resolved, task, hydra, choices, _run_dir(hydra), warnings)
+        try:
+            plain = resolved(task, given=typed, files=files, chosen=choices, problems=problems)
+        except ConfigError as error:
+            if wrong := misencoded(files):
+                raise ConfigError([*problems, *wrong]) from error
+            raise
+        if outside := problems_of_folders(hydra, read):
+            raise ConfigError(outside)
+        warnings = shadowed(self.folders) + warnings_about(plain, [given.key for given in read])
+        return Composed(plain, task, hydra, choices, _run_dir(hydra), warnings)
+
+    def _launcher_alone(self, read: Sequence[Given]) -> DictConfig:
+        """Hydra's launcher as the command line alone chooses it, without the files of an experiment."""
+        return self._hydra_compose([given.only(0).for_hydra() for given in read]).hydra.launcher
 
     def _look_into(self, further: Sequence[str]) -> None:
         path = [entry.path for entry in self.loader.get_search_path().get_path()]
         self.folders = config_files.folders([*path, *(entry.strip(" '\"") for entry in further)])
         self.groups = config_files.options(self.folders)
+        own = [folder for folder in self.folders if folder.resolve() != shipped().resolve()]
+        for file in (file for folder in own for file in sorted(folder.rglob("*.yaml"))):
+            if excess := unbounded(file):
+                raise ConfigError([f"{near(file)}: {excess}. Fix: write the values themselves."])
 
     def _hydras_options(self, group: str) -> Sequence[str]:
         return self.loader.get_group_options(group, ObjectType.CONFIG)
@@ -252,16 +267,6 @@ def _run_dir(hydra: DictConfig) -> Path:
     except (OmegaConfBaseException, TypeError, RecursionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError([f"hydra.run.dir: must be the path of a folder ({reason})."]) from error
-
-
-def _forbidden_callbacks(hydra: DictConfig, task: DictConfig) -> list[str]:
-    """Hydra runs the classes of `hydra.callbacks` itself, so they need the same permission."""
-    found = []
-    for name, node in (hydra.get("callbacks") or {}).items():
-        target = str(node.get("_target_") if isinstance(node, DictConfig) else node)
-        if not is_allowed(target, [str(item) for item in task.get("allow") or []]):
-            found.append(f"hydra.callbacks.{name}._target_={target}: a config may not name this class.")
-    return found
 
 
 def _broken_yaml(error: yaml.YAMLError) -> str:

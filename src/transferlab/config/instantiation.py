@@ -2,47 +2,86 @@
 
 from __future__ import annotations
 
-import re
+import inspect
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 
 from transferlab.config.config_files import near
+from transferlab.config.resolvers import interpolations
 from transferlab.run.errors import UserError
 
 
-def make(config: DictConfig, **further: Any) -> Any:
-    """Instantiate a config node; a user's mistake comes out as what it is, not wrapped by Hydra.
+def make(config: Any, *, path: str | None = None, recursive: bool = True, **further: Any) -> Any:
+    """The object that a checked config node describes: `_target_` and its arguments.
+
+    The node is plain data from here on: no interpolation is resolved, whatever its texts hold.
+
+    Args:
+        config: the node.
+        path: where it stands in the config, for messages; None: where OmegaConf says that it does.
+        recursive: also make the nodes within it.
+        further: arguments that the program itself passes, as they are.
 
     Raises:
-        UserError: a class of the user's own, or of a library, cannot be imported or made.
+        UserError: a class of the user's own, or of a library, cannot be imported or made, or a text
+            holds `${`.
     """
+    if OmegaConf.is_config(config):
+        path = (str(config._get_full_key(None)) or "config") if path is None else path
+        config = OmegaConf.to_container(config)
+    for place, text in interpolations(config, path or "config"):
+        raise UserError(f"{place}={text}: nothing is made of ${{...}}. Fix: write the value itself.")
+    return _made(config, path or "config", further, recursive=recursive)
+
+
+def _made(node: Any, path: str, further: Mapping[str, Any], *, recursive: bool) -> Any:
+    if isinstance(node, list):
+        return [_made(item, f"{path}.{place}", {}, recursive=recursive) for place, item in enumerate(node)]
+    if not isinstance(node, dict):
+        return node
+    recursive = recursive and node.get("_recursive_", True) is True
+    arguments = {
+        str(key): _made(value, f"{path}.{key}", {}, recursive=True) if recursive else value
+        for key, value in node.items()
+        if "_target_" not in node or key not in ("_target_", "_convert_", "_recursive_")
+    }
+    return _call(str(node["_target_"]), path, {**arguments, **further}) if "_target_" in node else arguments
+
+
+def located(target: str) -> Any:
+    """The class or function of a dotted path, whose module is imported."""
+    module, _, name = target.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _call(target: str, path: str, arguments: Mapping[str, Any]) -> Any:
+    """What a class or function makes of these arguments; a mistake of the user's is a sentence."""
     try:
-        return instantiate(config, _convert_="all", **further)
-    except InstantiationException as error:
-        cause: BaseException = error
-        while isinstance(cause, InstantiationException) and cause.__cause__ is not None:
-            cause = cause.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        where, target = (
-            found[1] if (found := re.search(pattern, str(error))) else ""
-            for pattern in (r"full_key: (\S+)", r"target '([^']*)'")
-        )
+        made_by = located(target)
+        inspect.signature(made_by).bind(**arguments)
+    except Exception as error:  # whatever its module raises when it is imported
+        raise _unusable(path, target, error) from error
+    try:
+        return made_by(**arguments)
+    except UserError:
+        raise
+    except Exception as error:
         if target.startswith("transferlab."):
             raise
-        while str(error).startswith("Error locating") and cause.__cause__ is not None:
-            cause = cause.__cause__  # of what its module raised when it was imported
-        raise UserError(
-            f"{where or 'config'}: {target}: {described(cause, target)}. Fix: correct its code, or its "
-            "arguments in the config."
-        ) from error
+        raise _unusable(path, target, error) from error
+
+
+def _unusable(path: str, target: str, error: BaseException) -> UserError:
+    return UserError(
+        f"{path}: {target}: {described(error, target)}. Fix: correct its code, or its arguments in the "
+        "config."
+    )
 
 
 def described(error: BaseException, target: str = "") -> str:
@@ -84,4 +123,4 @@ def find_own_modules(allow: Sequence[str] | None) -> None:
     """Let modules that the user allowed be imported from the current folder."""
     here = str(Path.cwd())
     if allow and here not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)  # at the end: nothing there replaces a module that is installed

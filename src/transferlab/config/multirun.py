@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,14 @@ from transferlab.config.annotation import fault, plain
 from transferlab.config.compose import Composed, ConfigError, started
 from transferlab.config.overrides import Given
 from transferlab.config.rules.command_template import problems_of_template
+from transferlab.config.rules.hydra_rules import OURS, problems_of_plugin
 from transferlab.config.signature import signature
 
-_OURS = "hydra_plugins.transferlab_plugins."
 _SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
 _COMMAND = "hydra_plugins.transferlab_plugins.CommandLauncher"
 _OPTUNA = "hydra_plugins.transferlab_plugins.OptunaSweeper"
 _BASIC = "hydra._internal.core_plugins."
+_WORD = re.compile(r"[\w.,:+*&|@=()\[\]/-]+")  # also a constraint such as [rack1*2&gpu]
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,15 @@ def _telling(values: Sequence[str]) -> list[int]:
 def problems_of_launcher(launcher: DictConfig) -> list[str]:
     """Faults of `hydra.launcher`, as sentences; a launcher of others is left to itself."""
     target = str(launcher.get("_target_"))
-    if not target.startswith(_OURS):
-        return []
+    found = problems_of_plugin(OmegaConf.to_container(launcher, resolve=True), "hydra.launcher")
+    if found or not target.startswith(OURS):
+        return found
     found = list(_problems_of_arguments(launcher, "hydra.launcher"))
+    found += [
+        f"hydra.launcher.{key}={plain(text)}: must be one word, of the characters that Slurm's names have."
+        for key in ("partition", "account", "qos", "constraint")
+        if (text := launcher.get(key)) is not None and not _WORD.fullmatch(str(text))
+    ]
     if target == _SLURM and shutil.which("sbatch") is None:
         found.append(
             "hydra/launcher=slurm: there is no sbatch here. Start the sweep where you submit jobs to Slurm, "

@@ -277,7 +277,7 @@ def values_below(prefix: str, overrides: Sequence[str]) -> dict[str, Any]:
         try:
             parsed = parser.parse_override(text)
         except HydraException:
-            raise UserError(_unreadable(text)) from None
+            raise UserError(_unreadable(text, {})) from None
         key = parsed.key_or_group.removeprefix(f"{prefix}.")
         if parsed.is_delete() or parsed.is_sweep_override() or "." in key or key.startswith("_"):
             raise UserError(f"{text}: here this takes one value: {prefix}.KEY=VALUE.")

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+import re
 import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
+from omegaconf.errors import OmegaConfBaseException
+
+from transferlab.run.errors import UserError
+from transferlab.run.reading import read_config
 
 # What does not change the outcome of a job, and so does not belong to its identity
 _NOT_IDENTITY = (
@@ -29,12 +39,48 @@ _NOT_IDENTITY = (
     "features.cache_gib",
 )
 
+# All functions that a config may call. The others of OmegaConf make live configs out of texts.
+_FUNCTIONS = frozenset(
+    {"choice", "hydra", "job_identity", "now", "oc.env", "oc.select", "python_version", "short_id"}
+)
+# The environment variables that a config may read: a recorded config shows what they hold
+_VARIABLES = re.compile(
+    "HOME|USER|LOGNAME|HOSTNAME|TMPDIR|SCRATCH|WORK|DATA|DATA_DIR|DATA_ROOT|DATASETS|SLURM_JOB_ID|SLURM_TMPDIR"
+    "|TRANSFERLAB_[A-Z0-9_]+"
+)
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH")
+
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; safe to call again."""
     OmegaConf.register_new_resolver("choice", _choice, replace=True, use_cache=False)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:6], replace=True, use_cache=True)
     OmegaConf.register_new_resolver("job_identity", _job_identity, replace=True, use_cache=False)
+
+
+@contextlib.contextmanager
+def only_known() -> Iterator[None]:
+    """Within this, `${...}` calls the functions above alone, and reads few environment variables."""
+    before = BaseContainer._resolvers  # a class attribute: OmegaConf has no other switch
+    BaseContainer._resolvers = {name: before[name] for name in _FUNCTIONS & set(before)}
+    try:
+        register()
+        OmegaConf.register_new_resolver("oc.env", _variable, replace=True, use_cache=False)
+        yield
+    finally:
+        BaseContainer._resolvers = before
+
+
+def _variable(name: str, default: Any = ...) -> Any:
+    """The value of an environment variable that a config may read."""
+    if not _VARIABLES.fullmatch(name) or _SECRET.search(name):
+        raise UserError(
+            f"a config may not read the variable {name}. Fix: type its value on the command line, or pass "
+            "what is no secret in a variable whose name begins with TRANSFERLAB_"
+        )
+    if name not in os.environ and default is ...:
+        raise UserError(f"the variable {name} is not set")
+    return os.environ.get(name, default)
 
 
 def identity(config: dict[str, Any]) -> str:
@@ -76,3 +122,47 @@ def _job_identity(*, _root_: DictConfig) -> str:
     config = OmegaConf.to_container(with_hydra, resolve=True)
     assert isinstance(config, dict)
     return f"{readable or 'job'}_{identity({str(k): v for k, v in config.items()})[:8]}"
+
+
+def interpolations(content: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted path and text of each key or value that holds `${`, which OmegaConf would resolve."""
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            full = f"{path}.{key}" if path else str(key)
+            if "${" in str(key):
+                yield full, str(key)
+            yield from interpolations(value, full)
+    elif isinstance(content, list | tuple):
+        for place, value in enumerate(content):
+            yield from interpolations(value, f"{path}.{place}" if path else str(place))
+    elif isinstance(content, str) and "${" in content:
+        yield path, content
+
+
+def plain_config(content: Any, place: Path | str) -> DictConfig:
+    """The config of recorded plain data, in which nothing is left to resolve.
+
+    Raises:
+        UserError: it is no mapping, or a text in it holds `${`.
+    """
+    if not isinstance(content, Mapping):
+        raise UserError(f"{place}: this is not a config (a mapping). Fix: copy it again from the run.")
+    for path, text in interpolations(content):
+        raise UserError(
+            f"{place}: {path}={text}: a recorded config holds no ${{...}}. Fix: write the value itself."
+        )
+    try:
+        config = OmegaConf.create(dict(content))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{place}: {str(error).splitlines()[0]}. Fix: copy it again from the run.") from error
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def read_recorded(file: Path) -> DictConfig:
+    """A recorded config, which holds no interpolation.
+
+    Raises:
+        UserError: it cannot be read, is no mapping, or holds `${`.
+    """
+    return plain_config(OmegaConf.to_container(read_config(file)), file)

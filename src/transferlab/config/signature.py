@@ -55,6 +55,13 @@ def signature(target: str, folders: Sequence[str] = ()) -> Signature | None:
     return _signature(target, (*folders, *sys.path))
 
 
+def origin(target: str, folders: Sequence[str] = ()) -> str | None:
+    """The dotted path at which a class or function is defined, imports followed; None: no source is found."""
+    module, _, name = target.rpartition(".")
+    found = _definition(module, name, (*folders, *sys.path)) if module else None
+    return None if found is None else f"{found[1]}.{getattr(found[0], 'name', name)}"
+
+
 @cache
 def _signature(target: str, path: tuple[str, ...]) -> Signature | None:
     module, _, name = target.rpartition(".")

@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from hydra.utils import get_object
-from omegaconf import OmegaConf
 from torch import nn
 
 from transferlab.backbone.tensor_names import Part, of_part
 from transferlab.backbone.weights import WeightsFile, is_node, read_model
 from transferlab.config.check import check_part
 from transferlab.config.classes import is_allowed
-from transferlab.config.instantiation import find_own_modules, make
+from transferlab.config.instantiation import find_own_modules, located, make
 from transferlab.model.classifier import make_bottleneck
 from transferlab.run.errors import UserError
 
@@ -126,9 +124,9 @@ def _built(file: WeightsFile, num_features: int, allow: Sequence[str]) -> nn.Mod
     node = permitted(file, "head", allow)
     target = node["_target_"]
     try:
-        if not callable(getattr(get_object(target), "build", None)):
+        if not callable(getattr(located(target), "build", None)):
             raise TypeError("it has no method `build`")
-        head = make(OmegaConf.create(node)).build(num_features, file.about["num_classes"])
+        head = make(node, path="head").build(num_features, file.about["num_classes"])
         if not isinstance(head, nn.Module):
             raise TypeError("its `build` gives no module")
     except Exception as error:  # a user's own class raises anything

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -25,6 +26,13 @@ _PACKAGES = (
     "pandas",
     "scikit-learn",
     "wandb",
+)
+# What a repository's own configuration may say without git running anything: no filter, no command
+_PLAIN_KEYS = re.compile(
+    r"core\.(repositoryformatversion|filemode|bare|logallrefupdates|ignorecase|precomposeunicode|symlinks"
+    r"|autocrlf|eol|safecrlf)|extensions\.(worktreeconfig|objectformat)"
+    r"|remote\..*\.(url|pushurl|fetch|tagopt|prune)|branch\..*\.(remote|merge|rebase|pushremote)"
+    r"|user\.(name|email)|submodule\..*\.(url|active)|submodule\.active|pull\.rebase|init\.defaultbranch"
 )
 
 
@@ -63,16 +71,37 @@ def _processor() -> str:
 
 
 def _git_commit(folder: Path) -> str | None:
-    """The commit of the user's own repository, with `+changes` where its tracked files differ from it."""
+    """The commit of the user's own repository, with `+changes` where its tracked files differ from it.
+
+    A repository may name commands for git to run. Where its configuration says more than any clone's does,
+    its files are not compared, and `+?` stands for that.
+    """
     try:
         commit = _git(folder, "rev-parse", "HEAD").strip()
-        changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
+        if not all(_PLAIN_KEYS.fullmatch(key) for key in _configured(folder)):
+            return f"{commit}+?"
+        changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all")
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
     return commit + ("+changes" if changes else "")
 
 
+def _configured(folder: Path) -> list[str]:
+    """The keys that the repository's own configuration sets, those of files that it includes too."""
+    listed = _git(folder, "config", "--list", "--null", "--name-only", "--show-scope").split("\0")
+    return [
+        key for scope, key in zip(listed[::2], listed[1::2], strict=False) if scope in ("local", "worktree")
+    ]
+
+
 def _git(folder: Path, *command: str) -> str:
+    """What git prints; it runs no hook and no file system monitor, and writes and fetches nothing."""
     return subprocess.run(
-        ["git", *command], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", *command],
+        cwd=folder,
+        env={**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0"},
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
     ).stdout

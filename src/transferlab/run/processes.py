@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from pathlib import Path
 
+import transferlab
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 
 _PATIENCE_S = 600.0  # the leading process may look through all images first
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of another process of transferlab, which imports nothing from the working folder."""
+    return [sys.executable, str(Path(transferlab.__file__).with_name("__main__.py")), *arguments]
 
 
 def is_worker() -> bool:

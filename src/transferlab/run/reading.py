@@ -20,6 +20,7 @@ from transferlab.run.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import yaml
     from omegaconf import DictConfig
 
 COPY_AGAIN = "copy it again from where it was written, or delete it"
@@ -110,31 +111,74 @@ def read_yaml(file: Path, shape: Any = dict[str, Any], *, fix: str = COPY_AGAIN)
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     text = read_text(file, "YAML", fix=fix)
     with parsing(file, "YAML", fix=fix):
-        _require_flat(text)
+        _require_bounded(text)
         content = yaml.load(text, loader)
     return of_shape(content, shape, file, fix=fix)
 
 
 _MOST_LEVELS = 200  # of a YAML file; the loader in C ends the process where it has no stack left
+_MOST_VALUES = 100_000  # of a YAML file, each alias counted as what it stands for; a config has about 200
 
 
-def _require_flat(text: str) -> None:
-    """Refuse a YAML text that nests too deeply; raises `RecursionError`.
+def unbounded(file: Path) -> str | None:
+    """Why a YAML file must not be loaded; None where it may be, or is not readable at all."""
+    try:
+        _require_bounded(file.read_text(encoding="utf-8") if file.is_file() else "")
+    except RecursionError:
+        return "it nests too deeply"
+    except _TooLarge as error:
+        return str(error)
+    except Exception:  # the loader says what is wrong with it
+        return None
+    return None
+
+
+class _TooLarge(ValueError):
+    """A YAML text whose values would fill the memory."""
+
+
+def _require_bounded(text: str) -> None:
+    """Refuse a YAML text that nests too deeply or expands without bound, before its values are made.
 
     Flow collections open with a bracket, block collections by what stands before a line's first word: few of
     both cannot nest deeply, and only else the text is parsed for it.
+
+    Raises:
+        RecursionError: it nests too deeply.
+        _TooLarge: its anchors expand to too many values.
     """
     import yaml
 
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     opened = text.count("[") + text.count("{")
     before = max((len(found) for found in re.findall(r"^[ \t?:-]*", text, re.MULTILINE)), default=0)
-    if max(opened, before) <= _MOST_LEVELS:
-        return
-    level = 0
-    for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if level > _MOST_LEVELS:
-            raise RecursionError
+    if max(opened, before) > _MOST_LEVELS:
+        level = 0
+        for event in yaml.parse(text, loader):
+            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if level > _MOST_LEVELS:
+                raise RecursionError
+    if "&" in text and "*" in text:
+        root = yaml.compose(text, loader)
+        if root is not None and _num_values(root, {}) > _MOST_VALUES:
+            raise _TooLarge(f"its anchors expand to more than {_MOST_VALUES:,} values")
+
+
+def _num_values(node: yaml.Node, known: dict[int, int | None]) -> int:
+    """The number of values below a node, each alias counted as what it stands for."""
+    if id(node) in known:
+        size = known[id(node)]
+        if size is None:
+            raise _TooLarge("its anchors refer to themselves")
+        return size
+    known[id(node)] = None  # while it is counted
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [child for pair in node.value for child in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    size = known[id(node)] = 1 + sum(_num_values(child, known) for child in children)
+    return size
 
 
 def read_config(file: Path, *, fix: str = COPY_AGAIN) -> DictConfig:
@@ -147,7 +191,7 @@ def read_config(file: Path, *, fix: str = COPY_AGAIN) -> DictConfig:
 
     text = read_text(file, "YAML", fix=fix)
     with parsing(file, "YAML", fix=fix):
-        _require_flat(text)
+        _require_bounded(text)
         config = OmegaConf.create(text)
         if not text.strip() or not isinstance(config, DictConfig) or config._is_none():
             raise ValueError("it holds no mapping")

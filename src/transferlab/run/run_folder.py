@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from transferlab.run.cache import write_whole
 from transferlab.run.errors import UserError
+from transferlab.run.own_files import require_own_files
 from transferlab.run.reading import parsing, read_csv, read_json
 from transferlab.run.record_shapes import EnvironmentRecord, ResultRecord
 
@@ -168,7 +169,9 @@ class Run:
 
         Raises:
             RunFolderError: another process or thread works in it.
+            UserError: a link in it leads out.
         """
+        require_own_files(self.path)
         place, me = self._lock_file.resolve(), _Holder(os.getpid(), threading.get_ident())
         if _held.get(place) == me:
             yield

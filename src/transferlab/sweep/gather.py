@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from transferlab.config.older_configs import upgrade
 from transferlab.evaluation.comparison.grouping import Recorded, unreadable
 from transferlab.run.errors import UserError
+from transferlab.run.older_configs import upgrade
+from transferlab.run.own_files import require_own_files
 from transferlab.run.reading import read_yaml
 from transferlab.run.run_folder import Run
 from transferlab.sweep.sweep_record import SweepRecord
@@ -51,6 +52,7 @@ def _runs_in(sweep: Path) -> list[Path]:
 def _read(run: Run) -> Recorded:
     """The record of a run; where a file is damaged, one that says so, and the others are compared."""
     try:
+        require_own_files(run.path)
         config = read_yaml(run.config_file) if run.config_file.is_file() else {}
         upgrade(config)
         return Recorded(run.path, config, run.environment.get("choices", {}), run.result)

@@ -13,7 +13,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.check import ConfigError, check
+from transferlab.config.check import resolved
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.printable import printable_lines
@@ -54,11 +54,8 @@ def composed_job(config: DictConfig) -> Job | Run:
     given = {text.lstrip("+").partition("=")[0]: text for text in hydra.overrides.task}
     OmegaConf.set_struct(config, False)
     with failure_recorded([run]):
-        problems = check(config, given=given, files=[])
-        if problems:
-            raise ConfigError(problems)
-        OmegaConf.resolve(config)
-        return Job(config, run, dict(hydra.runtime.choices), warnings_about(config, given))
+        plain = resolved(config, given=given)
+        return Job(plain, run, dict(hydra.runtime.choices), warnings_about(plain, given))
     return run
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
+from transferlab.config.resolvers import plain_config
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.run_folder import Run, RunFolderError
 from transferlab.sweep.job import Job, composed_job, failure_recorded
@@ -94,13 +95,12 @@ class Plan:
         if "config" not in entry:  # it never fitted
             return run
         with failure_recorded([run]):
-            config = OmegaConf.create(dict(entry["config"]))
-            assert isinstance(config, DictConfig)
+            config = plain_config(entry["config"], folder / JOBS)
             for text in moved:
                 runs.change(config, text)
             config = runs.checked_record(config, folder / JOBS, allow)
             base = Run(folder / entry["base"])
-            return self._placed(Job(config, base, entry.get("choices", {}), warnings_about(config)), ())
+            return self._placed(Job(config, base, entry.get("choices") or {}, warnings_about(config)), ())
         return run
 
     def _placed(self, job: Job, overrides: Sequence[str]) -> Job | Run:

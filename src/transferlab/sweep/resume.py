@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,24 +9,28 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from transferlab.config.annotation import plain
 from transferlab.config.check import ConfigError
 from transferlab.config.multirun import problems_of_launcher
+from transferlab.config.overrides import moved_data, values_below
+from transferlab.config.resolvers import plain_config
+from transferlab.config.rules.hydra_rules import SHELL
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job, failure_recorded, recorded_job
 from transferlab.sweep.job_inputs import inputs_of
 from transferlab.sweep.plan import Plan
 from transferlab.sweep.run_jobs import keep_threads, members_of, run_group
-from transferlab.sweep.sweep_record import SweepRecord
+from transferlab.sweep.sweep_record import FILE, SweepRecord
 from transferlab.training import runs
 
 _LOCAL = "hydra_plugins.transferlab_plugins.LocalLauncher"
 _SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
 _COMMAND = "hydra_plugins.transferlab_plugins.CommandLauncher"
-_LINES_OF_SHELL = ("template", "alive", "cancel")  # of a command launcher: never taken from a file
+LAUNCHER = "hydra.launcher"
 
 
-def resume(path: str | Path, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> Run:
+def resume(path: str | Path, *, allow: Sequence[str] = (), overrides: Sequence[str] = ()) -> Run:
     """Go on with a run from its last checkpoint; a group is run again as a whole, in this process.
 
     How each member of a group ended is in its folder.
@@ -35,11 +38,12 @@ def resume(path: str | Path, *, allow: Sequence[str] = (), moved: Sequence[str] 
     Args:
         path: the run's folder.
         allow: the user's own modules that its config names.
-        moved: where its data is now.
+        overrides: where its data is now.
 
     Raises:
         UserError: no run there, a config that does not fit this version, or a run by itself has failed again.
     """
+    moved = moved_data(overrides)
     run = Run(Path(path).resolve())
     keep_threads(run)
     members = members_of(run)
@@ -75,7 +79,9 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = (), overrides: Sequence
     """
     folder = folder.resolve()
     record = SweepRecord(folder)
-    launcher = _launcher(record, settings or {})
+    of_launcher = [text for text in overrides if text.startswith(f"{LAUNCHER}.")]
+    launcher = _launcher(record, values_below(LAUNCHER, of_launcher))
+    moved = moved_data([text for text in overrides if text not in of_launcher])
     plan, planned = Plan(folder=folder), list[Job | Run]()
     with runs.in_folder(record.about.get("folder")):
         for entry in list(record.jobs.values()):
@@ -89,41 +95,47 @@ def resume_sweep(folder: Path, *, allow: Sequence[str] = (), overrides: Sequence
     return [each.run if isinstance(each, Job) else each for each in planned]
 
 
-def _launcher(record: SweepRecord, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The recorded launcher with these settings, checked."""
-    if not record.about or not record.jobs:
+def _launcher(record: SweepRecord, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """The launcher's settings: the recorded ones, changed by those that were typed.
+
+    Raises:
+        UserError: no sweep is recorded, its launcher cannot continue it, or it would run recorded lines
+            of shell.
+    """
+    about = record.about
+    if not about or not record.jobs:
         raise UserError(f"{record.folder}: there is no sweep (no sweep.json with jobs beside it).")
-    launcher = {**record.about["launcher"]}
-    target = str(launcher.get("_target_"))
+    file = record.folder / FILE
+    settings: dict[str, Any] = dict(plain_config(about.get("launcher"), f"{file}: launcher"))
+    target = str(settings.get("_target_"))
     if target not in (_LOCAL, _SLURM, _COMMAND):
         raise UserError(
             f"{record.folder}: its jobs were started by {target}, which cannot continue it. Fix: repeat the "
-            f"command with hydra.sweep.dir={record.folder}: {record.about['command']}"
+            f"command with hydra.sweep.dir={record.folder}: {about.get('command')}"
         )
-    if target == _COMMAND:
-        for key in _LINES_OF_SHELL:
-            launcher.pop(key, None)
-        if not settings.get("template"):
+    for key in SHELL:
+        recorded = OmegaConf.to_container(OmegaConf.create({key: settings.get(key) or []}))[key]  # type: ignore
+        if recorded and key not in typed:
             raise UserError(
-                f"{record.folder}: its jobs run by a line of shell, which is not taken from a file. Fix: "
-                f"give it again: transferlab resume {shlex.quote(str(record.folder))} "
-                "'hydra.launcher.template=\"...{command}...\"', and alive and cancel as well if it had them."
+                f"{file}: launcher.{key}={plain(recorded)} would reach a shell, and a record cannot ask for "
+                f"that. Fix: if you know these lines, add 'hydra.launcher.{key}={plain(recorded)}', else "
+                f"hydra.launcher.{key}={'null' if isinstance(recorded, str) else '[]'}"
             )
-    launcher |= settings
-    if problems := problems_of_launcher(OmegaConf.create(launcher)):
+    made = OmegaConf.create({**settings, **typed})
+    if problems := problems_of_launcher(made):
         raise ConfigError(problems)
-    return launcher
+    return OmegaConf.to_container(made)  # type: ignore[return-value]
 
 
 def _note_skipped_jobs(record: SweepRecord, *, num_unfit: int) -> None:
     """Report the skipped jobs and the command that runs them."""
-    again = f"repeat the command with hydra.sweep.dir={record.folder}: {record.about['command']}"
+    again = f"repeat the command with hydra.sweep.dir={record.folder}: {record.about.get('command')}"
     if num_unfit:
         sys.stdout.write(f"note: {num_unfit} of the jobs cannot be run as they are recorded; {again}\n")
-    if not str(record.about["sweeper"]).startswith("hydra._internal.core_plugins."):
+    sweeper = record.about.get("sweeper")
+    if not str(sweeper).startswith("hydra._internal.core_plugins."):
         sys.stdout.write(
-            f"note: {record.about['sweeper']} chooses jobs while it goes; those not chosen yet are not run "
-            f"here: {again}\n"
+            f"note: {sweeper} chooses jobs while it goes; those not chosen yet are not run here: {again}\n"
         )
 
 
@@ -143,4 +155,4 @@ def _launch(launcher: Mapping[str, Any], jobs: Sequence[Job], folder: Path) -> N
     else:
         from transferlab.sweep.local.local_launcher import launch
 
-        launch(jobs, jobs_at_once=launcher["jobs_at_once"])
+        launch(jobs, jobs_at_once=launcher.get("jobs_at_once", "auto"))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
+from transferlab.run.own_files import is_plain_name
 from transferlab.run.reading import read_json
 from transferlab.run.record_shapes import GroupRecord
 from transferlab.run.run_folder import Run, RunFolderError
@@ -79,17 +80,46 @@ def members_of(run: Run) -> list[Run]:
     """The runs that trained together with this one, itself included; none if it is on its own.
 
     Those whose folders have been deleted are left out.
+
+    Raises:
+        RunFolderError: group.json is damaged, or names a run that has not trained with this one: to run the
+            group again would delete it.
     """
-    return [member for member in recorded_members(run) if member.path.is_dir()]
+    members = [member for member in recorded_members(run) if member.path.is_dir()]
+    for member in members:
+        is_one = run.path.resolve().name in _names_in(member) or _is_untouched(member)
+        if member.path.is_symlink() or not is_one:
+            raise RunFolderError(
+                f"{run.path / FILE}: it names {member.path.name}, which has not trained together with this "
+                f"run. Fix: delete {FILE}; the run is then on its own."
+            )
+    return members
 
 
 def recorded_members(run: Run) -> list[Run]:
-    """The same, with those whose folders have been deleted."""
+    """The same, with those whose folders have been deleted; whether they name this run is not looked at."""
+    names = _names_in(run)
+    if names and run.path.resolve().name not in names:
+        raise RunFolderError(f"{run.path / FILE}: it does not name this run. Fix: delete {FILE}.")
+    return [Run(run.path.parent / name) for name in names]
+
+
+def _names_in(run: Run) -> list[str]:
+    """The folders' names in a run's group.json, beside its own; none where there is no such file."""
     file = run.path / FILE
     if not file.is_file():
         return []
     names = read_json(file, GroupRecord)["members"]
-    return [Run(run.path.parent / name) for name in names]
+    if names and all(map(is_plain_name, names)):
+        return names
+    raise RunFolderError(
+        f"{file}: `members` must be a list of names of folders beside it. Fix: delete the file."
+    )
+
+
+def _is_untouched(run: Run) -> bool:
+    """True if a group was killed before it began in this folder."""
+    return {file.name for file in run.path.iterdir()} <= TRACES | IN_USE | {"environment.json"}
 
 
 def run_group(jobs: Sequence[Job]) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from transferlab.run.errors import UserError
+from transferlab.run.own_files import is_plain_name, require_own_files
 from transferlab.run.reading import of_shape, read_json, read_text
 from transferlab.run.record_shapes import JobLine, SweepFile
 from transferlab.run.run_folder import Run, write_atomically
@@ -31,18 +33,29 @@ class SweepRecord:
     """The record of the sweep in a folder.
 
     Raises:
-        UnreadableFile: sweep.json or jobs.jsonl cannot be used.
+        UserError: sweep.json or jobs.jsonl cannot be used, or a job's folder is not in the sweep's.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        require_own_files(folder, deep=False)
         self.about = _about(folder / FILE)
         self.jobs: dict[str, dict[str, Any]] = {}  # by base name, the last line of each
         if (folder / JOBS).is_file():
             for line in read_text(folder / JOBS, "JSON lines").split("\n"):
                 entry = _read(line, folder / JOBS)
                 if entry is not None:
+                    self._require_plain_names(entry)
                     self.jobs[entry["base"]] = entry
+
+    def _require_plain_names(self, entry: Mapping[str, Any]) -> None:
+        """Refuse a job whose folder would be anywhere else than in the sweep's."""
+        for key in ("base", "folder"):
+            if not is_plain_name(entry[key]):
+                raise UserError(
+                    f"{self.folder / JOBS}: {key}={entry[key]!r}: must be the name of a folder in the "
+                    "sweep's. Fix: delete that line."
+                )
 
     def describe(self, command: str) -> None:
         """Write down the sweep that Hydra runs for this command."""

@@ -74,7 +74,7 @@ def build(config: DictConfig, *, load_weights: bool = True, needs_labels: bool =
     backbone: Backbone = make(
         config.backbone,
         load_weights=load_weights and strategy.start_from != "random",
-        _recursive_=False,  # an own network is made by its backbone
+        recursive=False,  # an own network is made by its backbone
     )
     features: FeatureSettings = make(config.features)
     batches = Batches(

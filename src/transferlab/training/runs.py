@@ -13,17 +13,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.check import ConfigError, check
+from transferlab.config.check import ConfigError, resolved
 from transferlab.config.compose import compose_checked
-from transferlab.config.older_configs import upgrade
 from transferlab.config.overrides import allowed_and_rest, key_and_value
+from transferlab.config.resolvers import plain_config, read_recorded
 from transferlab.config.rules.contradictions import MOVING, warnings_about
 from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
+from transferlab.run.older_configs import upgrade
 from transferlab.run.one_at_a_time import one_at_a_time
+from transferlab.run.own_files import require_own_files
 from transferlab.run.printable import printable
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
-from transferlab.run.reading import read_config, unreadable
 from transferlab.run.run_folder import Run
 
 
@@ -190,7 +191,8 @@ def recorded_config(run: Run, allow: Sequence[str] = (), moved: Sequence[str] = 
         moved: where its data is now, see `overrides.moved_data`.
     """
     _require_config(run)
-    config = read_config(run.config_file)
+    require_own_files(run.path)
+    config = read_recorded(run.config_file)
     upgrade(config)
     for text in moved:
         change(config, text)
@@ -208,28 +210,40 @@ def record_move(config: DictConfig, run: Run) -> None:
 
 
 def checked_record(
-    config: DictConfig, file: Path, allow: Sequence[str] = (), *, typed: Collection[str] = ()
+    config: Any, file: Path, allow: Sequence[str] = (), *, typed: Collection[str] = ()
 ) -> DictConfig:
-    """A config that a file holds, with the permission to run one's own classes; raises `ConfigError`.
+    """A config that a file holds, with the permission to run one's own classes.
 
     A record does not move files away: unless `data.on_bad_image` is among the keys that were `typed` now, its
     `quarantine` is a `skip`, which leaves the same images.
+
+    Args:
+        config: plain data.
+        file: that holds it, for messages.
+        allow: the user's own modules that it names.
+        typed: keys that were set on the command line.
+
+    Raises:
+        UserError: it does not fit this version of transferlab, or is not plain.
     """
-    config["allow"] = list(allow)
-    if OmegaConf.select(config, MOVING, default=None) == "quarantine" and MOVING not in typed:
-        OmegaConf.update(config, MOVING, "skip")
+    plain: Any = OmegaConf.to_container(config) if OmegaConf.is_config(config) else config
+    recorded = plain_config(plain, file)
+    upgrade(recorded)
+    recorded["allow"] = list(allow)
+    if OmegaConf.select(recorded, MOVING, default=None) == "quarantine" and MOVING not in typed:
+        OmegaConf.update(recorded, MOVING, "skip")
         _note_skipping(file)
-    problems = check(config, given={"allow": allow, **dict.fromkeys(typed)}, files=[file])
-    gone = ("there is no such folder.", "there is no such file.")
-    problems = [
-        f"{text} If the data has moved, say where it is: {text.partition('=')[0]}=PATH."
-        if text.startswith("data.") and text.endswith(gone)
-        else text
-        for text in problems
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return config
+    try:
+        return resolved(recorded, given={"allow": allow, **dict.fromkeys(typed)}, files=[file])
+    except ConfigError as error:
+        raise ConfigError([_with_place(text) for text in error.problems]) from None
+
+
+def _with_place(problem: str) -> str:
+    """Data that is not where a record says: the problem, and what to type."""
+    if not problem.startswith("data.") or not problem.endswith(("no such folder.", "no such file.")):
+        return problem
+    return f"{problem} If the data has moved, say where it is: {problem.partition('=')[0]}=PATH."
 
 
 @lru_cache  # the jobs of a sweep stand in one file
@@ -256,6 +270,7 @@ def evaluated_config(trained: Run, overrides: Sequence[str]) -> DictConfig:
             f"{trained.path}: there is no model.safetensors in it. Fix: give the folder of a run whose "
             "training has finished, or one that holds its model.safetensors and model.json."
         )
+    require_own_files(trained.path)
     allow, asked = allowed_and_rest(overrides)
     for text in asked:
         if text.lstrip("+").partition("=")[0].partition("/")[0].partition(".")[0] not in ("data", "trainer"):
@@ -280,11 +295,10 @@ def _config_of_run(
     trained: Run, changes: Sequence[str], data: DictConfig | None, allow: Sequence[str], typed: Sequence[str]
 ) -> DictConfig:
     """The config of a run with these changes, and other data where some is given; `typed` are all keys."""
-    config = read_config(trained.config_file)
-    for part in ("backbone", "strategy", "data", "trainer"):
-        if not isinstance(config.get(part), DictConfig):
-            raise unreadable(trained.config_file, f"`{part}` is missing or no mapping")
+    config = read_recorded(trained.config_file)
     upgrade(config)
+    if not all(isinstance(config.get(key), DictConfig) for key in ("backbone", "data", "strategy")):
+        return checked_record(config, trained.config_file, allow)  # which says what is missing
     # what it began with may be gone; now it begins with what it became
     config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
     for text in changes:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
+from submitit import SlurmExecutor
+from submitit.core.utils import DelayedSubmission
 
 from transferlab.run.errors import UserError
+from transferlab.run.processes import command
 from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
-from transferlab.sweep.slurm.array import submit, submitted_before
+from transferlab.sweep.slurm.array import TASK, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
 FOLDER = Path("sweep/slurm")
@@ -68,3 +73,23 @@ def test_a_refusal(sbatch):
     with pytest.raises(UserError, match=r"^Slurm refuses the jobs: sbatch: error: invalid partition"):
         submit(groups(0, 1), SlurmSettings(), FOLDER)
     assert submitted_before(FOLDER) == {}
+
+
+def test_a_task_imports_nothing_from_the_working_folder():
+    """`transferlab task` does what submitit's own module would, which `python -m` finds beside a json.py."""
+    folder = Path("slurm").absolute()
+    folder.mkdir()
+    DelayedSubmission(os.getpid).dump(folder / "123_submitted.pkl")
+    Path("json.py").write_text("import pathlib\npathlib.Path('canary').touch()\n")
+    zeros = dict.fromkeys(("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"), "0")
+    ones = dict.fromkeys(("SLURM_NTASKS", "SLURM_JOB_NUM_NODES"), "1")
+
+    class Executor(SlurmExecutor):
+        affinity = classmethod(lambda cls: 1)  # there is no sbatch here
+
+    slurm = {"SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_ID": "123", **zeros, **ones}
+    handed = Executor(folder, python=shlex.join(command(TASK)))._submitit_command_str
+    done = subprocess.run(shlex.split(handed), env={**os.environ, **slurm}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "123_0_result.pkl").is_file()
+    assert not Path("canary").exists()

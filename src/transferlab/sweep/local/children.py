@@ -20,6 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from transferlab.run.processes import command
 from transferlab.sweep.job import Job
 from transferlab.training.heads.sharing import shares_a_fit
 
@@ -77,7 +78,7 @@ def start(
         described.seek(0)
         output = closing.enter_context(log.open("a")) if log else None
         fresh = subprocess.Popen(
-            job_command(),
+            command(VERB),
             stdin=described,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
@@ -85,11 +86,6 @@ def start(
             start_new_session=True,
         )
     return Child(fresh.pid, fresh.poll)
-
-
-def job_command(*arguments: str) -> list[str]:
-    """The command that runs jobs in a fresh process: of the files named, else of its standard input."""
-    return [sys.executable, "-m", "transferlab", VERB, *arguments]
 
 
 def may_fork() -> bool:

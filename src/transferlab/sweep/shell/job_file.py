@@ -21,9 +21,10 @@ from omegaconf import OmegaConf
 
 from transferlab.config.rules.command_template import filled
 from transferlab.run.errors import UserError
+from transferlab.run.processes import command
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.sweep.job import Job
-from transferlab.sweep.local.children import job_command
+from transferlab.sweep.local.children import VERB
 from transferlab.training.runs import checked_record
 
 FOLDER = "command"  # within a sweep's folder
@@ -42,7 +43,7 @@ class Submission:
         """The line of shell that a template stands for."""
         job = [str(self.file), *([f"allow=[{','.join(allow)}]"] if allow else [])]
         values = {
-            "command": shlex.join(job_command(*job)),
+            "command": shlex.join(command(VERB, *job)),
             "python": sys.executable,
             "folder": str(self.folders[0]),
             "name": self.file.stem,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from transferlab.run.errors import UserError
+from transferlab.run.processes import command
 from transferlab.run.reading import read_json
 from transferlab.run.run_folder import write_atomically
 from transferlab.sweep.job import Job
@@ -15,6 +17,7 @@ from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 from transferlab.sweep.slurm.slurm_task import SlurmTask
 
 FOLDER = "slurm"  # within a sweep's folder: scripts, what the jobs say, which run is which job
+TASK = "task"  # not listed: `transferlab task` is what submitit would start as `python -m`
 _RECORD = "runs_of_{}.json"
 
 
@@ -47,7 +50,7 @@ def submit(
     tasks = [SlurmTask([job.as_json() for job in group], settings) for group in groups]
     try:
         with helpers.clean_env():  # the sweep itself may have been started from within a job
-            executor = SlurmExecutor(folder)
+            executor = SlurmExecutor(folder, python=shlex.join(command(TASK)))
             executor.update_parameters(**settings.for_submitit(), dependency=after and f"afterany:{after}")
             handed = executor.submit_array(tasks)
     except (FailedJobError, FailedSubmissionError) as error:

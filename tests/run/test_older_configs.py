@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from omegaconf import OmegaConf
 
-from transferlab.config.older_configs import upgrade
+from transferlab.run.older_configs import upgrade
 
 
 def test_lightnings_flags_move():

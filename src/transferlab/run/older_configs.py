@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 # `trainer` named Lightning's class itself, with all of its flags
@@ -32,8 +33,8 @@ _LEFT: dict[str, Any] = {
 
 def upgrade(config: Any) -> None:
     """Rewrite a recorded config, a mapping of any kind, in place; one of today stays as it is."""
-    trainer: Any = config.get("trainer") if hasattr(config, "get") else None
-    if not hasattr(trainer, "pop") or trainer.get("_target_") != _OLD_TRAINER:
+    trainer = config.get("trainer") if isinstance(config, MutableMapping) else None
+    if not isinstance(trainer, MutableMapping) or trainer.get("_target_") != _OLD_TRAINER:
         return
     trainer["_target_"] = _TRAINER
     given = {name: trainer.pop(name) for name in _LEFT if name in trainer}
