@@ -56,6 +56,7 @@ def test_file_says_all(file):
         "std": (0.4, 0.5, 0.6),
         "interpolation": "bilinear",
         "crop_pct": 0.9,
+        "crop_mode": "center",
     }
     assert timm_backbone(name="resnet10t", weights=str(file), image_size=64).preprocessing["image_size"] == 64
 

@@ -76,7 +76,7 @@ def test_what_was_found_is_remembered_by_contents(broken, make_batches, monkeypa
 
 def test_a_spoilt_memory_is_not_believed(broken, make_batches, own_cache):
     make_batches(source=Folder(str(broken)), on_bad_image="skip")
-    for content in (b"", b"[1, 2]", b'{"by": "decoder 1", "files": {"x": {}}}', b'{"by": "another"}'):
+    for content in (b"", b"[1, 2]", b'{"by": "decoder 2", "files": {"x": {}}}', b'{"by": "another"}'):
         (memory,) = (own_cache / "checked").iterdir()
         memory.write_bytes(content)
         data = make_batches(source=Folder(str(broken)), on_bad_image="skip")

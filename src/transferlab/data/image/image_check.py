@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transferlab.data.data_settings import DataSettings
 
 OnBadImage = Literal["error", "skip", "quarantine"]
-DECODER = "decoder 1"  # change it when decoding changes what counts as broken
+DECODER = "decoder 2"  # change it when decoding changes what counts as broken
 QUARANTINE = ".quarantine"
 
 
