@@ -82,8 +82,9 @@ class WeightsFile:
         return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
     def of_backbone(self) -> dict[str, torch.Tensor]:
-        """The backbone's tensors by parameter name; of a file that is no trained model, all of them."""
-        return of_part("backbone", self.tensors) if "format" in self.about else self.tensors
+        """The backbone's tensors by parameter name; of a file that others have written, all of them."""
+        is_ours = "transferlab" in self.about or "format" in self.about
+        return (of_part("backbone", self.tensors) if is_ours else {}) or self.tensors
 
 
 def image_size_of(input_size: Sequence[int]) -> int | tuple[int, int]:
