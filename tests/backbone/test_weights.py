@@ -229,7 +229,7 @@ def test_weights_are_asked_for_before_anything_is_made(monkeypatch):
     monkeypatch.setattr("transferlab.backbone.timm_network.why_unreachable", lambda name: "no way there")
     with pytest.raises(WeightsError, match=r"the weights of resnet18 could not be loaded \(no way there\)"):
         require_weights("resnet18", "hub")
-    with pytest.raises(WeightsError, match="resnet9000: .*has no such network"):
+    with pytest.raises(WeightsError, match=r"resnet9000: .*has no such network"):
         require_weights("resnet9000", "hub")
     require_weights("resnet18", "random")
 

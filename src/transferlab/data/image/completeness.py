@@ -108,7 +108,8 @@ def _why_jpeg_incomplete(content: bytes, opened: Opened) -> str | None:
 
 def _parsed(content: bytes) -> _Jpeg:
     """The parts of a JPEG up to its end, or to where it cannot be understood."""
-    jpeg, tables, at = _Jpeg(), {}, 2
+    jpeg, at = _Jpeg(), 2
+    tables: dict[int, int] = {}
     while (marker_at := _NEXT_MARKER.search(content, at)) and marker_at.end() + 2 <= len(content):
         at = marker_at.end() - 2
         marker = content[at + 1]
@@ -216,6 +217,7 @@ def _why_webp_incomplete(content: bytes) -> str | None:
 def _why_deflate_incomplete(content: bytes, opened: Opened) -> str | None:
     """By the checksums of a TIFF's strips or tiles, which libtiff does not reach."""
     with opened() as image:
+        assert isinstance(image, TiffImagePlugin.TiffImageFile)
         tags = image.tag_v2
         if tags.get(TiffImagePlugin.COMPRESSION) not in (8, 32946):
             return None
