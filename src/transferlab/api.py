@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from transferlab.config.compose import compose_checked
 from transferlab.config.overrides import allowed_and_rest
 from transferlab.run.errors import UserError
+from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.run_folder import Run, dated
 from transferlab.training.runs import evaluated_config, in_its_folder, recorded_config, train
 
@@ -27,6 +28,7 @@ __all__ = ["compare", "evaluate", "gap", "inspect", "resume", "train"]
 _PATHS = ("data=", "data/", "data.root", "data.source", "data.target")
 
 
+@one_at_a_time
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run | list[Run]:
     """Go on with a run that was cut short, or with a sweep; the outcome is that of one left alone.
 
@@ -47,6 +49,7 @@ def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run | list[Run]:
     return resuming.resume(path, allow=allow)
 
 
+@one_at_a_time
 def evaluate(folder: str | Path, overrides: Sequence[str] = (), *, out: str | Path | None = None) -> Run:
     """A trained model's metrics and predictions, on the splits of its run again or on other data.
 
@@ -87,6 +90,7 @@ def compare(*folders: str | Path) -> Comparison:
     return compared(gather([Path(folder) for folder in folders]))
 
 
+@one_at_a_time
 def inspect(overrides: Sequence[str] = ()) -> Inspection:
     """Counts, sizes, broken files, duplicates, leaks and the proposed splits of a config's data.
 
@@ -104,6 +108,7 @@ def inspect(overrides: Sequence[str] = ()) -> Inspection:
     return inspect_data(make_data(config))
 
 
+@one_at_a_time
 def gap(*folders: str | Path, overrides: Sequence[str] = ()) -> MeasuredGap:
     """The distance of two domains in a backbone's features.
 

@@ -45,7 +45,10 @@ HIDDEN = {"join": "resume:join", "job": "job:run"}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a verb; leave with its exit code: 0 done, 1 failed, 2 a mistake of the user's, 130 interrupted."""
+    """Run a verb; leave with its exit code.
+
+    0 done, 1 failed, 2 a mistake of the user's or of the machine, 128 + its number where a signal ended it.
+    """
     # what torch's C++ code advises on DDP, past Python's filters of warnings, is settled
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -80,11 +83,20 @@ def _dispatch(arguments: list[str]) -> int:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", 2)  # of the signal: Ctrl-C's, where nothing else is said
+        sys.stderr.write("interrupted\n" if number == 2 else f"interrupted by {stop}\n")
+        return 128 + number
     except BrokenPipeError:
         return 1
+    except Exception as error:
+        from transferlab.run.failures import explained
+
+        known = explained(error)
+        if known is None:
+            raise
+        sys.stderr.write(f"{known}\n")
+        return 2
 
 
 def _unknown(verb: str) -> int:

@@ -31,7 +31,8 @@ def fit_shortly(experiment: Experiment, *callbacks: Callback, steps: int) -> Non
             f"strategy/head: {type(experiment.strategy.head).__name__} is not fitted by steps of gradient "
             "descent. There is nothing to tune; strategy/head=linear is."
         )
-    flags = {"max_epochs": 1, "max_steps": -1, "limit_train_batches": 1.0, "limit_val_batches": 0}
+    flags = {"max_epochs": 1, "max_steps": -1, "limit_train_batches": 1.0}
+    flags |= {"further": {**(experiment.config.trainer.further or {}), "limit_val_batches": 0}}
     config = OmegaConf.merge(experiment.config, {"trainer": flags})
     assert isinstance(config, DictConfig)
     short = replace(

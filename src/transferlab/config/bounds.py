@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -65,8 +66,25 @@ class NotEmpty:
         return "not empty"
 
 
-Bound = AtLeast | Above | AtMost | Below | NotEmpty
-KINDS: dict[str, type[Bound]] = {kind.__name__: kind for kind in (AtLeast, Above, AtMost, Below, NotEmpty)}
+@dataclass(frozen=True)
+class Duration:
+    """Texts `days:hours:minutes:seconds` above zero, or null."""
+
+    def holds(self, value: Any) -> bool:
+        """True if a value is one. YAML reads 10:00:00:00 without quotes as a number, to base 60."""
+        if value is None:
+            return True
+        parts = re.fullmatch(r"(\d+):(\d\d):(\d\d):(\d\d)", value) if isinstance(value, str) else None
+        return parts is not None and any(map(int, parts.groups()))
+
+    def __str__(self) -> str:
+        return "null or days:hours:minutes:seconds, text such as 00:08:00:00 (in YAML in quotes)"
+
+
+Bound = AtLeast | Above | AtMost | Below | NotEmpty | Duration
+KINDS: dict[str, type[Bound]] = {
+    kind.__name__: kind for kind in (AtLeast, Above, AtMost, Below, NotEmpty, Duration)
+}
 
 # The usual ones, by pydantic's names for them
 PositiveInt = Annotated[int, AtLeast(1)]

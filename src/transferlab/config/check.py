@@ -21,6 +21,7 @@ from transferlab.config.annotation import fault, in_words, matches, plain
 from transferlab.config.classes import find, is_allowed, shipped_targets
 from transferlab.config.config_files import explained, near, shipped_options, slots, where_key
 from transferlab.config.rules.contradictions import contradictions
+from transferlab.config.rules.trainer_rules import misplaced_flag
 from transferlab.config.signature import Argument, Signature, signature
 from transferlab.run.errors import UserError
 
@@ -257,7 +258,9 @@ class _Walk:
             candidates = [each for each in known if each.rpartition(".")[2] == key] or [
                 by_name[name] for name in get_close_matches(key, list(by_name), n=1, cutoff=0.75)
             ]
-        if candidates:
+        if parent == "trainer" and (flag := misplaced_flag(key)):
+            mend = flag
+        elif candidates:
             mend = f"Did you mean {' or '.join(candidates[:3])}?"
         elif siblings:
             mend = f"Keys of {parent or 'the config'}: {', '.join(siblings)}."

@@ -13,25 +13,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from transferlab.config.bounds import AtLeast, Bound
 from transferlab.config.config_files import shipped
 from transferlab.config.signature import Signature, signature
 
 # Arguments that the program itself passes to a class, not the config
 GIVEN: Mapping[str, frozenset[str]] = {
-    "pytorch_lightning.Trainer": frozenset(
-        {"logger", "callbacks", "use_distributed_sampler", "default_root_dir", "enable_checkpointing"}
-    ),
     "transferlab.backbone.own_network.own_backbone": frozenset({"load_weights"}),
     "transferlab.backbone.timm_network.timm_backbone": frozenset({"load_weights"}),
     "transferlab.training.lightning.loggers.tensorboard": frozenset({"folder", "run_id"}),
     "transferlab.training.lightning.loggers.wandb": frozenset({"folder", "run_id"}),
-}
-# Bounds of arguments that a library's class cannot state itself
-BOUNDS: Mapping[str, Mapping[str, Bound]] = {
-    "pytorch_lightning.Trainer": {"accumulate_grad_batches": AtLeast(1), "num_nodes": AtLeast(1)}
+    "transferlab.training.lightning.trainer_flags.lightning_trainer": frozenset(
+        {
+            "logger",
+            "callbacks",
+            "default_root_dir",
+            "enable_checkpointing",
+            "reload_dataloaders_every_n_epochs",
+        }
+    ),
 }
 _TARGET = re.compile(r"""^[^#\n]*\b_target_:\s*["']?([\w.]+)""", re.MULTILINE)
 
@@ -60,8 +61,6 @@ def find(target: str) -> Signature | None:
     if found is None or target not in GIVEN:
         return found
     arguments = {name: each for name, each in found.arguments.items() if name not in GIVEN[target]}
-    for name, bound in BOUNDS.get(target, {}).items():
-        arguments[name] = replace(arguments[name], annotation=Annotated[arguments[name].annotation, bound])
     return replace(found, arguments=arguments)
 
 

@@ -28,7 +28,7 @@ def wait_for_leader(run: Run) -> None:
         UserError: it does not; its own message says why.
     """
     deadline = time.monotonic() + _PATIENCE_S
-    while run.status != "running":
+    while run.recorded_status != "running":
         if time.monotonic() > deadline:
             raise UserError(f"{run.path}: the leading process has not begun this run in {_PATIENCE_S:.0f} s.")
         time.sleep(0.05)

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from transferlab.config.older_configs import upgrade
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
@@ -58,4 +59,5 @@ def _read(run: Run) -> Recorded:
             config = yaml.load(run.config_file.read_text(encoding="utf-8"), _Loader)
         except yaml.YAMLError as error:
             raise UserError(f"{run.config_file} is not readable YAML ({error}).") from error
+    upgrade(config)
     return Recorded(run.path, config or {}, run.environment.get("choices", {}), run.result)

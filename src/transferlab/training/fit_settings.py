@@ -36,6 +36,18 @@ def on_one_device(trainer: Mapping[str, Any]) -> bool:
     return str(trainer.get("devices")) == "1" and trainer.get("num_nodes", 1) == 1
 
 
+def seconds_of(max_time: str | None) -> float | None:
+    """The seconds of `trainer.max_time`.
+
+    >>> seconds_of("00:08:00:01")
+    28801.0
+    """
+    if max_time is None:
+        return None
+    days, hours, minutes, seconds = map(int, max_time.split(":"))
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
 def best_epoch(history: History) -> int | None:
     """The position in the history with the lowest validation loss; the first of equals; None without any."""
     losses = [(entry["val/loss"], position) for position, entry in enumerate(history) if "val/loss" in entry]

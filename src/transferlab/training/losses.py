@@ -8,13 +8,26 @@ from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 from transferlab.strategy.parts import Batch, Losses, Objective
 
+_ONE_VALUE = "Expected more than 1 "  # value per channel, spatial element: torch, of its norms
 _STANDS_IN = {"image": "input", "target_image": "target_input"}
 
 
 def losses_of(objective: Objective, network: Classifier, batch: Batch, progress: float) -> Losses:
-    """The objective's losses; raises `UserError` where it reads images that activations stand in for."""
+    """The objective's losses.
+
+    Raises:
+        UserError: it reads images that activations stand in for, or a batch is too small for a batch norm.
+    """
     try:
         return objective.losses(network, batch, progress)
+    except ValueError as error:
+        if not str(error).startswith(_ONE_VALUE):
+            raise
+        raise UserError(
+            "A batch norm needs more than one value of each channel to train, and in this batch it has one: a "
+            f"batch of {len(batch['label'])}, of images that are 1 x 1 there. Fix: data.batch_size=2 or more, "
+            "strategy.bn=frozen, or a larger data.image_size."
+        ) from error
     except KeyError as error:
         key = error.args[0]
         if key in batch or _STANDS_IN.get(key) not in batch:
@@ -43,5 +56,6 @@ def predictions_not_finite(epoch: int) -> NotFiniteError:
     """The error of validation predictions."""
     return NotFiniteError(
         f"The validation predictions of epoch {epoch} are not finite: the weights have overflowed. Lower "
-        "strategy.learning_rates.base or clip gradients: trainer.gradient_clip_val=1.0."
+        "strategy.learning_rates.base, clip gradients (trainer.gradient_clip_val=1.0), or use "
+        "trainer.precision=32-true (16-true holds no number above 65,504 and none below 6e-8)."
     )

@@ -26,8 +26,8 @@ from transferlab.training.lightning.outputs import Outputs
 from transferlab.training.run_record import evaluation_record, recorded_inputs
 from transferlab.training.terminal import quiet_libraries, say
 
-# One device is enough, whatever the training had; and every sample counts
-_FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "limit_test_batches": None, "fast_dev_run": False}
+# One device is enough, whatever the training had
+_FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
 
 
 def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
@@ -121,10 +121,6 @@ def _predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) ->
     try:
         trainer: pl.Trainer = make(
             flags,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            use_distributed_sampler=False,
             default_root_dir=str(into.path),
         )
         trainer.test(predictor, loader, verbose=False)
@@ -144,7 +140,8 @@ class _Predictor(pl.LightningModule):
         self.outputs = Outputs()
 
     def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], dataloader_idx: int) -> Any:
-        return {**batch, "input": self.preprocessing.normalised(batch["image"])}
+        prepared = {**batch, "input": self.preprocessing.normalised(batch["image"])}
+        return self.trainer.precision_plugin.convert_input(prepared)
 
     def test_step(self, batch: Mapping[str, torch.Tensor], batch_idx: int) -> None:
         features_ND = self.network.features(batch["input"])

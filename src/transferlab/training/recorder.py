@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from omegaconf import DictConfig
 
-from transferlab.run import environment
+from transferlab.run import environment, signals
 from transferlab.run.errors import UserError
+from transferlab.run.failures import explained
 from transferlab.run.processes import is_worker
 from transferlab.run.run_folder import Run, write_atomically
-from transferlab.run.signals import interrupt_restored
 from transferlab.strategy.parts import History
 from transferlab.training.terminal import say
 
@@ -47,6 +48,7 @@ class Recorder:
         """Write history.csv, on the process that leads."""
         if self.run is None or not history or is_worker():
             return
+        self.run.require_unharmed()
         table = pd.DataFrame(history)
         whole = {name: table[name].astype(int) for name in ("epoch", "trainable_stages")}
         write_atomically(self.run.path / "history.csv", table.assign(**whole).to_csv(index=False))
@@ -83,34 +85,62 @@ def recorded(
 
     Raises:
         UserError: data, weights or a training that cannot be used; recorded as failed.
-        KeyboardInterrupt: the user or the system ended it; recorded as interrupted.
+        signals.Stopped: the user or the system ended it; recorded as interrupted.
     """
-    result: dict[str, Any] = {"status": "running", "seed": config.seed, "warnings": []}
-    recorder = Recorder(run, result, quiet=quiet)
-    leads = not is_worker()
+    with signals.ending():
+        result: dict[str, Any] = {"status": "running", "seed": config.seed, "warnings": []}
+        recorder = Recorder(run, result, quiet=quiet)
+        try:
+            with signals.interrupt_restored():
+                _begin(config, recorder, choices=choices, resume=resume)
+                recorder.note(*warnings)
+                yield recorder
+                run.require_unharmed()
+            if result["status"] == "running":
+                result["status"] = "finished"
+        except BaseException as error:
+            ended = _ended(result, error, run)
+            if ended is error:
+                raise
+            raise ended from error
+        finally:
+            with signals.waiting():
+                _end(recorder)
+        if not is_worker():
+            run.keep_checkpoints(config.fit.keep_checkpoints)
+
+
+def _begin(
+    config: DictConfig, recorder: Recorder, *, choices: Mapping[str, str | None] | None, resume: bool
+) -> None:
+    """Write what is known when a run begins."""
+    run = recorder.run
+    assert run is not None
     if not resume:
         run.write_config(config)
         run.write_json("environment.json", {**environment.describe(), "choices": dict(choices or {})})
-    if leads:
-        run.write_json("result.json", result)
-    try:
-        with interrupt_restored():
-            recorder.note(*warnings)
-            yield recorder
-        if result["status"] == "running":
-            result["status"] = "finished"
-    except (KeyboardInterrupt, SystemExit) as stop:
-        result["status"] = "interrupted"
-        raise KeyboardInterrupt from stop
-    except BaseException as error:
-        result |= {"status": "failed", "error": str(error) or type(error).__name__}
-        raise
-    finally:
-        if leads:
-            run.write_json("result.json", result)
-        if recorder.loggers:
-            from transferlab.training.lightning import loggers
+    if not is_worker():
+        run.write_json("result.json", recorder.result)
 
-            loggers.finish(recorder.loggers, failed=result["status"] != "finished")
-    if leads:
-        run.keep_checkpoints(config.fit.keep_checkpoints)
+
+def _ended(result: dict[str, Any], error: BaseException, run: Run) -> BaseException:
+    """Note in `result` how a run ended before it had finished; return what is to be raised."""
+    asked = signals.received()
+    if isinstance(error, KeyboardInterrupt | SystemExit) or asked is not None:
+        # after a signal other errors follow from it: it may have ended a process that reads images, too
+        result["status"] = "interrupted"
+        return error if isinstance(error, signals.Stopped) else signals.Stopped(asked or signal.SIGINT)
+    known = explained(error, run.path)
+    result |= {"status": "failed", "error": str(known or error) or type(error).__name__}
+    return known or error
+
+
+def _end(recorder: Recorder) -> None:
+    """Write how a run ended, and close its loggers."""
+    assert recorder.run is not None
+    if not is_worker():
+        recorder.run.record_end(recorder.result)
+    if recorder.loggers:
+        from transferlab.training.lightning import loggers
+
+        loggers.finish(recorder.loggers, failed=recorder.result["status"] != "finished")

@@ -14,10 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.config.check import ConfigError, check
 from transferlab.config.compose import compose_checked
+from transferlab.config.older_configs import upgrade
 from transferlab.config.overrides import allowed_and_rest
 from transferlab.config.rules.contradictions import warnings_about
 from transferlab.config.schema import kind_of
 from transferlab.run.errors import UserError
+from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.processes import is_worker, started_together, wait_for_leader
 from transferlab.run.run_folder import Run
 
@@ -32,6 +34,7 @@ class Member:
     warnings: Sequence[str] = ()
 
 
+@one_at_a_time
 def train(
     overrides: Sequence[str] = (), *, config_name: str = "train", config_dir: str | Path | None = None
 ) -> Run:
@@ -113,6 +116,7 @@ def _run(config: DictConfig, run: Run, **how: Any) -> None:
         kind_of(config)(config, recorder, resume=how["resume"])
 
 
+@one_at_a_time
 def resume(path: str | Path, *, allow: Sequence[str] = ()) -> Run:
     """Go on with a run that was cut short; the outcome is that of one left alone.
 
@@ -174,6 +178,7 @@ def recorded_config(run: Run, allow: Sequence[str] = ()) -> DictConfig:
     _require_config(run)
     config = OmegaConf.load(run.config_file)
     assert isinstance(config, DictConfig)
+    upgrade(config)
     return checked_record(config, run.config_file, allow)
 
 
@@ -226,6 +231,7 @@ def _config_of_run(
     """The config of a run with these changes, and other data where some is given."""
     config = OmegaConf.load(trained.config_file)
     assert isinstance(config, DictConfig)
+    upgrade(config)
     # what it began with may be gone; now it begins with what it became
     config.backbone.weights, config.strategy.start_from = str(trained.path.resolve()), "model"
     for text in changes:

@@ -18,6 +18,7 @@ from transferlab.config.classes import fact, opens_nothing
 from transferlab.config.overrides import did_you_mean
 from transferlab.config.rules.domain_rules import domain_contradictions, idle_with_domains
 from transferlab.config.rules.head_rules import idle_with_logistic, logistic_contradictions
+from transferlab.config.rules.trainer_rules import trainer_contradictions
 from transferlab.config.schema import KINDS
 
 _WEIGHTS = ("hub", "random", "shipped")
@@ -34,6 +35,7 @@ def contradictions(config: dict[str, Any]) -> list[str]:
         _missing_folders,
         _wrong_data,
         logistic_contradictions,
+        trainer_contradictions,
     )
     return [problem for rule in rules for problem in rule(config)]
 

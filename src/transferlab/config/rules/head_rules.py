@@ -11,6 +11,7 @@ _OF_EPOCHS = frozenset(
     {
         "trainer.max_epochs",
         "trainer.min_epochs",
+        "trainer.max_time",
         "fit.early_stopping_patience",
         "fit.min_delta",
         "fit.ema_decay",

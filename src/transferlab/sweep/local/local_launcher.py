@@ -36,7 +36,7 @@ def launch(jobs: Sequence[Job], *, jobs_at_once: int | Literal["auto"] = "auto")
         jobs_at_once: how many processes beside each other; a job on several devices runs by itself.
 
     Raises:
-        KeyboardInterrupt: by Ctrl-C or a request to end; no child is left.
+        signals.Stopped: by Ctrl-C or a request to end; no child is left.
     """
     groups = pending_groups(jobs)
     asked = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
@@ -72,7 +72,7 @@ class _Launch:
         try:
             while self.waiting or self.running:
                 if requests:
-                    raise KeyboardInterrupt
+                    raise signals.Stopped(requests[0])
                 while self.waiting and self._fits(self.waiting[0]):
                     self._begin(self.waiting.pop(0))
                 time.sleep(_LOOK_EVERY_S)
@@ -106,8 +106,8 @@ class _Launch:
         """Record how a child that is gone ended, where its folders do not say so."""
         one.child.sweep_up()
         self.running.remove(one)
-        cut_short = [job.run for job in one.jobs if job.run.status in ("missing", "running")]
-        begun = [run for run in cut_short if run.status == "running"]
+        cut_short = [job.run for job in one.jobs if job.run.recorded_status in ("missing", "running")]
+        begun = [run for run in cut_short if run.recorded_status == "running"]
         if code == children.INTERRUPTED or stopped:
             record_end(begun, "interrupted")
         elif code != children.NOTHING_DONE:

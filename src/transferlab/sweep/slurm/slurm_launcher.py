@@ -166,8 +166,10 @@ class _Watch:
     def _record(self, one: Submitted, state: str | None) -> None:
         """Record how a task that is gone ended, where its folders do not say so."""
         runs = [job.run for job in one.jobs]
-        silent = [run for run in runs if run.status in ("missing", "running")]
-        told_to_end = [run for run in runs if run.status == "interrupted" and "error" not in run.result]
+        silent = [run for run in runs if run.recorded_status in ("missing", "running")]
+        told_to_end = [
+            run for run in runs if run.recorded_status == "interrupted" and "error" not in run.result
+        ]
         job = f"Slurm's job {one.job_id}"
         if state == "CANCELLED":
             record_end([*silent, *told_to_end], "interrupted", f"{job} was cancelled")
@@ -188,13 +190,13 @@ def _pause(seconds: float, requests: Sequence[int]) -> None:
     """Wait; a request to end is heard at once.
 
     Raises:
-        KeyboardInterrupt: there is one.
+        signals.Stopped: there is one.
     """
     deadline = time.monotonic() + seconds
     while not requests and time.monotonic() < deadline:
         time.sleep(min(0.2, max(0.0, deadline - time.monotonic())))
     if requests:
-        raise KeyboardInterrupt
+        raise signals.Stopped(requests[0])
 
 
 def _ids(submitted: Sequence[Submitted]) -> str:

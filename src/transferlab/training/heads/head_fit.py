@@ -24,6 +24,7 @@ from transferlab.run.errors import UserError
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.training.build import Experiment, Fitted
 from transferlab.training.conclusion import conclude
+from transferlab.training.fit_settings import seconds_of
 from transferlab.training.frozen.prefix import extractor_of
 from transferlab.training.frozen.prefix_policy import never_opens
 from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures
@@ -83,8 +84,9 @@ def fit_heads_of(
             train,
             val,
             order=lambda seed, epoch: _order(first.batches, seed, epoch),
-            max_epochs=trainer.max_epochs,
+            max_epochs=-1 if trainer.max_epochs is None else trainer.max_epochs,  # max_time ends it then
             min_epochs=trainer.min_epochs,
+            max_time_s=seconds_of(trainer.get("max_time")),
             fit=first.fit,
             selection="last" if first.strategy.selection == "last" else "val_loss",
             on_epoch=lambda job, entry: _report(recorders[job], trainer, entry, steps_per_epoch),

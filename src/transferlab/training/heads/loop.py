@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from transferlab.evaluation.metrics import classification_metrics
+from transferlab.run import signals
 from transferlab.training.fit_settings import FitSettings, epochs_without_better, selected_epoch
 from transferlab.training.heads.alone import AloneLearner
 from transferlab.training.heads.head_job import HeadFit, HeadJob, LabelledFeatures, Learner, Order, StepValues
@@ -26,6 +27,7 @@ def fit_heads(
     order: Order,
     max_epochs: int,
     min_epochs: int | None = None,
+    max_time_s: float | None = None,
     fit: FitSettings,
     selection: HeadSelection = "val_loss",
     on_epoch: OnEpoch = lambda job, entry: None,
@@ -43,11 +45,15 @@ def fit_heads(
         val: what they are validated on after each epoch, if at all.
         order: which samples come when; equally many for all seeds and epochs.
         max_epochs: -1: no limit.
-        min_epochs: early stopping waits for so many.
+        min_epochs: early stopping waits for so many, and so does `max_time_s`.
+        max_time_s: no epoch begins later than this; heads in lockstep share the time. None: no limit.
         fit: early stopping; the other settings have no meaning here.
         selection: keep the epoch of the lowest validation loss (the first of equals), or the last. Without
             validation it is the last.
         on_epoch: called with a job's position and each entry of its history.
+
+    Raises:
+        signals.Stopped: a signal was noted; heads have no checkpoints.
 
     Returns:
         For each job its fit. A loss that is not finite ends that job's alone; it is in its `error`. The
@@ -56,26 +62,34 @@ def fit_heads(
     fits = [HeadFit() for _ in jobs]
     batch_size = order(jobs[0].seed, 0).shape[1] if jobs else 0
 
-    def is_over(history: list[dict[str, float]]) -> bool:
+    def is_over(history: list[dict[str, float]], spent_s: float) -> bool:
         patience = fit.early_stopping_patience
-        if patience is None or len(history) < (min_epochs or 0):
+        if len(history) < (min_epochs or 0):
             return False
-        return epochs_without_better(history, fit.min_delta) >= patience
+        if max_time_s is not None and spent_s >= max_time_s:
+            return True
+        return patience is not None and epochs_without_better(history, fit.min_delta) >= patience
 
     for positions in lockstep_groups(jobs, train.features_ND, batch_size):
         learner: Learner
+        started = time.monotonic()
         if len(positions) == 1:
             learner = AloneLearner(jobs[positions[0]], train, order, max_epochs)
         else:
             learner = StackedLearner([jobs[position] for position in positions], train, order, max_epochs)
         for epoch in itertools.count() if max_epochs < 0 else range(max_epochs):
+            if signals.received() is not None:
+                signals.stop()
             trained = [fits[position] for position in positions]
             _fit_epoch(learner, trained, val, epoch, selection)
             for position, head in zip(positions, trained, strict=True):
                 if head.error is None:
                     on_epoch(position, head.history[-1])
+            spent_s = time.monotonic() - started
             staying = [
-                n for n, head in enumerate(trained) if head.error is None and not is_over(head.history)
+                n
+                for n, head in enumerate(trained)
+                if head.error is None and not is_over(head.history, spent_s)
             ]
             if not staying:
                 break

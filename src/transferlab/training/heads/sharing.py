@@ -21,22 +21,12 @@ _PLAIN = {
     "devices": (1, "1"),
     "num_nodes": (1,),
     "precision": ("32-true", "32", 32),
-    "fast_dev_run": (False,),
     "max_steps": (-1,),
-    "min_steps": (None,),
-    "max_time": (None,),
     "limit_train_batches": (None, 1.0),
-    "limit_val_batches": (None, 1.0),
-    "limit_test_batches": (None, 1.0),
-    "overfit_batches": (0.0,),
-    "val_check_interval": (None, 1.0),
     "check_val_every_n_epoch": (1,),
     "accumulate_grad_batches": (1,),
     "gradient_clip_val": (None,),
-    "profiler": (None,),
-    "detect_anomaly": (False,),
-    "barebones": (False,),
-    "plugins": (None,),
+    "further": ({}, None),
 }
 
 

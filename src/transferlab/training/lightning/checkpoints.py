@@ -19,6 +19,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint, WeightAveraging
 
 from transferlab.run import signals
+from transferlab.run.run_folder import Run
 from transferlab.strategy.strategy import Selection
 from transferlab.training.fit_settings import FitSettings, selected_epoch
 from transferlab.training.lightning.module import TransferModule
@@ -35,6 +36,17 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """(Re)install our signal handlers: Lightning's would end the run without a checkpoint."""
         signals.install()
+        signals.wait(True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """From here on no checkpoint follows: a signal ends the run at once."""
+        signals.wait(False)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """The same where the training fails."""
+        signals.wait(False)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -42,7 +54,8 @@ class Checkpoints(Checkpoint):
         """Save within an epoch, when it is time or this is to end, and the state is complete."""
         done = batch_idx + 1
         is_last = done >= trainer.num_training_batches
-        if is_last or done % trainer.accumulate_grad_batches != 0:
+        ends = trainer.should_stop and trainer.fit_loop._can_stop_early  # the epoch, which is saved then
+        if is_last or ends or done % trainer.accumulate_grad_batches != 0:
             return
         is_due, leaves = trainer.strategy.broadcast((self._is_due(done), signals.received() is not None))
         if not (is_due or leaves):
@@ -71,13 +84,20 @@ class Checkpoints(Checkpoint):
     def _save(self, trainer: pl.Trainer, *, is_best: bool, epoch: int | None = None) -> None:
         """Save; `epoch` is the one that ends here."""
         new = self.folder / "new.ckpt"
-        trainer.save_checkpoint(new)
         if trainer.is_global_zero:
-            if is_best:
-                _link_or_copy(new, self.folder / "best.ckpt")
-            if epoch is not None and self.settings.keep_checkpoints == "every_epoch":
-                _link_or_copy(new, self.folder / f"epoch_{epoch:04d}.ckpt")
-            new.replace(self.folder / "last.ckpt")
+            Run(self.folder.parent).require_unharmed()  # the folder would be made anew
+        try:
+            trainer.save_checkpoint(new)
+            if trainer.is_global_zero:
+                if is_best:
+                    _link_or_copy(new, self.folder / "best.ckpt")
+                if epoch is not None and self.settings.keep_checkpoints == "every_epoch":
+                    _link_or_copy(new, self.folder / f"epoch_{epoch:04d}.ckpt")
+                new.replace(self.folder / "last.ckpt")
+        except BaseException:
+            if trainer.is_global_zero:
+                new.unlink(missing_ok=True)  # a part of it, on a full disk
+            raise
         trainer.strategy.barrier()
         self._saved_at = time.monotonic()
 
@@ -116,7 +136,10 @@ def _link_or_copy(file: Path, name: Path) -> None:
     beside = name.with_suffix(".tmp")
     beside.unlink(missing_ok=True)
     try:
-        os.link(file, beside)
-    except OSError:
-        shutil.copyfile(file, beside)
-    beside.replace(name)
+        try:
+            os.link(file, beside)
+        except OSError:
+            shutil.copyfile(file, beside)
+        beside.replace(name)
+    finally:
+        beside.unlink(missing_ok=True)

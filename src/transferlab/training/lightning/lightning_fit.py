@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -69,7 +70,9 @@ def fit_by_lightning(
             _load_selected_weights(module, recorder.run, own)
             seconds = earlier + time.perf_counter() - started
             predictions = {split: _predict(trainer, module, loaders, split) for split in predict}
-    except MisconfigurationException as error:
+    except (MisconfigurationException, ValueError) as error:
+        if isinstance(error, UserError) or not _is_lightnings(error):
+            raise
         raise UserError(f"trainer: {error}") from error
     if prefix is not None:
         prefix.release()
@@ -77,6 +80,12 @@ def fit_by_lightning(
     memory = {} if is_worker() else conclude(experiment, module.history, device)
     on_target = _on_target(module, experiment, recorder.run)
     return Fitted(module.history, predictions, seconds, on_target, memory)
+
+
+def _is_lightnings(error: BaseException) -> bool:
+    """True if Lightning itself has raised an error: it refuses a flag."""
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
+    return str(last.f_globals.get("__name__")).startswith(("pytorch_lightning.", "lightning_fabric."))
 
 
 def _on_target(module: TransferModule, experiment: Experiment, run: Run | None) -> dict[str, Any]:
@@ -107,7 +116,7 @@ def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoi
     content = load_checkpoint(checkpoint)
     module.on_load_checkpoint(content)
     earlier = sum(entry["seconds"] for entry in module.history) + content["transferlab"]["seconds"]
-    if _nothing_left(trainer, module):
+    if _nothing_left(trainer, module) or content["transferlab"].get("is_over"):
         module.load_state_dict(content["state_dict"])  # the average, where there is one
     else:
         trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)

@@ -61,7 +61,9 @@ class Loaders(pl.LightningDataModule):
         return self.batches.evaluation(self.tested, self._share)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        return self.batches.prepared(batch)
+        assert self.trainer is not None
+        # normalised after Lightning has converted the batch to the precision of, say, bf16-true
+        return self.trainer.precision_plugin.convert_input(self.batches.prepared(batch))
 
     def _arrange(self) -> None:
         """Arrange the prefix for the epoch to come."""

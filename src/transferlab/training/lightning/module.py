@@ -209,6 +209,8 @@ class TransferModule(pl.LightningModule):
         outputs.add(features_ND, self.network.classify(features_ND), batch)
 
     def on_validation_epoch_end(self) -> None:
+        if self.trainer.sanity_checking:  # of a network that no epoch has trained
+            return
         if self.watch is not None:
             self.validation |= self.watch.record(self.current_epoch, self.outputs)
         probabilities_NC, labels_N, _ = self.outputs["val"].gathered()
@@ -249,8 +251,13 @@ class TransferModule(pl.LightningModule):
         self.log_dict({name: value for name, value in entry.items() if "/" in name}, rank_zero_only=True)
         self._means.clear()
         self._seconds, self.validation = 0.0, {}
-        over = is_over(self.history, self.strategy.unfreezing, self.num_stages, self.fit)
-        self.trainer.should_stop = over  # trainer.min_epochs may let it go on all the same
+        if self._may_stop() and is_over(self.history, self.strategy.unfreezing, self.num_stages, self.fit):
+            self.trainer.should_stop = True  # never False: others may wish it, too (Timer, a user's callback)
+
+    def _may_stop(self) -> bool:
+        """True from the epoch on, and the step, before which the trainer would not stop."""
+        loop = self.trainer.fit_loop
+        return len(self.history) >= (loop.min_epochs or 0) and self.global_step >= (loop.min_steps or 0)
 
     def _rates_now(self) -> dict[str, float]:
         groups: Sequence[dict[str, Any]] = self.optimizers(use_pl_optimizer=False).param_groups  # type: ignore
@@ -267,6 +274,7 @@ class TransferModule(pl.LightningModule):
             "means": of_all_processes(self._means.state()),  # the first process writes
             "seconds": seconds,
             "validation": self.validation,
+            "is_over": self.trainer.should_stop and self._may_stop() and not self._means,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

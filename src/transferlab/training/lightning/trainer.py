@@ -34,12 +34,11 @@ def make_trainer(
     """
     return make(
         flags,
-        reload_dataloaders_every_n_epochs=1 if reload else flags.reload_dataloaders_every_n_epochs,
+        reload_dataloaders_every_n_epochs=int(reload),
         logger=recorder.loggers,
         callbacks=list(callbacks),
         enable_checkpointing=any(isinstance(callback, Checkpoint) for callback in callbacks),
         enable_progress_bar=shows_bars(flags) and not recorder.quiet,
-        use_distributed_sampler=False,
         default_root_dir=None if recorder.run is None else str(recorder.run.path),
     )
 
