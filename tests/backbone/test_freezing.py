@@ -94,3 +94,33 @@ def test_vision_transformer_is_frozen_with_its_embeddings():
     assert network.blocks[-1].mlp.fc1.weight.requires_grad
     assert network.norm.weight.requires_grad
     assert isinstance(network.norm, nn.LayerNorm)
+
+
+def test_dropouts_of_frozen_stages_are_off():
+    """Also those that stand beside the stages: behind the patch embedding, before the head."""
+    kwargs = {"pos_drop_rate": 0.5, "patch_drop_rate": 0.5, "drop_rate": 0.5, "proj_drop_rate": 0.5}
+    backbone = timm_backbone(name="test_vit", weights="random", image_size=64, kwargs=kwargs)
+    network = backbone.network
+    for trainable in range(len(backbone.stages) + 1):
+        set_modes(backbone, trainable, freeze_bn=False)
+        whole = trainable == len(backbone.stages)
+        assert (network.pos_drop.training, network.patch_drop.training) == (whole, whole)
+        assert network.head_drop.training == (trainable > 0)
+        open_blocks = [block.mlp.drop1.training for block in network.blocks]
+        num_blocks = len(network.blocks)
+        assert sum(open_blocks) == min(trainable, num_blocks)
+        assert open_blocks == sorted(open_blocks)
+    set_modes(backbone, 1, freeze_bn=False)
+    images = torch.rand(2, 3, 64, 64)
+    embedded = [network.patch_drop(network._pos_embed(network.patch_embed(images))) for _ in range(2)]
+    assert torch.equal(*embedded)  # the frozen prefix gives the same each time
+
+
+def test_norms_frozen_with_scale_and_shift(backbone):
+    norms = [module for module in backbone.network.modules() if isinstance(module, _BatchNorm)]
+    freeze_all_but_last(backbone, len(backbone.stages), freeze_scale_and_shift=True)
+    frozen = {id(parameter) for norm in norms for parameter in norm.parameters()}
+    for parameter in backbone.network.parameters():
+        assert parameter.requires_grad == (id(parameter) not in frozen)
+    freeze_all_but_last(backbone, len(backbone.stages))
+    assert all(norm.weight.requires_grad for norm in norms)

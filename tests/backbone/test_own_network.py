@@ -93,6 +93,7 @@ def test_features_stages_and_preprocessing():
         "std": (0.5, 0.5, 0.5),
         "interpolation": "bicubic",
         "crop_pct": 0.9,
+        "crop_mode": "center",
     }
 
 

@@ -63,6 +63,7 @@ def test_preprocessing():
         "std": (0.5, 0.5, 0.5),
         "interpolation": "bilinear",
         "crop_pct": 1.0,
+        "crop_mode": "center",
     }
 
 

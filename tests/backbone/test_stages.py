@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 
-from transferlab.backbone.stages import merge_small, ordered_stages
+from transferlab.backbone.stages import merge_small, ordered_stages, stage_of_modules
 
 FAMILIES = {  # the smallest member of each, and its stages
     "resnet18": ["layer1", "layer2", "layer3", "layer4"],
@@ -33,6 +33,13 @@ FAMILIES = {  # the smallest member of each, and its stages
     "vit_tiny_patch16_224": ["patch_embed", *(f"blocks.{n}" for n in range(12))],
     "deit_tiny_patch16_224": ["patch_embed", *(f"blocks.{n}" for n in range(12))],
     "swin_tiny_patch4_window7_224": ["layers.0-1", "layers.2", "layers.3"],
+    # timm's own groups lay the last two over the two before
+    "cait_xxs24_224": [
+        "patch_embed",
+        *(f"blocks.{n}" for n in range(24)),
+        "blocks_token_only.0",
+        "blocks_token_only.1",
+    ],
     # of these, timm tells no groups
     "poolformer_s12": ["stages.0-1", "stages.2", "stages.3"],
     "pit_ti_224": ["pos_embed", "patch_embed", "transformers.0", "transformers.1", "transformers.2"],
@@ -86,8 +93,32 @@ def test_every_family_of_timm(module):
     names = timm.list_models(module=module)
     if not names:
         pytest.skip("no networks of its own")
-    stages = ordered_stages(skeleton(names[0]))
+    network = skeleton(names[0])
+    stages = ordered_stages(network)
     assert len({stage.name for stage in stages}) == len(stages) >= 2
+    listed = [name for stage in stages for name in stage.parameters]
+    assert sorted(listed) == sorted(name for name, _ in network.named_parameters())  # each exactly once
+    placed = stage_of_modules(network, stages)
+    bare = [name for name, module in network.named_modules() if next(module.parameters(), None) is None]
+    assert sorted(placed) == sorted(bare)
+    assert set(placed.values()) <= set(range(len(stages)))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "vit_tiny_patch16_224",
+            {"pos_drop": 0, "patch_drop": 0, "head_drop": 12, "blocks.4.attn.attn_drop": 5},
+        ),
+        ("twins_pcpvt_small", {"pos_drops.0": 0, "pos_drops.2": 2, "pos_drops.3": 3, "head_drop": 3}),
+        ("cait_xxs24_224", {"pos_drop": 0, "blocks_token_only.0.attn.attn_drop": 25, "head_drop": 26}),
+    ],
+)
+def test_dropouts_belong_to_the_stage_before_them(name, expected):
+    network = skeleton(name)
+    placed = stage_of_modules(network, ordered_stages(network))
+    assert {module: placed[module] for module in expected} == expected
 
 
 def test_merging_small_groups():

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models._hub import save_for_hf
 
 from tests.model.saved import tiny_model
 from transferlab.backbone.network import Backbone
-from transferlab.backbone.timm_network import timm_backbone
+from transferlab.backbone.timm_network import require_weights, timm_backbone
 from transferlab.backbone.weights import WeightsError, find_weights
 
 TINY = {"channels": [8, 8, 16, 16], "stem_width": 8}
@@ -56,6 +62,7 @@ def test_file_says_all(file):
         "std": (0.4, 0.5, 0.6),
         "interpolation": "bilinear",
         "crop_pct": 0.9,
+        "crop_mode": "center",
     }
     assert timm_backbone(name="resnet10t", weights=str(file), image_size=64).preprocessing["image_size"] == 64
 
@@ -152,6 +159,79 @@ def test_corrupt(file):
     file.write_bytes(b"\xff" * 5000)
     with pytest.raises(WeightsError, match="not a readable safetensors file"):
         timm_backbone(name=None, weights=str(file))
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "backbone.", "module.backbone.", "_orig_mod."])
+def test_names_with_a_prefix(file, prefix):
+    tensors = {f"{prefix}{name}": tensor for name, tensor in load_file(file).items()}
+    save_file(tensors | {"step": torch.ones(1)}, file)
+    backbone = timm_backbone(name=None, weights=str(file))
+    assert same(backbone.network, tiny(1).network)
+    assert backbone.notes == (f"{file}: names of tensors taken without their prefix `{prefix}`.",)
+
+
+def test_several_networks_in_a_file_are_refused(file):
+    both = {f"{who}.{name}": t for who in ("teacher", "student") for name, t in load_file(file).items()}
+    save_file({name: tensor.clone() for name, tensor in both.items()}, file)
+    with pytest.raises(WeightsError, match=r"conv1\.0\.weight is missing"):
+        timm_backbone(name=None, weights=str(file))
+
+
+def test_a_folder_as_the_hub_has_it(tmp_path):
+    """What timm writes for the hub: the network with its arguments, and how its images are prepared."""
+    network = timm.create_model("resnet10t", num_classes=7, **TINY)
+    network.pretrained_cfg |= {"crop_mode": "squash", "crop_pct": 1.0, "input_size": (3, 64, 64)}
+    save_for_hf(network, tmp_path, safe_serialization=True, model_args=TINY)
+    for weights in (tmp_path, tmp_path / "model.safetensors"):
+        backbone = timm_backbone(name=None, weights=str(weights))
+        assert (backbone.name, backbone.kwargs["channels"]) == ("resnet10t", TINY["channels"])
+        assert backbone.preprocessing["image_size"] == 64
+        assert backbone.preprocessing["crop_mode"] == "squash"
+        assert torch.equal(backbone.network.conv1[0].weight, network.conv1[0].weight)
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"no model\.safetensors. Fix: python -c .*weights_only=True"):
+        find_weights(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["BertModel"]}))
+    with pytest.raises(WeightsError, match=r"config\.json: names no `architecture` of timm"):
+        find_weights(str(tmp_path))
+
+
+def test_the_conversion_that_is_named_works(tmp_path, file):
+    network = tiny(1).network
+    torch.save(
+        {"state_dict": {f"module.{k}": v for k, v in network.state_dict().items()}}, tmp_path / "x.pth"
+    )
+    with pytest.raises(WeightsError) as caught:
+        find_weights(str(tmp_path / "x.pth"))
+    command = re.search(r"Fix: (python -c .*), which loads", str(caught.value))
+    assert command is not None
+    _, *arguments = shlex.split(command[1])
+    subprocess.run([sys.executable, *arguments], check=True)
+    (tmp_path / "x.json").write_text(json.dumps(ABOUT))
+    backbone = timm_backbone(name=None, weights=str(tmp_path / "x.safetensors"))
+    assert same(backbone.network, network)
+
+
+def test_a_model_from_before_crop_modes_is_one_of_center(tmp_path):
+    trained = timm_backbone(
+        name="test_convnext.r160_in1k", weights="random", image_size=32, crop_mode="squash"
+    )
+    tiny_model(backbone=trained).save(tmp_path)
+    assert timm_backbone(name=None, weights=str(tmp_path)).preprocessing["crop_mode"] == "squash"
+    about = json.loads((tmp_path / "model.json").read_text())
+    assert about.pop("crop_mode") == "squash"
+    (tmp_path / "model.json").write_text(json.dumps(about))
+    assert timm_backbone(name=None, weights=str(tmp_path)).preprocessing["crop_mode"] == "center"
+
+
+def test_weights_are_asked_for_before_anything_is_made(monkeypatch):
+    monkeypatch.setattr("transferlab.backbone.timm_network.why_unreachable", lambda name: "no way there")
+    with pytest.raises(WeightsError, match=r"the weights of resnet18 could not be loaded \(no way there\)"):
+        require_weights("resnet18", "hub")
+    with pytest.raises(WeightsError, match=r"resnet9000: .*has no such network"):
+        require_weights("resnet9000", "hub")
+    require_weights("resnet18", "random")
 
 
 @pytest.mark.parametrize("name", ["model.pth", "model.bin", "model.ckpt", "model.pkl"])

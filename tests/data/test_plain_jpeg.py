@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transferlab.data.image.decoding import decode, plain_jpeg_size
+from transferlab.data.image.decoding import decode, plain_jpeg
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8)
 
@@ -25,7 +25,7 @@ def jpeg(image: Image.Image, **options: object) -> bytes:
 )
 def test_plain_ones_are_read_alike(mode, options):
     content = jpeg(Image.fromarray(PIXELS).convert(mode), **options)
-    assert plain_jpeg_size(content) == (9, 6)
+    assert plain_jpeg(content) == (9, 6, len(mode))
     expected = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
     np.testing.assert_array_equal(decode(content, max_pixels=100), expected)
 
@@ -34,14 +34,14 @@ def test_odd_ones_are_left_to_pillow():
     image = Image.fromarray(PIXELS)
     exif = Image.Exif()
     exif[0x0112] = 6
-    assert plain_jpeg_size(jpeg(image, exif=exif)) is None
+    assert plain_jpeg(jpeg(image, exif=exif)) is None
     assert decode(jpeg(image, exif=exif), max_pixels=100).shape == (9, 6, 3)
-    assert plain_jpeg_size(jpeg(image.convert("CMYK"))) is None
+    assert plain_jpeg(jpeg(image.convert("CMYK"))) is None
     stream = io.BytesIO()
     image.save(stream, "PNG")
-    assert plain_jpeg_size(stream.getvalue()) is None
+    assert plain_jpeg(stream.getvalue()) is None
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3, 10, 20, 100])
 def test_never_raises(length):
-    assert plain_jpeg_size(jpeg(Image.fromarray(PIXELS))[:length]) is None
+    assert plain_jpeg(jpeg(Image.fromarray(PIXELS))[:length]) is None

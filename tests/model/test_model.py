@@ -161,7 +161,7 @@ DAMAGED = {
     "memory_format": [("channels_first", "`memory_format` cannot be")],
     "domain": [("source", "`domain` cannot be")],
     "input_size": [([3, 32, -1], "`input_size` cannot be")],
-    "crop_pct": [(1.5, "`crop_pct` cannot be 1.5")],
+    "crop_pct": [(2.5, "`crop_pct` cannot be 2.5")],
     "interpolation": [("lanczos", "`interpolation` cannot be")],
     "sha256": [("0", "belongs to another file")],
     "head": [

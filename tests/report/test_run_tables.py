@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from transferlab.report.run_tables import show_metrics, show_result
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from transferlab.backbone.timm_network import timm_backbone
+from transferlab.report.run_tables import show_metrics, show_result, summary, too_small_for_photos
 
 RESULT = {
     "metrics": ["balanced_accuracy", "accuracy", "auroc"],
@@ -50,3 +56,57 @@ def test_how_the_model_was_selected(capsys):
         "oracle, on target validation labels 7 0.550 0.600",
         "selected epoch 5 of 10 (entropy, 2 stages open); 678 of 12,345 parameters trained; 3.2 s",
     ]
+
+
+def splits_of(height: int, width: int) -> SimpleNamespace:
+    """As much of `Splits` as a line about them needs: pictures of one size."""
+    samples = [str(number) for number in range(40)]
+    catalog = CountingCatalog(samples, np.zeros((height, width, 3), np.uint8))
+    train = SimpleNamespace(catalog=catalog)
+    return SimpleNamespace(trained_on=[train], num_classes=3, counts=lambda: {"train": 40})
+
+
+class CountingCatalog:
+    """Counts the images that are looked at."""
+
+    def __init__(self, samples: list[str], image: np.ndarray) -> None:
+        self.samples, self.image, self.num_read = samples, image, 0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def reader(self, sample: str) -> np.ndarray:
+        self.num_read += 1
+        return self.image
+
+
+def small_backbone(image_size: int = 32):
+    kwargs = {"channels": [8, 8, 16, 16], "stem_width": 8}
+    return timm_backbone(name="resnet10t", weights="random", image_size=image_size, kwargs=kwargs)
+
+
+def test_the_line_names_network_weights_and_data():
+    line = summary(small_backbone(), splits_of(9, 9), "Folder photos")
+    assert line.startswith("resnet10t (weights: random) at 32 px, ")
+    assert line.endswith("stages; data: Folder photos, 3 classes; samples: train 40")
+
+
+@pytest.mark.parametrize(
+    ("network_px", "height", "width", "warns"),
+    [
+        (32, 375, 500, True),
+        (32, 64, 64, True),
+        (32, 63, 500, False),
+        (64, 375, 500, True),
+        (96, 375, 500, False),
+    ],
+)
+def test_a_network_for_small_pictures_is_warned_of_photos(network_px, height, width, warns):
+    splits = splits_of(height, width)
+    warning = too_small_for_photos(small_backbone(network_px), splits)
+    assert (warning is not None) == warns
+    assert splits.trained_on[0].catalog.num_read <= 20
+    if warning:
+        assert warning.startswith(f"WARNING: resnet10t takes {network_px} px")
+        assert f"{width}x{height}" in warning
+        assert "backbone=resnet18" in warning

@@ -48,7 +48,7 @@ class Boundary:
         dtype: of the activation, under the autocast in which the boundary was found.
         axes: of a batch of activations, from the slowest in memory to the fastest.
         is_overwritten: whether what comes next computes in the activation's own memory.
-        image_size: side of the images in pixels.
+        image_size: height and width of the images in pixels.
         skipped: the calls of modules before it, in their order: a name, and a nest of what the module gives,
             in which placeholders stand for tensors.
         prefix_flops: floating-point operations for one image that it spares in a forward pass.
@@ -61,7 +61,7 @@ class Boundary:
     dtype: torch.dtype
     axes: tuple[int, ...]
     is_overwritten: bool
-    image_size: int
+    image_size: tuple[int, int]
     skipped: tuple[tuple[str, Any], ...]
     prefix_flops: int
     total_flops: int
@@ -111,7 +111,7 @@ def run_rest(network: nn.Module, boundary: Boundary, activations: Tensor) -> Ten
             tree_map_only(Placeholder, lambda placeholder: placeholder.made(len(held), held.device), nest)
         )
     answers[boundary.module].append(held)
-    images = Placeholder((3, boundary.image_size, boundary.image_size), torch.get_default_dtype())
+    images = Placeholder((3, *boundary.image_size), torch.get_default_dtype())
     with _answering(network, answers):
         return network(images.made(len(held), held.device))
 

@@ -46,10 +46,10 @@ def find_boundary(backbone: Backbone, frozen_stages: int) -> Boundary:
     Raises:
         NoBoundary: there is no such place.
     """
-    network, stages, side = backbone.network, backbone.stages, backbone.preprocessing["image_size"]
+    network, stages = backbone.network, backbone.stages
     assert 0 < frozen_stages <= len(stages), frozen_stages
-    noise_23SS = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    images = noise_23SS.to(next(network.parameters()).device)
+    noise_23HW = torch.randn(2, 3, *backbone.image_sides, generator=torch.Generator().manual_seed(0))
+    images = noise_23HW.to(next(network.parameters()).device)
     with unchanged(backbone):
         network.requires_grad_(False)
         set_modes(backbone, len(stages) - frozen_stages, freeze_bn=False)
@@ -62,7 +62,7 @@ def find_boundary(backbone: Backbone, frozen_stages: int) -> Boundary:
             dtype=features_2D.dtype,
             axes=(0, 1),
             is_overwritten=False,
-            image_size=side,
+            image_size=backbone.image_sides,
             skipped=(),
             prefix_flops=flops.get_total_flops() // 2,
             total_flops=flops.get_total_flops() // 2,

@@ -9,14 +9,23 @@ from __future__ import annotations
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.stages import stage_of_modules
 
 
-def freeze_all_but_last(backbone: Backbone, trainable_stages: int) -> None:
-    """Let gradients into the last `trainable_stages` stages only."""
+def freeze_all_but_last(
+    backbone: Backbone, trainable_stages: int, *, freeze_scale_and_shift: bool = False
+) -> None:
+    """Let gradients into the last `trainable_stages` stages only; with the last argument not into their batch
+    norms.
+    """
     first_open = len(backbone.stages) - trainable_stages
     for position, stage in enumerate(backbone.stages):
         for name in stage.parameters:
             backbone.network.get_parameter(name).requires_grad_(position >= first_open)
+    if freeze_scale_and_shift:
+        for module in backbone.network.modules():
+            if isinstance(module, _BatchNorm):
+                module.requires_grad_(False)
 
 
 def set_modes(backbone: Backbone, trainable_stages: int, *, freeze_bn: bool) -> None:
@@ -28,10 +37,15 @@ def set_modes(backbone: Backbone, trainable_stages: int, *, freeze_bn: bool) -> 
     backbone.train(trainable_stages > 0)
     if trainable_stages == 0:
         return
-    open_stages = backbone.stages[max(len(backbone.stages) - trainable_stages, 0) :]
+    first_open = max(len(backbone.stages) - trainable_stages, 0)
+    open_stages = backbone.stages[first_open:]
+    without_parameters = stage_of_modules(backbone.network, backbone.stages)
     trained = {part for stage in open_stages for name in stage.parameters for part in _above(name)}
     for name, module in backbone.network.named_modules():
-        is_frozen = name not in trained and next(module.parameters(), None) is not None
+        if name in without_parameters:
+            is_frozen = without_parameters[name] < first_open
+        else:
+            is_frozen = name not in trained and next(module.parameters(), None) is not None
         if is_frozen or (freeze_bn and isinstance(module, _BatchNorm)):
             module.eval()
 

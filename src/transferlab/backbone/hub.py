@@ -1,6 +1,8 @@
-"""A single request to the model hub for a network's weights, before timm tries for minutes."""
+"""The model hub: a single request for a network's weights, before timm tries for minutes; its config.json."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import timm
 
@@ -28,3 +30,17 @@ def why_unreachable(name: str) -> str | None:
     except Exception as error:  # of the HTTP library, which differs between versions of huggingface_hub
         return f"{constants.ENDPOINT}: {error}"
     return None
+
+
+_OF_CLASSIFIER = ("num_classes", "pretrained", "in_chans")  # arguments that a backbone does not take
+
+
+def described_by_hub(config: Any) -> dict[str, Any] | None:
+    """What timm's config.json says, by the names of a weights file's JSON; None: it is not timm's."""
+    if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
+        return None
+    images, kwargs = config.get("pretrained_cfg", config), config.get("model_args") or {}
+    if not isinstance(images, dict) or not isinstance(kwargs, dict):
+        return None
+    kwargs = {name: value for name, value in kwargs.items() if name not in _OF_CLASSIFIER}
+    return {**images, "architecture": config["architecture"], "model_kwargs": kwargs}

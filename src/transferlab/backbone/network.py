@@ -26,6 +26,7 @@ class Backbone(nn.Module):
         preprocessing: the arguments of `Preprocessing`.
         gradient_checkpointing: recompute activations in the backward pass to save memory.
         code: a hash of the code of a user's own network; None: a network of timm.
+        notes: what the user should know of the weights.
 
     Raises:
         WeightsError: it does not give features of such images.
@@ -41,10 +42,11 @@ class Backbone(nn.Module):
         preprocessing: dict[str, Any],
         gradient_checkpointing: bool = False,
         code: str | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.network, self.name, self.kwargs, self.weights = network, name, kwargs, weights
-        self.preprocessing, self.code = preprocessing, code
+        self.preprocessing, self.code, self.notes = preprocessing, code, notes
         self.gradient_checkpointing = gradient_checkpointing
         self.boundary: Boundary | None = None  # where `forward` begins; None: with images
         self.memory_format: Literal["channels_last"] | None = None  # of the convolutions; None: torch's own
@@ -52,6 +54,12 @@ class Backbone(nn.Module):
             self._checkpoint_gradients()
         self.num_features = self._count_features()
         self.stages: tuple[Stage, ...] = ordered_stages(network)
+
+    @property
+    def image_sides(self) -> tuple[int, int]:
+        """Height and width in pixels of the images that it takes."""
+        size = self.preprocessing["image_size"]
+        return (size, size) if isinstance(size, int) else size
 
     def forward(self, images_NCHW: torch.Tensor) -> torch.Tensor:
         """Pooled features `(N, num_features)` of normalised images `(N, 3, H, W)`.
@@ -78,15 +86,15 @@ class Backbone(nn.Module):
     def _count_features(self) -> int:
         was_training = self.network.training
         self.network.eval()
-        side, owner = self.preprocessing["image_size"], self.name if self.code else ""
+        sides, owner = self.image_sides, self.name if self.code else ""
         what = f"backbone.{'network' if owner else 'name'}={self.name}"
         what += f" with {'' if owner else 'backbone.kwargs='}{self.kwargs}" if self.kwargs else ""
         try:
             with torch.no_grad():
-                features = self.network(torch.zeros(1, 3, side, side))
+                features = self.network(torch.zeros(1, 3, *sides))
         except Exception as error:  # each network complains in its own way
             raise WeightsError(
-                f"{what} cannot take images of {side} px ({described(error, owner)}). "
+                f"{what} cannot take images of {shown_px(sides)} px ({described(error, owner)}). "
                 f"Fix: set {'backbone' if owner else 'data'}.image_size to a size that it takes."
             ) from error
         self.network.train(was_training)
@@ -97,6 +105,16 @@ class Backbone(nn.Module):
             )
             raise WeightsError(
                 f"{what} does not give one vector of features per image, but {found} for "
-                f"{[1, 3, side, side]}. Fix: {fix}"
+                f"{[1, 3, *sides]}. Fix: {fix}"
             )
         return int(features.shape[1])
+
+
+def shown_px(sides: tuple[int, int]) -> str:
+    """Height and width for a message.
+
+    >>> shown_px((224, 224)), shown_px((1024, 768))
+    ('224', '1024x768')
+    """
+    height, width = sides
+    return str(height) if height == width else f"{height}x{width}"

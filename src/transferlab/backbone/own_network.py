@@ -22,6 +22,7 @@ _DEFAULTS: dict[str, Any] = {
     "std": [0.5, 0.5, 0.5],
     "interpolation": "bicubic",
     "crop_pct": 1.0,
+    "crop_mode": "center",
 }
 
 
@@ -33,7 +34,8 @@ def own_backbone(
     mean: Sequence[float] | None = None,
     std: Sequence[Annotated[float, Above(0)]] | None = None,
     interpolation: Literal["nearest", "bilinear", "bicubic"] | None = None,
-    crop_pct: Annotated[float, Above(0), AtMost(1)] | None = None,
+    crop_pct: Annotated[float, Above(0), AtMost(2)] | None = None,
+    crop_mode: Literal["center", "squash", "border"] | None = None,
     gradient_checkpointing: bool = False,
     load_weights: bool = True,
 ) -> Backbone:
@@ -46,7 +48,13 @@ def own_backbone(
     size = image_size or (file.image_size if file else None)
     if size is None:
         raise WeightsError("backbone.image_size has no value. Fix: backbone.image_size=64 (pixels)")
-    given = {"mean": mean, "std": std, "interpolation": interpolation, "crop_pct": crop_pct}
+    given = {
+        "mean": mean,
+        "std": std,
+        "interpolation": interpolation,
+        "crop_pct": crop_pct,
+        "crop_mode": crop_mode,
+    }
     found = _DEFAULTS | (file.preprocessing if file else {})
     found |= {key: value for key, value in given.items() if value is not None}
     preprocessing = {"image_size": size, **{key: found[key] for key in _DEFAULTS}}
@@ -74,7 +82,7 @@ def own_backbone(
     except Exception as error:  # in its `group_matcher`
         raise WeightsError(f"backbone.network: stages of {name}: {described(error, name)}.") from error
     if file is not None and load_weights:
-        load_into(built, file)
+        backbone.notes = load_into(built, file)
     return backbone
 
 

@@ -14,6 +14,14 @@ from timm.models import group_parameters
 from torch import nn
 
 _SMALLEST_SHARE = 0.01
+_MATCHERS = {
+    # timm's own lays the blocks of the class token, which run last, over the last of the others
+    "Cait": {
+        "stem": r"^(?:cls_token|pos_embed|patch_embed)",
+        "blocks": r"^blocks\.(\d+)",
+        "blocks_token_only": [(r"^blocks_token_only\.(\d+)", None), (r"^norm", (99999,))],
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,45 @@ def ordered_stages(network: nn.Module) -> tuple[Stage, ...]:
     return stages
 
 
+def stage_of_modules(network: nn.Module, stages: Sequence[Stage]) -> dict[str, int]:
+    """The position of the stage that each module without parameters (a dropout) belongs to, by its name.
+
+    It is that of the parameter registered last before the module: a dropout behind the patch embedding is of
+    the first stage. In a list without parameters, each item follows the item of the same number in the list
+    before.
+    """
+    position = {name: number for number, stage in enumerate(stages) for name in stage.parameters}
+    found: dict[str, int] = {}
+
+    def walk(module: nn.Module, path: str, before: int) -> int:
+        """Assigns what is within a module; returns the stage of its last parameter."""
+        own = [f"{path}{name}" for name, _ in module.named_parameters(recurse=False)]
+        before = position[own[-1]] if own else before
+        items: list[int] = []  # of the list just passed, the stage of each item
+        for name, child in module.named_children():
+            inside = f"{path}{name}."
+            if next(child.parameters(), None) is not None:
+                parts = dict(child.named_children()) if isinstance(child, nn.ModuleList) else {}
+                before = walk(child, inside, before)
+                last = [[n for n in position if n.startswith(f"{inside}{part}.")] for part in parts]
+                items = [position[names[-1]] for names in last if names]
+                continue
+            of_items = list(child.children()) if isinstance(child, nn.ModuleList) else []
+            for below, _ in child.named_modules():
+                number = below.split(".")[0]
+                follows = of_items and len(of_items) == len(items) and number.isdigit()
+                found[f"{path}{name}.{below}".rstrip(".")] = items[int(number)] if follows else before
+        return before
+
+    walk(network, "", 0)
+    return found
+
+
 def _groups(network: nn.Module) -> list[list[str]]:
     """Parameter names by depth, as timm groups them; where it has no groups, by modules in their order."""
     try:
-        groups = group_parameters(network, network.group_matcher(coarse=True))  # type: ignore[operator]
+        matcher = _MATCHERS.get(type(network).__name__) or network.group_matcher(coarse=True)  # type: ignore[operator]
+        groups = group_parameters(network, matcher)
     except (AttributeError, AssertionError):
         if hasattr(network, "group_matcher") and not type(network).__module__.startswith("timm."):
             raise  # a user's own

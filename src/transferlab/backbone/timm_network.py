@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import timm
 from timm.data import resolve_data_config
@@ -12,7 +12,13 @@ from timm.models import register_model
 from transferlab.backbone.hub import why_unreachable
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.small_convnet import mnist_convnet
-from transferlab.backbone.weights import WeightsError, WeightsFile, find_weights, load_into
+from transferlab.backbone.weights import (
+    WeightsError,
+    WeightsFile,
+    find_weights,
+    image_size_of,
+    load_into,
+)
 from transferlab.config.bounds import Above, AtMost, PositiveInt
 from transferlab.config.instantiation import described
 
@@ -35,7 +41,8 @@ def timm_backbone(
     name: str | None,
     weights: str = "hub",
     image_size: PositiveInt | None = None,
-    crop_pct: Annotated[float, Above(0), AtMost(1)] | None = None,
+    crop_pct: Annotated[float, Above(0), AtMost(2)] | None = None,
+    crop_mode: Literal["center", "squash", "border"] | None = None,
     gradient_checkpointing: bool = False,
     kwargs: dict | None = None,
     load_weights: bool = True,
@@ -50,18 +57,18 @@ def timm_backbone(
     """
     file = find_weights(weights)
     name, kwargs = _architecture(name, dict(kwargs or {}), file, weights)
-    image_size = image_size or (file.image_size if file else None)
-    network = _create(name, kwargs, image_size, pretrained=load_weights and weights == "hub")
-    if file is not None and load_weights:
-        load_into(network, file)
+    size: int | tuple[int, int] | None = image_size or (file.image_size if file else None)
+    network = _create(name, kwargs, size, pretrained=load_weights and weights == "hub")
+    notes = load_into(network, file) if file is not None and load_weights else ()
     found = resolve_data_config(pretrained_cfg=network.pretrained_cfg)
     found |= file.preprocessing if file else {}
     preprocessing: dict[str, Any] = {
-        "image_size": int(image_size or found["input_size"][-1]),
+        "image_size": size or image_size_of(found["input_size"]),
         "mean": tuple(found["mean"]),
         "std": tuple(found["std"]),
         "interpolation": str(found["interpolation"]),
         "crop_pct": float(crop_pct or found["crop_pct"]),
+        "crop_mode": str(crop_mode or found["crop_mode"]),
     }
     return Backbone(
         network,
@@ -70,7 +77,19 @@ def timm_backbone(
         weights=weights,
         preprocessing=preprocessing,
         gradient_checkpointing=gradient_checkpointing,
+        notes=notes,
     )
+
+
+def require_weights(name: str | None, weights: str) -> None:
+    """Find weights before anything is made or decoded; of the hub, a single request.
+
+    Raises:
+        WeightsError: they cannot be had.
+    """
+    if find_weights(weights) is None and weights == "hub" and name is not None:
+        _refuse_unknown(name)
+        _refuse_unavailable(name)
 
 
 def _architecture(
@@ -96,7 +115,9 @@ def _architecture(
     return name or file.architecture, {**file.kwargs, **kwargs}
 
 
-def _create(name: str, kwargs: dict[str, Any], image_size: int | None, *, pretrained: bool) -> Any:
+def _create(
+    name: str, kwargs: dict[str, Any], image_size: int | tuple[int, int] | None, *, pretrained: bool
+) -> Any:
     _refuse_unknown(name)
     if not_architecture := sorted(_NOT_ARCHITECTURE.intersection(kwargs)):
         raise WeightsError(
@@ -104,13 +125,8 @@ def _create(name: str, kwargs: dict[str, Any], image_size: int | None, *, pretra
             "alone. backbone.weights says which weights to use."
         )
     known = timm.get_pretrained_cfg(name)
-    if pretrained and (known is None or not known.has_weights):
-        raise WeightsError(
-            f"backbone.weights=hub: nobody has published weights of {name} for timm. Choose another network, "
-            "or give a file: backbone.weights=FILE.safetensors; backbone.weights=random starts from nothing."
-        )
-    if pretrained and (reason := why_unreachable(name)):
-        raise WeightsError(_not_loaded(name, reason))
+    if pretrained:
+        _refuse_unavailable(name)
     # by this argument, networks of a fixed input size (ViT, Swin) are told another one
     fixed = {"img_size": image_size} if image_size and known is not None and known.fixed_input_size else {}
     try:
@@ -124,6 +140,17 @@ def _create(name: str, kwargs: dict[str, Any], image_size: int | None, *, pretra
                 f"backbone.name={name}: timm could not build it ({described(error)})."
             ) from error
         raise WeightsError(_not_loaded(name, described(error))) from error
+
+
+def _refuse_unavailable(name: str) -> None:
+    known = timm.get_pretrained_cfg(name)
+    if known is None or not known.has_weights:
+        raise WeightsError(
+            f"backbone.weights=hub: nobody has published weights of {name} for timm. Choose another network, "
+            "or give a file: backbone.weights=FILE.safetensors; backbone.weights=random starts from nothing."
+        )
+    if reason := why_unreachable(name):
+        raise WeightsError(_not_loaded(name, reason))
 
 
 def _not_loaded(name: str, reason: str) -> str:

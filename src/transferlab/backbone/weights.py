@@ -1,18 +1,20 @@
 """Where a backbone's weights come from: a hub, a file, a trained model, or nowhere.
 
 A weights file is `NAME.safetensors` with `NAME.json` beside it, which says what it belongs to:
-`architecture` (timm's name), `model_kwargs`, `mean`, `std`, `input_size`, `interpolation`, `crop_pct`. For a
-network of the user's own the JSON may be missing; in one, `network` (a config's node: `_target_` and
-arguments) stands in the place of `architecture` and `model_kwargs`.
+`architecture` (timm's name), `model_kwargs`, `mean`, `std`, `input_size`, `interpolation`, `crop_pct`,
+`crop_mode`. For a network of the user's own the JSON may be missing; in one, `network` (a config's node:
+`_target_` and arguments) stands in the place of `architecture` and `model_kwargs`.
 A trained model is such a pair, `model.safetensors` and `model.json`, whose JSON says more: see `Model`.
+A folder of the hub's format holds `model.safetensors` and timm's `config.json` instead.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,12 +23,14 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
-from transferlab.backbone.tensor_names import of_part
+from transferlab.backbone.hub import described_by_hub
+from transferlab.backbone.tensor_names import of_part, without_prefix
 from transferlab.run.errors import UserError
 from transferlab.run.reading import parsing, read_json
 from transferlab.run.run_folder import Run
 
 SHIPPED = Path(__file__).with_name("letters_resnet.safetensors")
+LARGEST_CROP_PCT = 2.0  # above 1 the crop is padded; timm's largest is 1.15
 MODEL_FORMAT = 1  # of a model.json; another number where what it says is to be read in another way
 
 
@@ -43,6 +47,7 @@ class WeightsFile:
     kwargs: dict[str, Any]  # its further arguments
     preprocessing: dict[str, Any]  # what the JSON says of the images, as far as it does
     about: dict[str, Any]  # all that the JSON says
+    json: Path  # the JSON
 
     @property
     def is_own(self) -> bool:
@@ -50,15 +55,10 @@ class WeightsFile:
         return "architecture" not in self.about
 
     @property
-    def json(self) -> Path:
-        """The JSON beside it."""
-        return self.path.with_suffix(".json")
-
-    @property
-    def image_size(self) -> int | None:
-        """Side of the images in pixels that the weights were trained with, where the JSON says it."""
+    def image_size(self) -> int | tuple[int, int] | None:
+        """Side of the images in pixels, or height and width, that the weights were trained with, if said."""
         size = self.preprocessing.get("input_size")
-        return int(size[-1]) if size else None
+        return image_size_of(size) if size else None
 
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -78,8 +78,15 @@ class WeightsFile:
         return {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
 
     def of_backbone(self) -> dict[str, torch.Tensor]:
-        """The backbone's tensors by parameter name; of a file that is no trained model, all of them."""
-        return of_part("backbone", self.tensors) or self.tensors
+        """The backbone's tensors by parameter name; of a file that others have written, all of them."""
+        is_ours = "transferlab" in self.about or "format" in self.about
+        return (of_part("backbone", self.tensors) if is_ours else {}) or self.tensors
+
+
+def image_size_of(input_size: Sequence[int]) -> int | tuple[int, int]:
+    """The side in pixels of timm's `input_size` (channels, height, width), or height and width."""
+    _, height, width = input_size
+    return int(height) if height == width else (int(height), int(width))
 
 
 def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None:
@@ -97,24 +104,68 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
     path = SHIPPED if weights == "shipped" else Path(weights).expanduser()
     if path.is_dir():
         try:
-            return read_model(path)
+            return _read_hub_folder(path) if _is_hub_folder(path) else read_model(path)
         except UserError as error:
             raise WeightsError(f"backbone.weights={error}") from None
     if not path.is_file():
         raise WeightsError(f"backbone.weights={weights}: there is no such file.")
     if path.suffix != ".safetensors":
         raise WeightsError(
-            f"backbone.weights={weights}: only .safetensors files are read (a pickle could run any code)."
+            f"backbone.weights={weights}: only .safetensors files are read (a pickle could run any code). "
+            f"{_conversion(path)}"
         )
     beside = path.with_suffix(".json")
+    if not beside.is_file() and _is_hub_folder(path.parent):
+        return _read_hub_folder(path.parent, path)
     if not beside.is_file():
         if not needs_json:
-            return WeightsFile(path, "", {}, {}, {})
+            return WeightsFile(path, "", {}, {}, {}, beside)
         raise WeightsError(
             f"backbone.weights={weights}: {beside.name} is missing beside it. It must name the architecture, "
-            'e.g. {"architecture": "resnet18", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}.'
+            'e.g. {"architecture": "resnet18"}, and further say `input_size`, `mean`, `std`, '
+            "`interpolation`, `crop_pct` and `crop_mode` where the weights were trained with others than "
+            "timm's for this architecture."
         )
     return _described(path, read_json(beside))
+
+
+_CONVERT = (
+    "import sys, torch, safetensors.torch as s; t = torch.load(sys.argv[1], 'cpu', weights_only=True); "
+    "t = t.get('state_dict') or t.get('model') or t; "
+    "s.save_file({k: v.clone().contiguous() for k, v in t.items() if torch.is_tensor(v)}, sys.argv[2])"
+)
+
+
+def _conversion(path: Path) -> str:
+    """How to make a safetensors file of a pickle."""
+    if path.suffix.lower() not in (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar"):
+        return "Fix: give a file whose name ends in .safetensors."
+    new = path.with_suffix(".safetensors")
+    return (
+        f'Fix: python -c "{_CONVERT}" {shlex.quote(str(path))} {shlex.quote(str(new))}, which loads '
+        f"tensors alone, and {new.with_suffix('.json').name} beside it that names the architecture, e.g. "
+        '{"architecture": "resnet18"}.'
+    )
+
+
+def _is_hub_folder(folder: Path) -> bool:
+    """True for a folder as timm and the hub write it, and no run's."""
+    return (folder / "config.json").is_file() and not (folder / "model.json").is_file()
+
+
+def _read_hub_folder(folder: Path, path: Path | None = None) -> WeightsFile:
+    config, path = folder / "config.json", path or folder / "model.safetensors"
+    if not path.is_file():
+        pickles = sorted(file for file in folder.iterdir() if file.suffix in (".bin", ".pth", ".pt"))
+        fix = _conversion(pickles[0]) if pickles else "Fix: copy it from where config.json comes from."
+        raise WeightsError(f"{folder}: this folder holds config.json but no {path.name}. {fix}")
+    about = described_by_hub(read_json(config))
+    if about is None:
+        raise WeightsError(
+            f"{config}: names no `architecture` of timm. Fix: give a folder that timm has written (a "
+            "transformers model is another format), or a .safetensors file with its .json beside it."
+        )
+    return _described(path, about, config)
 
 
 def read_model(folder: Path) -> WeightsFile:
@@ -143,8 +194,8 @@ def read_model(folder: Path) -> WeightsFile:
     return _described(path, about)
 
 
-def _described(path: Path, about: Any) -> WeightsFile:
-    beside = path.with_suffix(".json")
+def _described(path: Path, about: Any, beside: Path | None = None) -> WeightsFile:
+    beside = beside or path.with_suffix(".json")
     node: Any = about.get("network") if isinstance(about, dict) else None
     if is_node(node):
         architecture, kwargs = node["_target_"], {key: node[key] for key in node if key != "_target_"}
@@ -159,7 +210,9 @@ def _described(path: Path, about: Any) -> WeightsFile:
     if wrong or not isinstance(kwargs, dict):
         key = wrong[0] if wrong else "model_kwargs"
         raise WeightsError(f"{beside}: `{key}` cannot be {about[key]!r}. Fix: correct it, or copy it again.")
-    return WeightsFile(path, architecture, kwargs, found, about)
+    if "format" in about:
+        found.setdefault("crop_mode", "center")  # a model saved before other modes were known
+    return WeightsFile(path, architecture, kwargs, found, about, beside)
 
 
 def is_node(value: object) -> bool:
@@ -169,7 +222,7 @@ def is_node(value: object) -> bool:
 
 
 def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and 0 < value <= 1
+    return isinstance(value, int | float) and 0 < value <= LARGEST_CROP_PCT
 
 
 def _is_triple(value: object) -> bool:
@@ -187,19 +240,24 @@ _PREPROCESSING: dict[str, Callable[[object], bool]] = {
     "std": _is_triple,
     "interpolation": lambda value: value in ("nearest", "bilinear", "bicubic"),
     "crop_pct": _is_share,
+    "crop_mode": lambda value: value in ("center", "squash", "border"),
 }
 
 
-def load_into(network: torch.nn.Module, file: WeightsFile) -> None:
+def load_into(network: torch.nn.Module, file: WeightsFile) -> tuple[str, ...]:
     """Copy a file's tensors into a network without classifier; a classifier in the file is left out.
+
+    Returns notes for the user: of a prefix that all names had, such as DistributedDataParallel's `module.`.
 
     Raises:
         WeightsError: the tensors do not fit the network.
     """
-    tensors, own = file.of_backbone(), network.state_dict()
+    own = network.state_dict()
+    needed = {name for name in own if not name.endswith("num_batches_tracked")}
+    prefix, tensors = without_prefix(file.of_backbone(), needed)
     if any(name in tensors and tensors[name].shape != own[name].shape for name in own):
         tensors = _fitted(network, tensors)
-    missing = [name for name in own if name not in tensors and not name.endswith("num_batches_tracked")]
+    missing = [name for name in own if name not in tensors and name in needed]
     shapes = [name for name in own if name in tensors and tensors[name].shape != own[name].shape]
     if missing or shapes:
         wrong = (missing or shapes)[0]
@@ -215,6 +273,7 @@ def load_into(network: torch.nn.Module, file: WeightsFile) -> None:
             f"({len(missing)} tensors missing, {len(shapes)} of another shape)."
         )
     network.load_state_dict({name: tensors[name] for name in own if name in tensors}, strict=False)
+    return (f"{file.path}: names of tensors taken without their prefix `{prefix}`.",) if prefix else ()
 
 
 def _fitted(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

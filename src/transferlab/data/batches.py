@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -159,7 +160,7 @@ class Batches:
         random = augmented and augmentation.is_random
         plain = self.preprocessing.evaluated
         transform = augmentation.build(self.preprocessing) if augmented else plain
-        prepared_bytes = len(catalog) * 3 * self.preprocessing.image_size**2
+        prepared_bytes = len(catalog) * 3 * math.prod(self.preprocessing.size_px)
         cache = not random and catalog.reader.in_memory and prepared_bytes < CACHED_BYTES
         return Images(catalog, transform, cache=cache, views=self.views if augmented else None)
 

@@ -84,11 +84,12 @@ class Model:
             "classes": list(self.classes),
             "temperature": self.temperature,
             "domain": self.domain,
-            "input_size": [3, images.image_size, images.image_size],
+            "input_size": [3, *images.size_px],
             "mean": images.mean,
             "std": images.std,
             "interpolation": images.interpolation,
             "crop_pct": images.crop_pct,
+            "crop_mode": images.crop_mode,
             "sha256": hashlib.sha256(content).hexdigest(),
             "transferlab": transferlab.__version__,
         }

@@ -5,20 +5,54 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
-from transferlab.backbone.network import Backbone
+from transferlab.backbone.network import Backbone, shown_px
+from transferlab.data.data_error import DataError
 from transferlab.data.splits import Splits
 from transferlab.report.plain_console import PlainConsole
 from transferlab.run.run_folder import REPORTED
 
+SMALL_PX = 64  # networks for images of at most this size know no photos
 
-def summary(backbone: Backbone, splits: Splits) -> str:
-    """The network and the data of a run, in a line."""
+
+def summary(backbone: Backbone, splits: Splits, data: str) -> str:
+    """The network, its weights and the data of a run, in a line; `data` names the latter."""
     sizes = ", ".join(f"{name.replace('_', ' ')} {size}" for name, size in splits.counts().items())
     return (
-        f"{backbone.name} at {backbone.preprocessing['image_size']} px, {len(backbone.stages)} stages; "
-        f"{splits.num_classes} classes; samples: {sizes}"
+        f"{backbone.name} (weights: {_origin(backbone)}) at {shown_px(backbone.image_sides)} px, "
+        f"{len(backbone.stages)} stages; data: {data}, {splits.num_classes} classes; samples: {sizes}"
+    )
+
+
+def _origin(backbone: Backbone) -> str:
+    """Where the weights come from, and what they were trained on as far as it is known."""
+    if backbone.weights == "shipped":
+        return "shipped, of rendered letters"
+    known = getattr(backbone.network, "pretrained_cfg", None) or {}
+    if backbone.weights == "hub" and known.get("tag"):
+        return f"hub, {known['architecture']}.{known['tag']}"
+    return backbone.weights
+
+
+def too_small_for_photos(backbone: Backbone, splits: Splits) -> str | None:
+    """A warning where a network for small pictures meets photos: some training images are looked at."""
+    side, catalog = max(backbone.image_sides), splits.trained_on[0].catalog
+    if side > SMALL_PX or not len(catalog):
+        return None
+    chosen = catalog.samples[:: max(len(catalog) // 15, 1)]
+    try:
+        height, width = np.median([catalog.reader(sample).shape[:2] for sample in chosen], axis=0).astype(int)
+    except DataError:  # a broken image: whoever trains on it says so
+        return None
+    if min(height, width) < 2 * side:
+        return None
+    letters = ", and its weights have seen rendered letters alone" if backbone.weights == "shipped" else ""
+    return (
+        f"WARNING: {backbone.name} takes {side} px and these images have about {width}x{height}: at {side} "
+        f"px most of what a photo shows is lost{letters}. Expect poor results. Fix: a network pretrained on "
+        "photos, backbone=resnet18 (from the hub) or backbone=timm backbone.weights=FILE.safetensors."
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from transferlab.backbone.network import Backbone
+from transferlab.backbone.timm_network import require_weights
 from transferlab.config.instantiation import find_own_modules, make
 from transferlab.data.batches import Batches
 from transferlab.data.data_settings import DataSettings
@@ -67,13 +68,16 @@ def build(config: DictConfig, *, load_weights: bool = True, needs_labels: bool =
         UserError: data or weights that cannot be used.
     """
     settings = make_data(config)
-    splits = arrange(settings, needs_labels=needs_labels)
     strategy: Strategy = make(config.strategy)
+    loads = load_weights and strategy.start_from != "random"
+    if loads and "network" not in config.backbone:
+        require_weights(config.backbone.name, config.backbone.weights)  # before minutes of decoding
+    splits = arrange(settings, needs_labels=needs_labels)
     seed = int(config.seed)
     torch.manual_seed(derived_seed("initialisation", seed))
     backbone: Backbone = make(
         config.backbone,
-        load_weights=load_weights and strategy.start_from != "random",
+        load_weights=loads,
         recursive=False,  # an own network is made by its backbone
     )
     features: FeatureSettings = make(config.features)
@@ -118,9 +122,9 @@ def _network(
     splits = batches.splits
     head = strategy.head.build(num_features, splits.num_classes)
     network = Classifier(backbone, head, head_dropout=strategy.head_dropout, bottleneck=bottleneck)
-    notes: tuple[str, ...] = ()
+    notes = backbone.notes
     if start is not None:
-        notes = warm_start(network, start, splits.classes, partial(strategy.head.build, num_features))
+        notes += warm_start(network, start, splits.classes, partial(strategy.head.build, num_features))
     balanced = batches.settings.sampling == "balanced"  # then the objective sees every class equally often
     counts_C = np.ones_like(splits.class_counts) if balanced else splits.class_counts
     strategy.begin(network, Facts(num_features, torch.as_tensor(counts_C), strategy.bn))

@@ -36,7 +36,7 @@ class Recorder:
         """Print notes for the user and record them in result.json."""
         self.result["warnings"] = [*self.result["warnings"], *texts]
         for text in texts if not self.quiet else ():
-            say(f"note: {text}")
+            say(text if text.startswith("WARNING: ") else f"note: {text}")
 
     def fail(self, error: UserError) -> None:
         """Record that this run has failed, where others of its group go on."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
-from transferlab.report.run_tables import show_result, summary
+from transferlab.report.run_tables import show_result, summary, too_small_for_photos
 from transferlab.run.processes import is_worker
 from transferlab.training import run_record as record
 from transferlab.training.build import Experiment, Fitted, build, build_like, model_of
@@ -62,15 +62,25 @@ def train_together(configs: Sequence[DictConfig], recorders: Sequence[Recorder])
 def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]) -> None:
     """Print and record what is about to be trained on what."""
     assert recorder.run is not None
+    backbone = experiment.network.backbone
     recorder.note(*experiment.batches.splits.notes, *experiment.notes)
+    if not is_worker() and (warning := too_small_for_photos(backbone, experiment.batches.splits)):
+        recorder.note(warning)
     for part in experiment.strategy.parts.values():
         recorder.note(*part.notes)
     if not recorder.quiet:
-        say(summary(experiment.network.backbone, experiment.batches.splits))
+        say(summary(backbone, experiment.batches.splits, _data_name(experiment.config)))
     if not is_worker():
         recorder.note(*record.record_inputs(inputs, recorder.run))
         record.describe_data(experiment.batches, recorder.run)
     recorder.open_loggers(experiment.config)
+
+
+def _data_name(config: DictConfig) -> str:
+    """The kind of data, and its place: `Folder photos`."""
+    domains = (config.data.source, config.data.get("target"))
+    kinds = [domain["_target_"].rpartition(".")[2] for domain in domains if domain]
+    return " to ".join(kinds) + (f" {config.data.root}" if config.data.get("root") else "")
 
 
 def _end(experiment: Experiment, recorder: Recorder, fitted: Fitted) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from transferlab.data.augmentation.pipeline import Augmentation
+from transferlab.data.augmentation.pipeline import Augmentation, RandomCrop
 from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.dataset import seeded
 
@@ -136,3 +136,18 @@ def test_crops_of_a_shrunk_image_have_the_same_distribution():
             parts.append((columns[0], columns[-1], rows[0], rows[-1]))
         quartiles.append(np.percentile(np.array(parts), [10, 25, 50, 75, 90], axis=0))
     assert np.abs(quartiles[0] - quartiles[1]).max() < 12  # 5 % of the image; 400 draws of each
+
+
+@pytest.mark.parametrize("size", [(24, 24), (32, 20)])
+def test_crops_of_a_squashed_image(size):
+    """A crop of everything is what evaluation shows; smaller ones keep their ratio within that."""
+    image = torch.arange(40 * 90).remainder(251).to(torch.uint8).view(1, 40, 90).repeat(3, 1, 1)
+    prepared = Preprocessing(image_size=size, crop_mode="squash")
+    whole = Augmentation(min_crop_area=0.999, max_crop_ratio=1.0).build(prepared)(image)
+    assert whole.shape == (3, *size)
+    drawn = RandomCrop(prepared, 0.3, 1.0)
+    torch.manual_seed(0)
+    for _ in range(50):
+        rows, columns = drawn._drawn(image).shape[-2:]
+        assert abs(rows / 40 - columns / 90) < 0.06  # the same share of both sides
+        assert 0.25 <= rows * columns / (40 * 90) <= 1

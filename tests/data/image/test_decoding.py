@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import resource
 import struct
 import warnings
 import zlib
@@ -290,7 +291,7 @@ def test_a_bomb_is_refused_before_memory_is_taken():
 def test_a_larger_limit_than_pillows_is_honoured():
     limit = Image.MAX_IMAGE_PIXELS
     content = encoded(Image.new("1", (20_000, 10_000)), "PNG")
-    assert examine(content[:200], max_pixels=10**9).width == 20_000
+    assert examine(content[:200] + bytes(30_000), max_pixels=10**9).width == 20_000
     assert limit == Image.MAX_IMAGE_PIXELS
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
@@ -312,3 +313,76 @@ def test_missing_file(tmp_path):
 
 def test_constant_wide_values_do_not_divide_by_zero():
     assert scaled_to_8_bits(np.full((2, 2), 70_000, np.int32)).tolist() == [[0, 0], [0, 0]]
+
+
+def tiff_of_bands(bands: int, sample_format: int, dtype: str) -> bytes:
+    """A TIFF written by hand: an image of 4x4 pixels with as many bands."""
+    bits = np.dtype(dtype).itemsize * 8
+    data = np.zeros((4, 4, bands), dtype).tobytes()
+    tags = [(256, 4), (257, 4), (258, bits), (259, 1), (262, 1), (273, 8), (277, bands), (278, 4),
+            (279, len(data)), (339, sample_format)]  # fmt: skip
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    head = b"II*\0" + struct.pack("<I", 8 + len(data))
+    return head + data + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+FOREIGN = {
+    "an iPhone's photo": (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic" + bytes(200), "HEIC.*heif-convert"),
+    "a film": (b"\0\0\0\x20ftypisom" + bytes(200), "video"),
+    "a radiograph": (bytes(128) + b"DICM" + bytes(100), "DICOM.*dcm2img"),
+    "a document": (b"%PDF-1.7" + bytes(100), "PDF"),
+    "a drawing that another program would run": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+    "git lfs": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "float bands": (tiff_of_bands(5, 3, "f4"), r"a TIFF of 5 bands of 32 bit \(float\)"),
+    "16-bit bands": (tiff_of_bands(7, 1, "u2"), r"a TIFF of 7 bands of 16 bit \(unsigned\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_foreign_formats_are_named_with_a_way_to_convert_them(case):
+    content, says = FOREIGN[case]
+    with pytest.raises(BadImage, match=says) as error:
+        decode(content, max_pixels=LIMIT)
+    assert "Fix: " in str(error.value)
+
+
+def huge(kind: str, width: int, height: int) -> bytes:
+    """A few bytes that promise many pixels."""
+    if kind == "PNG":
+        header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        data = chunk(b"IDAT", zlib.compress(bytes(10)))
+        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+    if kind == "GIF":
+        frame = b"," + struct.pack("<HHHHB", 0, 0, width, height, 0) + b"\x02\x02\x4c\x01\0;"
+        return b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + bytes(6) + frame
+    small = encoded(Image.new("RGB", (16, 16)), kind, **({"lossless": True} if kind == "WEBP" else {}))
+    if kind == "WEBP":
+        at = small.index(b"VP8L") + 9
+        bits = int.from_bytes(small[at : at + 4], "little") & ~0xFFFFFFF | (width - 1) | (height - 1) << 14
+        return small[:at] + struct.pack("<I", bits) + small[at + 4 :]
+    if kind == "TIFF":
+        entries = [struct.pack("<HHII", tag, 4, 1, size) for tag, size in ((256, width), (257, height))]
+        for tag, entry in zip((256, 257), entries, strict=True):
+            at = next(i for kind_ in (3, 4) if (i := small.find(struct.pack("<HHI", tag, kind_, 1))) > 0)
+            small = small[:at] + entry + small[at + 12 :]
+        return small
+    at = small.index(b"\xff\xc0") + 5
+    return small[:at] + struct.pack(">HH", height, width) + small[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "width", "height"),
+    [
+        *(("PNG", *size) for size in ((1, 10**8), (10**8, 1), (10**4, 10**4), (99_000, 1000))),
+        *((kind, 9999, 9999) for kind in ("GIF", "WEBP", "TIFF", "JPEG")),
+    ],
+)
+def test_few_bytes_never_take_much_memory(kind, width, height):
+    content = huge(kind, width, height)
+    assert len(content) < 5_000
+    began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(BadImage, match=r"longer than|cannot be in|are more than"):
+        decode(content, max_pixels=100_000_000)
+    assert examine(content, max_pixels=100_000_000).reason is not None
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - began < 50_000  # KiB

@@ -6,7 +6,7 @@ import torch
 
 from tests.strategy.tiny import tiny_classifier
 from transferlab.backbone.freezing import freeze_all_but_last
-from transferlab.model.classifier import Classifier
+from transferlab.model.classifier import Classifier, make_bottleneck
 from transferlab.strategy.penalty.l2_sp import L2SP
 
 
@@ -40,6 +40,21 @@ def test_closed_form_and_gradient():
         torch.testing.assert_close(parameter.grad, 3.0 * steps[name], rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(network.head.weight.grad, 0.4 * network.head.weight.detach())
     assert network.head.bias.grad is None
+
+
+def test_a_bottleneck_is_as_fresh_as_the_head():
+    network = tiny_classifier()
+    width = network.backbone.num_features
+    network.bottleneck = make_bottleneck(width, width)
+    penalty = L2SP(strength=0.0, head_strength=0.4)
+    penalty.remember(network)
+    weights = network.bottleneck[0].weight, network.head.weight
+    expected = 0.2 * sum(weight.detach().square().sum() for weight in weights)
+    loss = penalty.penalty(network)
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    torch.testing.assert_close(weights[0].grad, 0.4 * weights[0].detach())
+    assert network.bottleneck[1].weight.grad is None  # a norm's scale starts at 1, not at 0
 
 
 def test_frozen_stages_do_not_count():

@@ -94,7 +94,7 @@ def _wrong_weights(config: dict[str, Any]) -> Iterator[str]:
     if isinstance(weights, str) and weights not in _WEIGHTS and not _exists(weights):
         yield (
             f"backbone.weights={weights}: there is no such file or folder. "
-            f"It takes {', '.join(_WEIGHTS)}, a .safetensors file or a run folder."
+            f"It takes {', '.join(_WEIGHTS)}, a .safetensors file, a run folder or a folder of the hub."
         )
     if config["strategy"].get("start_from") == "random" and weights not in _WEIGHTS:
         yield (

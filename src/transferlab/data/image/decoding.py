@@ -5,19 +5,26 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from transferlab.data.image.completeness import why_incomplete
 from transferlab.data.image.file_kinds import reason_not_an_image
 
 EXIF_ORIENTATION = 0x0112
 END_OF_JPEG = b"\xff\xd9"
+LONGEST_SIDE = 100_000  # pixels; a decoder may take memory for each row
+UNSUSPECTED = 2**24  # pixels; a larger image must have a byte for every
+PIXELS_PER_BYTE = 10_000  # of them: a blank page in the best of formats has fewer
+_NOT_OPENED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # without pixels, or run by another program
+_BLOCK = 2**22  # values converted at a time
 _pillow = threading.Lock()
 
 
@@ -56,8 +63,8 @@ def decode(content: bytes, *, max_pixels: int) -> np.ndarray:
     Only the header is read before an image of more than `max_pixels` is refused. Plain JPEGs go to OpenCV,
     which gives the same pixels as Pillow in two thirds of the time; everything else to Pillow.
     """
-    size = plain_jpeg_size(content)
-    if size is not None and size[0] * size[1] <= max_pixels:
+    if header := plain_jpeg(content):
+        _refuse_bomb(header[0], header[1], len(content), max_pixels)
         is_png, plain = False, True
     else:
         with _opened(content, max_pixels) as image:
@@ -65,7 +72,8 @@ def decode(content: bytes, *, max_pixels: int) -> np.ndarray:
             plain = kind == "JPEG" and image.mode in ("RGB", "L") and orientation(image) == 1
     if plain and END_OF_JPEG in content[-1024:]:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
+        with _explained(content):
+            pixels = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)
         if pixels is not None:
             return pixels
     if is_png:  # checksums: Pillow shows a damaged picture without a word
@@ -75,8 +83,8 @@ def decode(content: bytes, *, max_pixels: int) -> np.ndarray:
         return to_rgb(image)
 
 
-def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG that any decoder shows alike, from its header; None for everything else.
+def plain_jpeg(content: bytes) -> tuple[int, int, int] | None:
+    """Width, height and number of colours of a JPEG that any decoder shows alike; None for everything else.
 
     That is: 8 bits, grey or YCbCr, and no EXIF (rotation), Adobe (other colours) or further pictures in it.
     Saves opening the file with Pillow, a seventh of the time of decoding it.
@@ -86,7 +94,8 @@ def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
         marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
         if marker in (0xC0, 0xC1, 0xC2):  # start of frame: sequential, extended, progressive
             height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
-            return (width, height) if content[at + 4] == 8 and content[at + 9] in (1, 3) else None
+            colours = content[at + 9]
+            return (width, height, colours) if content[at + 4] == 8 and colours in (1, 3) else None
         if marker in (0xE1, 0xEE) or content[at + 4 : at + 8] == b"MPF\0" or not 0xC0 <= marker <= 0xFE:
             return None
         at += 2 + length
@@ -94,22 +103,32 @@ def plain_jpeg_size(content: bytes) -> tuple[int, int] | None:
 
 
 def examine(content: bytes, *, max_pixels: int) -> Examined:
-    """Decode for the facts alone; never raises."""
+    """Decode for the facts alone, and look for lost pixels; never raises."""
+    header = plain_jpeg(content)
     try:
-        with _opened(content, max_pixels) as image:
-            facts = Examined(image.width, image.height, image.mode, image.format or "", remarks(image))
+        if header:
+            _refuse_bomb(header[0], header[1], len(content), max_pixels)
+            facts = Examined(header[0], header[1], "L" if header[2] == 1 else "RGB", "JPEG")
+        else:
+            with _opened(content, max_pixels) as image, _explained(content):
+                facts = Examined(image.width, image.height, image.mode, image.format or "", remarks(image))
     except BadImage as error:
         return Examined(reason=str(error))
     try:
-        decode(content, max_pixels=max_pixels)
+        if not header or END_OF_JPEG not in content[-1024:]:
+            decode(content, max_pixels=max_pixels)  # a plain JPEG is decoded by the check below
     except BadImage as error:
-        return Examined(facts.width, facts.height, facts.mode, facts.format, reason=str(error))
-    return facts
+        return replace(facts, remarks=(), reason=str(error))
+    lost = why_incomplete(content, facts.format, partial(_opened, content, max_pixels))
+    return facts if lost is None else replace(facts, remarks=(), reason=f"broken ({lost})")
 
 
 @contextmanager
 def _opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
-    """The image, its header read; Pillow's own limit and warnings are off: `max_pixels` decides."""
+    """The image, its header read; Pillow's own limit and warnings are off: `max_pixels` decides.
+
+    Once the file has passed, the limit holds for pictures within it, such as an icon's.
+    """
     if not content:
         raise BadImage("the file is empty")
     with _pillow, warnings.catch_warnings():
@@ -117,14 +136,28 @@ def _opened(content: bytes, max_pixels: int) -> Iterator[Image.Image]:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             with _explained(content):
-                image = Image.open(io.BytesIO(content))
-            if image.width * image.height > max_pixels:
-                raise BadImage(
-                    f"{image.width}x{image.height} pixels are more than max_pixels={max_pixels} allows"
-                )
+                image = Image.open(io.BytesIO(content), formats=_formats())
+            _refuse_bomb(image.width, image.height, len(content), max_pixels)
+            Image.MAX_IMAGE_PIXELS = max_pixels
             yield image
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+@cache
+def _formats() -> list[str]:
+    Image.init()
+    return [name for name in Image.ID if name not in _NOT_OPENED]
+
+
+def _refuse_bomb(width: int, height: int, num_bytes: int, max_pixels: int) -> None:
+    """Raise `BadImage` for a size that would take more memory than an image of such a file should."""
+    if width * height > max_pixels:
+        raise BadImage(f"{width}x{height} pixels are more than max_pixels={max_pixels} allows")
+    if max(width, height) > LONGEST_SIDE:
+        raise BadImage(f"{width}x{height} pixels: a side is longer than {LONGEST_SIDE} pixels")
+    if width * height > max(UNSUSPECTED, PIXELS_PER_BYTE * num_bytes):
+        raise BadImage(f"{width}x{height} pixels cannot be in {num_bytes} bytes")
 
 
 @contextmanager
@@ -172,25 +205,44 @@ def scaled_to_8_bits(values: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: a value is not finite.
     """
-    numbers = values.astype(np.float64)
-    if not np.isfinite(numbers).all():
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError("holds values that are not finite")
-    low, high = float(numbers.min()), float(numbers.max())
-    if values.dtype == np.uint16:
-        numbers /= 257
-    elif low < 0 or high > 65535:
-        numbers = (numbers - low) * (255 / max(high - low, 1))
-    elif np.issubdtype(values.dtype, np.floating) and high <= 1:
-        numbers *= 255
-    elif high > 255:
-        numbers /= 257
-    return np.rint(numbers).astype(np.uint8)
+
+    def scaled(part: np.ndarray) -> np.ndarray:
+        numbers = part.astype(np.float64)
+        if values.dtype == np.uint16:
+            numbers /= 257
+        elif low < 0 or high > 65535:
+            numbers = (numbers - low) * (255 / max(high - low, 1))
+        elif np.issubdtype(values.dtype, np.floating) and high <= 1:
+            numbers *= 255
+        elif high > 255:
+            numbers /= 257
+        return np.rint(numbers)
+
+    return _by_rows(scaled, values, values.shape)
 
 
 def on_white(rgba: np.ndarray) -> np.ndarray:
     """Straight alpha (uint8, shape (H, W, 4)) composed with white: uint8, shape (H, W, 3)."""
-    alpha = rgba[..., 3:].astype(np.float64) / 255
-    return np.rint(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+
+    def composed(part: np.ndarray) -> np.ndarray:
+        alpha = part[..., 3:].astype(np.float64) / 255
+        return np.rint(part[..., :3] * alpha + 255 * (1 - alpha))
+
+    return _by_rows(composed, rgba, (*rgba.shape[:2], 3))
+
+
+def _by_rows(
+    function: Callable[[np.ndarray], np.ndarray], values: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """The function's values as uint8, a block of rows at a time: in float64 a large image takes gigabytes."""
+    result = np.empty(shape, dtype=np.uint8)
+    rows = max(_BLOCK * len(values) // max(values.size, 1), 1)
+    for start in range(0, len(values), rows):
+        result[start : start + rows] = function(values[start : start + rows])
+    return result
 
 
 def orientation(image: Image.Image) -> int:
@@ -216,7 +268,11 @@ def upright(pixels: np.ndarray, turn: int) -> np.ndarray:
 def remarks(image: Image.Image) -> tuple[str, ...]:
     """Remark for the user about how an image is read."""
     found = []
-    frames = getattr(image, "n_frames", 1)
+    try:
+        frames = getattr(image, "n_frames", 1)
+    except Exception:  # of a later frame; the first one is what is used
+        frames = 1
+        found.append("damaged behind its first frame, which is used")
     if frames > 1 and image.format != "MPO":  # a phone's JPEG with a preview
         found.append(f"only the first of {frames} frames is used")
     if image.mode.startswith("I;16"):

@@ -32,7 +32,7 @@ from transferlab.run.progress import progress
 Verify = Literal["index", "contents"]
 Stamp = tuple[int, int, int]  # size, modification time in ns, inode
 
-DECODER = "decoder 2"  # change it when decoding changes what counts as broken
+DECODER = "decoder 3"  # change it when decoding changes what counts as broken
 RACY_NS = 2 * 10**9  # a file changed so shortly before it is read may change again with the same time
 SKEW_NS = 3600 * 10**9  # by so much a file server's clock may be ahead; later times are no clock's
 MANY = 256  # from so many files on, one process reads them and others wait

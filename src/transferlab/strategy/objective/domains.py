@@ -5,7 +5,9 @@
 | `mixed` | one, over both | the statistics of source and target together | their running average |
 | `separate` | one each | each domain's own statistics | one running average, fed by both in turn |
 | `domain_specific` | one each | each domain's own statistics | that of the domain it evaluates |
-| `frozen` | one, over both | the statistics of the pretraining | the same |
+| `frozen_statistics` | one, over both | the statistics of the pretraining | the same |
+| `frozen_norms` | the same; the backbone's batch norms keep their scale and shift, too | | |
+| `frozen` | another name of `frozen_statistics` | | |
 
 `separate`: French et al., Self-ensembling for visual domain adaptation, ICLR 2018. The source
 comes first, so with torch's momentum of 0.1 the target's statistics weigh 0.53 and the source's 0.47 in the
@@ -27,7 +29,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 
-BatchNorm = Literal["mixed", "separate", "domain_specific", "frozen"]
+BatchNorm = Literal["mixed", "separate", "domain_specific", "frozen_statistics", "frozen_norms", "frozen"]
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -106,7 +108,7 @@ class Domains(nn.Module):
         source: torch.Tensor,
         target: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.bn in ("mixed", "frozen"):
+        if self.bn not in ("separate", "domain_specific"):
             both = function(torch.cat([source, target]))
             return both[: len(source)], both[len(source) :]
         with self.on_source(network):

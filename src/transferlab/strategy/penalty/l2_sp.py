@@ -1,7 +1,8 @@
 """L2-SP: pull the backbone towards where it started instead of towards zero.
 
 Li, Grandvalet & Davoine, Explicit inductive bias for transfer learning with convolutional networks,
-ICML 2018, equation 3: alpha/2 ||w - w0||^2 on the backbone, beta/2 ||w||^2 on the fresh head.
+ICML 2018, equation 3: alpha/2 ||w - w0||^2 on the backbone, beta/2 ||w||^2 on what is fresh: the head, and
+the bottleneck before it where there is one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from transferlab.strategy.parts import Penalty
 
 
 class L2SP(Penalty):
-    """`strength / 2` times the squared distance from the start, `head_strength / 2` times the head's norm.
+    """`strength / 2` times the squared distance from the start, `head_strength / 2` times that of the head
+    and the bottleneck from zero.
 
     The starting point travels in the checkpoint, so that a resumed run has the same one.
     """
@@ -30,7 +32,8 @@ class L2SP(Penalty):
 
     def penalty(self, network: Classifier) -> torch.Tensor:
         """See `Penalty`."""
-        weights = [parameter for parameter in network.head.parameters() if parameter.ndim > 1]
+        fresh = (*network.bottleneck.parameters(), *network.head.parameters())
+        weights = [parameter for parameter in fresh if parameter.ndim > 1]
         norm = torch.stack([weight.square().sum() for weight in weights]).sum()
         head = 0.5 * self.head_strength * norm
         distances = [

@@ -101,7 +101,8 @@ class TransferModule(pl.LightningModule):
         """As in torch, except that frozen stages stay in evaluation mode."""
         super().train(mode)
         if mode:
-            set_modes(self.network.backbone, self._open_stages, freeze_bn=self.strategy.bn == "frozen")
+            freeze_bn = self.strategy.bn.startswith("frozen")
+            set_modes(self.network.backbone, self._open_stages, freeze_bn=freeze_bn)
         return self
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -120,7 +121,11 @@ class TransferModule(pl.LightningModule):
 
     def _freeze(self) -> None:
         self._open_stages = self.trainable_stages
-        freeze_all_but_last(self.network.backbone, self._open_stages)
+        freeze_all_but_last(
+            self.network.backbone,
+            self._open_stages,
+            freeze_scale_and_shift=self.strategy.bn == "frozen_norms",
+        )
         if self._open_stages != self._wrapped_stages:
             wrap_again(self.trainer)
             self._wrapped_stages = self._open_stages
