@@ -63,5 +63,5 @@ def test_mistakes():
         gather([run.path])
     (run.path / "result.json").write_text("{")
     (run.path / "config.yaml").write_text("a: 1")
-    with pytest.raises(UserError, match=r"result\.json is not readable JSON"):
+    with pytest.raises(UserError, match=r"result\.json: this is not readable JSON"):
         gather([run.path])

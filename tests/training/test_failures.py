@@ -141,3 +141,21 @@ def test_a_failing_job_is_recorded_and_the_others_finish():
     assert Path("sweep/comparison.csv").is_file()
     assert Path(shown.splitlines()[-1]).name == "sweep"
     assert "failed: " in shown
+
+
+@pytest.mark.slow
+def test_data_that_has_moved():
+    """A run goes on with its data in another place; with other data it does not."""
+    photos(cats=8, dogs=8)
+    assert command(FOLDER)[0] == 0
+    result = Run("run").result
+    Run("run").write_json("result.json", {**result, "status": "interrupted"})
+    Path("photos").rename("it's here")
+    assert_refused(["resume", "run"], "data.root=photos", "say where it is: data.root=PATH")
+    assert_refused(["resume", "run", "seed=3"], "seed=3: a recorded run keeps its config")
+    photos(cats=8, dogs=9)
+    assert_refused(["resume", "run", "data.root=photos"], "not the data that this run began with")
+    assert command(["resume", "run", "data.root=it's here"])[0] == 0
+    assert Run("run").result["test"] == result["test"]
+    code, said, _ = command(["reproduce", "run", "data.root=it's here"])
+    assert (code, said.splitlines()[-2]) == (0, "identical")
