@@ -144,7 +144,7 @@ def test_truncated(file):
     whole = file.read_bytes()
     for length in (len(whole) // 2, 100, 4, 0):
         file.write_bytes(whole[:length])
-        with pytest.raises(WeightsError, match=f"{file}: this is not a readable safetensors file"):
+        with pytest.raises(WeightsError, match=f"{file}: this is not readable safetensors"):
             timm_backbone(name=None, weights=str(file))
 
 

@@ -68,7 +68,7 @@ def test_broken_image():
 def test_unreadable_weights():
     Path("bad.safetensors").write_bytes(b"nothing")
     Path("bad.json").write_text('{"architecture": "test_resnet"}')
-    assert_refused([*SMALL, "backbone.weights=bad.safetensors"], "bad.safetensors", "not a readable")
+    assert_refused([*SMALL, "backbone.weights=bad.safetensors"], "bad.safetensors", "not readable")
 
 
 def test_weights_of_another_architecture():

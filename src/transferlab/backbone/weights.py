@@ -67,7 +67,7 @@ class WeightsFile:
         Raises:
             UserError: no safetensors file, or not the one that the JSON was written with.
         """
-        with parsing(self.path, "safetensors file"):
+        with parsing(self.path, "safetensors"):
             content = self.path.read_bytes()
             tensors = load(content)
         if self.about.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
