@@ -236,7 +236,7 @@ def test_files_that_are_not_right(saved):
     Path("run/model.safetensors").write_bytes(whole)
     for text in ("{", "\xff", "[]", "3"):
         Path("run/model.json").write_bytes(text.encode("latin-1"))
-        refused("run/model.json: (this is not JSON|its format is null)")
+        refused("run/model.json: (this is not readable JSON|this is not UTF-8 text|its format is null)")
     Path("other").mkdir()
     tiny_model(classes=("d", "e", "f"), seed=1).save("other")
     shutil.copy("other/model.json", "run")

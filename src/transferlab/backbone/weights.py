@@ -9,10 +9,11 @@ A trained model is such a pair, `model.safetensors` and `model.json`, whose JSON
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +24,7 @@ from safetensors.torch import load
 
 from transferlab.backbone.tensor_names import of_part
 from transferlab.run.errors import UserError
-from transferlab.run.reading import parsing, read_json
+from transferlab.run.reading import UnreadableFile, parsing, read_json
 from transferlab.run.run_folder import Run
 
 SHIPPED = Path(__file__).with_name("letters_resnet.safetensors")
@@ -32,6 +33,20 @@ MODEL_FORMAT = 1  # of a model.json; another number where what it says is to be 
 
 class WeightsError(UserError):
     """The weights that the config names cannot be used."""
+
+
+@contextlib.contextmanager
+def _as_weights() -> Iterator[None]:
+    """Within this a file that cannot be read is a `WeightsError`."""
+    try:
+        yield
+    except UnreadableFile as error:
+        raise WeightsError(str(error)) from error
+
+
+def _read(file: Path) -> Any:
+    with _as_weights():
+        return read_json(file, Any)
 
 
 @dataclass(frozen=True)
@@ -65,9 +80,9 @@ class WeightsFile:
         """All tensors by name, numbers with a fraction in fp32.
 
         Raises:
-            UserError: no safetensors file, or not the one that the JSON was written with.
+            WeightsError: no safetensors file, or not the one that the JSON was written with.
         """
-        with parsing(self.path, "safetensors"):
+        with _as_weights(), parsing(self.path, "safetensors"):
             content = self.path.read_bytes()
             tensors = load(content)
         if self.about.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
@@ -98,7 +113,7 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
     if path.is_dir():
         try:
             return read_model(path)
-        except UserError as error:
+        except WeightsError as error:
             raise WeightsError(f"backbone.weights={error}") from None
     if not path.is_file():
         raise WeightsError(f"backbone.weights={weights}: there is no such file.")
@@ -114,7 +129,7 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
             f"backbone.weights={weights}: {beside.name} is missing beside it. It must name the architecture, "
             'e.g. {"architecture": "resnet18", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}.'
         )
-    return _described(path, read_json(beside))
+    return _described(path, _read(beside))
 
 
 def read_model(folder: Path) -> WeightsFile:
@@ -131,7 +146,7 @@ def read_model(folder: Path) -> WeightsFile:
                 f"{folder}: this folder holds no {file.name}. Fix: give the folder of a run whose training "
                 "has finished, or one with its model.safetensors and model.json."
             )
-    about = read_json(beside)
+    about = _read(beside)
     found, version = (
         about.get(key) if isinstance(about, dict) else None for key in ("format", "transferlab")
     )
