@@ -151,13 +151,13 @@ def test_truncated(file):
     whole = file.read_bytes()
     for length in (len(whole) // 2, 100, 4, 0):
         file.write_bytes(whole[:length])
-        with pytest.raises(WeightsError, match=f"{file}: this is not a readable safetensors file"):
+        with pytest.raises(WeightsError, match=f"{file}: this is not readable safetensors"):
             timm_backbone(name=None, weights=str(file))
 
 
 def test_corrupt(file):
     file.write_bytes(b"\xff" * 5000)
-    with pytest.raises(WeightsError, match="not a readable safetensors file"):
+    with pytest.raises(WeightsError, match="not readable safetensors"):
         timm_backbone(name=None, weights=str(file))
 
 
@@ -250,8 +250,8 @@ def test_pickles_are_refused_unread(tmp_path, name):
     ("content", "text"),
     [
         (None, "mine.json is missing beside it. It must name the architecture"),
-        ("{", "mine.json: this is not JSON"),
-        ("\xff", "mine.json: this is not JSON"),
+        ("{", "mine.json: this is not readable JSON"),
+        ("\xff", "mine.json: this is not UTF-8 text"),
         ("[]", "it must name the `architecture`"),
         ('{"mean": [0, 0, 0]}', "it must name the `architecture`"),
         ('{"architecture": 5}', "it must name the `architecture`"),

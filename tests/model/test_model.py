@@ -230,13 +230,13 @@ def test_files_that_are_not_right(saved):
     whole = Path("run/model.safetensors").read_bytes()
     for length in (len(whole) // 2, 100, 0):
         Path("run/model.safetensors").write_bytes(whole[:length])
-        refused("run/model.safetensors: this is not a readable safetensors file")
+        refused("run/model.safetensors: this is not readable safetensors")
     Path("run/model.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     refused("belongs to another file")
     Path("run/model.safetensors").write_bytes(whole)
     for text in ("{", "\xff", "[]", "3"):
         Path("run/model.json").write_bytes(text.encode("latin-1"))
-        refused("run/model.json: (this is not JSON|its format is null)")
+        refused("run/model.json: (this is not readable JSON|this is not UTF-8 text|its format is null)")
     Path("other").mkdir()
     tiny_model(classes=("d", "e", "f"), seed=1).save("other")
     shutil.copy("other/model.json", "run")

@@ -163,7 +163,7 @@ def test_a_config_that_no_longer_fits_is_recorded_where_its_run_is(status, capsy
 def test_a_record_that_can_not_be_read():
     Path("sweep").mkdir()
     Path("sweep/sweep.json").write_text("{")
-    with pytest.raises(UserError, match=r"sweep\.json is not readable JSON"):
+    with pytest.raises(UserError, match=r"sweep\.json: this is not readable JSON"):
         resume_sweep(Path("sweep"))
 
 

@@ -68,7 +68,7 @@ def test_broken_image():
 def test_unreadable_weights():
     Path("bad.safetensors").write_bytes(b"nothing")
     Path("bad.json").write_text('{"architecture": "test_resnet"}')
-    assert_refused([*SMALL, "backbone.weights=bad.safetensors"], "bad.safetensors", "not a readable")
+    assert_refused([*SMALL, "backbone.weights=bad.safetensors"], "bad.safetensors", "not readable")
 
 
 def test_weights_of_another_architecture():
@@ -160,3 +160,21 @@ def test_whole_networks_in_another_precision(precision):
     code, _, said = command([*SMALL, f"trainer.precision={precision}", "trainer.max_epochs=1"])
     assert code == 0, said
     assert Run("run").result["test"]["loss"] > 0
+
+
+@pytest.mark.slow
+def test_data_that_has_moved():
+    """A run goes on with its data in another place; with other data it does not."""
+    photos(cats=8, dogs=8)
+    assert command(FOLDER)[0] == 0
+    result = Run("run").result
+    Run("run").write_json("result.json", {**result, "status": "interrupted"})
+    Path("photos").rename("it's here")
+    assert_refused(["resume", "run"], "data.root=photos", "say where it is: data.root=PATH")
+    assert_refused(["resume", "run", "seed=3"], "seed=3: a recorded run keeps its config")
+    photos(cats=8, dogs=9)
+    assert_refused(["resume", "run", "data.root=photos"], "not the data that this run began with")
+    assert command(["resume", "run", "data.root=it's here"])[0] == 0
+    assert Run("run").result["test"] == result["test"]
+    code, said, _ = command(["reproduce", "run", "data.root=it's here"])
+    assert (code, said.splitlines()[-2]) == (0, "identical")

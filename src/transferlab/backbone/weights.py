@@ -10,11 +10,12 @@ A folder of the hub's format holds `model.safetensors` and timm's `config.json` 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +27,7 @@ from safetensors.torch import load
 from transferlab.backbone.hub import described_by_hub
 from transferlab.backbone.tensor_names import of_part, without_prefix
 from transferlab.run.errors import UserError
-from transferlab.run.reading import parsing, read_json
+from transferlab.run.reading import UnreadableFile, parsing, read_json
 from transferlab.run.run_folder import Run
 
 SHIPPED = Path(__file__).with_name("letters_resnet.safetensors")
@@ -36,6 +37,20 @@ MODEL_FORMAT = 1  # of a model.json; another number where what it says is to be 
 
 class WeightsError(UserError):
     """The weights that the config names cannot be used."""
+
+
+@contextlib.contextmanager
+def _as_weights() -> Iterator[None]:
+    """Within this a file that cannot be read is a `WeightsError`."""
+    try:
+        yield
+    except UnreadableFile as error:
+        raise WeightsError(str(error)) from error
+
+
+def _read(file: Path) -> Any:
+    with _as_weights():
+        return read_json(file, Any)
 
 
 @dataclass(frozen=True)
@@ -65,9 +80,9 @@ class WeightsFile:
         """All tensors by name, numbers with a fraction in fp32.
 
         Raises:
-            UserError: no safetensors file, or not the one that the JSON was written with.
+            WeightsError: no safetensors file, or not the one that the JSON was written with.
         """
-        with parsing(self.path, "safetensors file"):
+        with _as_weights(), parsing(self.path, "safetensors"):
             content = self.path.read_bytes()
             tensors = load(content)
         if self.about.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
@@ -126,7 +141,7 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
             "`interpolation`, `crop_pct` and `crop_mode` where the weights were trained with others than "
             "timm's for this architecture."
         )
-    return _described(path, read_json(beside))
+    return _described(path, _read(beside))
 
 
 _CONVERT = (
@@ -159,7 +174,7 @@ def _read_hub_folder(folder: Path, path: Path | None = None) -> WeightsFile:
         pickles = sorted(file for file in folder.iterdir() if file.suffix in (".bin", ".pth", ".pt"))
         fix = _conversion(pickles[0]) if pickles else "Fix: copy it from where config.json comes from."
         raise WeightsError(f"{folder}: this folder holds config.json but no {path.name}. {fix}")
-    about = described_by_hub(read_json(config))
+    about = described_by_hub(_read(config))
     if about is None:
         raise WeightsError(
             f"{config}: names no `architecture` of timm. Fix: give a folder that timm has written (a "
@@ -182,7 +197,7 @@ def read_model(folder: Path) -> WeightsFile:
                 f"{folder}: this folder holds no {file.name}. Fix: give the folder of a run whose training "
                 "has finished, or one with its model.safetensors and model.json."
             )
-    about = read_json(beside)
+    about = _read(beside)
     found, version = (
         about.get(key) if isinstance(about, dict) else None for key in ("format", "transferlab")
     )
