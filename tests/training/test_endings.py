@@ -100,12 +100,13 @@ def test_a_config_that_is_deleted_under_a_run():
 
 
 def test_a_full_disk():
-    def full(self, checkpoint, path, *args, **kwargs):
-        Path(path).write_bytes(b"a part of it")
+    def full(trainer, path, *args, **kwargs):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"a part of it")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     def prepare() -> None:
-        pl.Trainer.save_checkpoint = lambda self, path, *args, **kwargs: full(self, None, path)
+        pl.Trainer.save_checkpoint = full
 
     code, _, said = command(TRAIN, prepare=prepare)
     assert code == 2
