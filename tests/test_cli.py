@@ -114,7 +114,13 @@ MISTAKES = [
         ["train", "--frobnicate"],
         "--frobnicate: there is no such option. transferlab train --help lists them.\n",
     ),
-    (["list", "x"], "transferlab list takes one of backbones, strategies, data, experiments, not x.\n"),
+    (
+        ["list", "x"],
+        "transferlab list takes one of backbones, strategies, data, experiments, not x. Or any config group: "
+        "backbone, data, data/augmentation, data/catalog, data/loading, data/mixing, experiment, logger, "
+        "strategy, strategy/head, strategy/learning_rates, strategy/objective, strategy/penalty, "
+        "strategy/unfreezing, trainer, hydra/launcher, hydra/sweeper.\n",
+    ),
     (["completion"], "transferlab completion takes one of bash, zsh, fish, not nothing.\n"),
     (["resume", "gone"], "gone: there is no such folder.\n"),
 ]

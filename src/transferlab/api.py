@@ -16,7 +16,8 @@ from transferlab.config.overrides import allowed_and_rest, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.run_folder import Run, dated
-from transferlab.training.runs import evaluated_config, in_its_folder, recorded_config, train
+from transferlab.training.recorded_config import evaluated_config, recorded_config
+from transferlab.training.runs import in_its_folder, train
 
 if TYPE_CHECKING:  # imported where they are used: a mistake in a config costs no torch
     from transferlab.analysis.gap import MeasuredGap

@@ -16,7 +16,7 @@ from tests.training.processes import command
 from transferlab.data.catalog.digits import Digits
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
-from transferlab.training.runs import evaluated_config
+from transferlab.training.recorded_config import evaluated_config
 
 TINY = [
     *("data.shots_per_class=4", "data.batch_size=16", "trainer.max_epochs=2"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from transferlab.config.check import known_paths
+from transferlab.config.walk import known_paths
 from transferlab.config.compose import started
 from transferlab.config.other_words import OTHER_WORDS, meant_by_word
 

@@ -144,7 +144,7 @@ def test_tables():
     run = Run("a")
     run.create()
     Path("a/history.csv").write_text("epoch,val/loss\n0,1.5\n1,0.5\n")
-    write_atomically(Path("a/predictions/test.csv"), "sample,label\nx,NA\n")
+    write_atomically(Path("a/predictions/test.csv"), "sample,label,predicted\nx,NA,NA\n")
     assert list(run.history["val/loss"]) == [1.5, 0.5]
     assert list(run.predictions()["label"]) == ["NA"]  # a class may be called so
 

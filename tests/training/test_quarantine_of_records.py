@@ -12,7 +12,7 @@ from transferlab import api
 from transferlab.config.check import ConfigError
 from transferlab.config.compose import compose_checked
 from transferlab.run.run_folder import Run
-from transferlab.training.runs import evaluated_config, recorded_config
+from transferlab.training.recorded_config import evaluated_config, recorded_config
 
 ASKED = "data.on_bad_image=quarantine"
 

@@ -214,7 +214,8 @@ class Walk:
             mend = f" Did you mean ${{{close[0]}}}?" if close else ""
             reason = f"there is no key {source}.{mend}" if source else "there is no such key."
         elif isinstance(error, UnsupportedInterpolationType):
-            reason = f"there is no function {raw.partition('{')[2].partition(':')[0]}."
+            name = str(error).splitlines()[0].rpartition("Unsupported interpolation type ")[2]
+            reason = f"there is no function {name.split()[0] if name else raw}."
         elif isinstance(error, RecursionError) or "Recursive" in str(error):
             reason, source = "it refers to itself.", None
         else:

@@ -18,7 +18,7 @@ from transferlab.config.rules.contradictions import warnings_about
 from transferlab.run.errors import UserError
 from transferlab.run.printable import printable_lines
 from transferlab.run.run_folder import Run, RunFolderError
-from transferlab.training.runs import recorded_config
+from transferlab.training.recorded_config import recorded_config
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from transferlab.sweep.job import Job, composed_job, failure_recorded
 from transferlab.sweep.job_inputs import inputs_of, short_hash
 from transferlab.sweep.run_jobs import IN_USE, TRACES
 from transferlab.sweep.sweep_record import JOBS, SweepRecord
-from transferlab.training import runs
+from transferlab.training.recorded_config import change, checked_record
 
 Compose = Callable[[list[str], int], DictConfig]  # overrides and a number -> the config, without Hydra's part
 
@@ -97,8 +97,8 @@ class Plan:
         with failure_recorded([run]):
             config = plain_config(entry["config"], folder / JOBS)
             for text in moved:
-                runs.change(config, text)
-            config = runs.checked_record(config, folder / JOBS, allow)
+                change(config, text)
+            config = checked_record(config, folder / JOBS, allow)
             base = Run(folder / entry["base"])
             return self._placed(Job(config, base, entry.get("choices") or {}, warnings_about(config)), ())
         return run

@@ -14,13 +14,14 @@ from transferlab.sweep.job import Job, recorded_job
 from transferlab.sweep.run_jobs import keep_threads, members_of, recorded_members, run_group
 from transferlab.training import runs
 from transferlab.training.build import make_data
+from transferlab.training.recorded_config import recorded_config
 from transferlab.training.run_record import current_inputs, recorded_inputs, split_differences
 
 
 def changes_since(run: Run, *, allow: Sequence[str] = (), moved: Sequence[str] = ()) -> list[str]:
     """Changes since a run began, a sentence each: data, weights, the group; arguments as of `reproduce`."""
     with runs.in_its_folder(run):
-        config = runs.recorded_config(run, allow, moved)
+        config = recorded_config(run, allow, moved)
         splits = arrange(make_data(config))
         now, before = current_inputs(config.backbone, splits), recorded_inputs(run)
     changes = []

@@ -23,6 +23,7 @@ from transferlab.sweep.plan import Plan
 from transferlab.sweep.run_jobs import keep_threads, members_of, run_group
 from transferlab.sweep.sweep_record import FILE, SweepRecord
 from transferlab.training import runs
+from transferlab.training.recorded_config import record_move
 
 _LOCAL = "hydra_plugins.transferlab_plugins.LocalLauncher"
 _SLURM = "hydra_plugins.transferlab_plugins.SlurmLauncher"
@@ -53,7 +54,7 @@ def resume(path: str | Path, *, allow: Sequence[str] = (), overrides: Sequence[s
         jobs = [recorded_job(member, allow, moved) for member in members]
         inputs_of(jobs[0].config)  # before results are deleted that could not be had again
         for job in jobs if moved else ():
-            runs.record_move(job.config, job.run)
+            record_move(job.config, job.run)
         run_group(jobs)
     return run
 

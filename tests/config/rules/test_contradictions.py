@@ -48,7 +48,7 @@ WRONG = [
     (
         {"backbone__weights": "gone.safetensors"},
         "backbone.weights=gone.safetensors: there is no such file or folder. "
-        "It takes hub, random, shipped, a .safetensors file or a run folder.",
+        "It takes hub, random, shipped, a .safetensors file, a run folder or a folder of the hub.",
     ),
     (
         {"backbone__weights": "here.safetensors", "strategy__start_from": "random"},

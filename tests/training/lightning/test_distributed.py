@@ -32,7 +32,7 @@ from transferlab.training.lightning.checkpoints import load_checkpoint
 from transferlab.training.lightning.lightning_fit import _predict
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
-from transferlab.training.runs import recorded_config
+from transferlab.training.recorded_config import recorded_config
 from transferlab.training.terminal import quiet_libraries
 
 PROGRESSIVE = [*TINY, "backbone.name=test_resnet", "strategy=progressive_unfreezing", "trainer.max_epochs=4"]

@@ -25,7 +25,7 @@ from transferlab.run.processes import command
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.sweep.job import Job
 from transferlab.sweep.local.children import VERB
-from transferlab.training.runs import checked_record
+from transferlab.training.recorded_config import checked_record
 
 FOLDER = "command"  # within a sweep's folder
 _LONGEST_NAME = 50  # of a Kubernetes label's 63, with a prefix and a number
