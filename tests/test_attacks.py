@@ -67,7 +67,7 @@ def refused(capsys) -> Callable[..., str]:
         assert left.value.code in (1, 2), shown
         assert "Traceback" not in shown.err + shown.out
         assert SECRET not in shown.err + shown.out
-        return shown.err
+        return shown.err + shown.out
 
     return run
 
@@ -264,7 +264,8 @@ NAMES = ("..", "../mine", "/tmp/mine", "a/b", "", ".", "a\nb", 3, None)
 @pytest.mark.parametrize("key", ["folder", "base"])
 @pytest.mark.parametrize("verb", ["resume", "compare"])
 def test_names_of_jobs(verb, key, name, config, refused):
-    assert "must be the name of a folder" in refused(verb, write_sweep(config, **{key: name}))
+    rule = "must be the name of a folder" if isinstance(name, str) else "input should be a valid string"
+    assert rule in refused(verb, write_sweep(config, **{key: name}))
 
 
 @pytest.mark.parametrize("member", ["mine", *map(str, NAMES[:6])])

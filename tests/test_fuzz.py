@@ -17,9 +17,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transferlab.config.check import known_paths
 from transferlab.config.compose import compose_checked, started
 from transferlab.config.overrides import Given, moved_data, read_overrides
+from transferlab.config.walk import known_paths
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 

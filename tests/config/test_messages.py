@@ -43,8 +43,8 @@ TOGETHER = {
         "Did you mean strategy/penalty or strategy/head or strategy/objective?"
     ),
     "hydra/launcher=basci": (
-        "hydra/launcher=basci: there is no such option. Did you mean basic? Options: basic, local, "
-        "slurm, slurm_gpu, slurm_multi_gpu, slurm_multi_node, slurm_preemptible."
+        "hydra/launcher=basci: there is no such option. Did you mean basic? Options: basic, command, "
+        "local, slurm, slurm_gpu, slurm_multi_gpu, slurm_multi_node, slurm_preemptible."
     ),
     "strategy.objective=dann": (
         "strategy.objective=dann: an option is chosen with a slash: strategy/objective=dann"

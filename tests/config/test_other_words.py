@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from transferlab.config.walk import known_paths
 from transferlab.config.compose import started
 from transferlab.config.other_words import OTHER_WORDS, meant_by_word
+from transferlab.config.walk import known_paths
 
 
 def test_every_setting_that_is_named_exists():

@@ -153,7 +153,7 @@ def test_unlabelled_target(make_batches, image_folder):
         path.write_bytes((source / "a" / "001.png").read_bytes() + path.name.encode())
     data = make_batches(source=Folder(str(source)), target=Folder(str(target)))
     assert len(data.splits["target_train"]) == 7
-    assert data.splits["test"].catalog.samples == data.splits["source_test"].catalog.samples
+    assert data.splits["test"].catalog.samples == data.splits["target_train"].catalog.samples
     assert any("no labels" in note for note in data.splits.notes)
 
 

@@ -119,7 +119,7 @@ def test_facts(make_batches, domains, tmp_path):
     unlabelled = make_batches(**folders).splits
     assert facts(unlabelled) == {
         **{name: FACTS[name] for name in ("train", "val", "source_test", "target_train")},
-        "test": FACTS["source_test"],
+        "test": ("target", False, True, False),
     }
 
 

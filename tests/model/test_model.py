@@ -176,7 +176,7 @@ DAMAGED = {
         ({"_target_": "transferlab.strategy.head.mlp.MLP", "hidden_units": "x"}, "head.hidden_units=x: must"),
         ({"_target_": "transferlab.strategy.head.mlp.MLP"}, "its head is not the one that model.json"),
         ({"_target_": "transferlab.training.fit_settings.FitSettings"}, "is no head that can be built"),
-        ({"_target_": "pytorch_lightning.Trainer"}, "is no head that can be built"),
+        ({"_target_": "pytorch_lightning.Trainer"}, "may not name this class"),
         ({"_target_": "nobody.Head"}, "may not name this class"),
     ],
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -30,6 +31,11 @@ def why_unreachable(name: str) -> str | None:
     except Exception as error:  # of the HTTP library, which differs between versions of huggingface_hub
         return f"{constants.ENDPOINT}: {error}"
     return None
+
+
+def is_hub_folder(folder: Path) -> bool:
+    """True for a folder as timm and the hub write it, and no run's."""
+    return (folder / "config.json").is_file() and not (folder / "model.json").is_file()
 
 
 _OF_CLASSIFIER = ("num_classes", "pretrained", "in_chans")  # arguments that a backbone does not take

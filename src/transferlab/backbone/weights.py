@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from safetensors.torch import load
 
-from transferlab.backbone.hub import described_by_hub
+from transferlab.backbone.hub import described_by_hub, is_hub_folder
 from transferlab.backbone.tensor_names import of_part, without_prefix
 from transferlab.run.errors import UserError
 from transferlab.run.reading import UnreadableFile, parsing, read_json
@@ -119,7 +119,7 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
     path = SHIPPED if weights == "shipped" else Path(weights).expanduser()
     if path.is_dir():
         try:
-            return _read_hub_folder(path) if _is_hub_folder(path) else read_model(path)
+            return _read_hub_folder(path) if is_hub_folder(path) else read_model(path)
         except UserError as error:
             raise WeightsError(f"backbone.weights={error}") from None
     if not path.is_file():
@@ -130,7 +130,7 @@ def find_weights(weights: str, *, needs_json: bool = True) -> WeightsFile | None
             f"{_conversion(path)}"
         )
     beside = path.with_suffix(".json")
-    if not beside.is_file() and _is_hub_folder(path.parent):
+    if not beside.is_file() and is_hub_folder(path.parent):
         return _read_hub_folder(path.parent, path)
     if not beside.is_file():
         if not needs_json:
@@ -161,11 +161,6 @@ def _conversion(path: Path) -> str:
         f"tensors alone, and {new.with_suffix('.json').name} beside it that names the architecture, e.g. "
         '{"architecture": "resnet18"}.'
     )
-
-
-def _is_hub_folder(folder: Path) -> bool:
-    """True for a folder as timm and the hub write it, and no run's."""
-    return (folder / "config.json").is_file() and not (folder / "model.json").is_file()
 
 
 def _read_hub_folder(folder: Path, path: Path | None = None) -> WeightsFile:

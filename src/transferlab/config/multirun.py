@@ -60,8 +60,9 @@ def check_sweep(
             problems += problems_of_sweeper(composed[0].hydra.sweeper, [given.text for given in read])
         if problems:
             raise ConfigError(problems)
+        folder = _folder(composed)
     warnings = dict.fromkeys(text for each in composed for text in each.warnings)
-    return Sweep([given.for_hydra() for given in read], _folder(composed), list(warnings))
+    return Sweep([given.for_hydra() for given in read], folder, list(warnings))
 
 
 def _folder(composed: Sequence[Composed]) -> Path:

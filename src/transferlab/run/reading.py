@@ -122,13 +122,15 @@ _MOST_VALUES = 100_000  # of a YAML file, each alias counted as what it stands f
 
 def unbounded(file: Path) -> str | None:
     """Why a YAML file must not be loaded; None where it may be, or is not readable at all."""
+    import yaml
+
     try:
         _require_bounded(file.read_text(encoding="utf-8") if file.is_file() else "")
     except RecursionError:
         return "it nests too deeply"
     except _TooLarge as error:
         return str(error)
-    except Exception:  # the loader says what is wrong with it
+    except (OSError, ValueError, yaml.YAMLError):  # the loader says what is wrong with it
         return None
     return None
 
@@ -166,6 +168,8 @@ def _require_bounded(text: str) -> None:
 
 def _num_values(node: yaml.Node, known: dict[int, int | None]) -> int:
     """The number of values below a node, each alias counted as what it stands for."""
+    import yaml
+
     if id(node) in known:
         size = known[id(node)]
         if size is None:

@@ -44,6 +44,8 @@ def resume(path: str | Path, *, allow: Sequence[str] = (), overrides: Sequence[s
     Raises:
         UserError: no run there, a config that does not fit this version, or a run by itself has failed again.
     """
+    if of_launcher := next((text for text in overrides if text.startswith(f"{LAUNCHER}.")), None):
+        raise UserError(f"{of_launcher}: {path} is a run, which has no launcher. Fix: leave it out.")
     moved = moved_data(overrides)
     run = Run(Path(path).resolve())
     keep_threads(run)

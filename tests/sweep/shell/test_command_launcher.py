@@ -74,7 +74,7 @@ def test_a_command_gets_what_its_placeholders_stand_for():
     assert [folder, log] == [str(job(7).run.path), str(job(7).run.path / "log.txt")]
     assert (name, number) == ("tl-seed-7-1", "0")
     assert Path(file) == Path("sweep/command/tl-seed-7-1.json").resolve()
-    assert command.endswith(f" -m transferlab job {file}")
+    assert command.endswith(f"__main__.py job {file}")
     assert json.loads(Path(file).read_text())["jobs"][0]["config"]["seed"] == 7
 
 

@@ -103,7 +103,7 @@ def test_a_run_of_two_processes_is_recorded_once(trained):
     run, _ = trained
     assert run.status == "finished"
     assert run.history["epoch"].tolist() == [0, 1, 2, 3]
-    split = pd.read_csv(run.path / "split.csv")
+    split = pd.read_csv(run.path / "split.csv", dtype=str)
     for part in ("val", "test"):
         predicted = run.predictions(part)["sample"]
         assert predicted.is_unique
