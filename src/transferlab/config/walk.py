@@ -222,7 +222,7 @@ class Walk:
     def unresolved(self, error: BaseException) -> None:
         """Report an interpolation within a free value that cannot be resolved."""
         node = getattr(error, "parent_node", None)
-        parent = node._get_full_key(None) if OmegaConf.is_config(node) else ""
+        parent = "" if node is None or not OmegaConf.is_config(node) else str(node._get_full_key(None))
         path = ".".join(str(part) for part in (parent, getattr(error, "key", None)) if part not in ("", None))
         self._interpolation(path or "config", "${...}", error, None)
 
