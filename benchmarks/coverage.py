@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--draws", type=int, default=2000, help="intervals of each cell (default: 2000)")
+    parser.add_argument("--draws", type=int, default=400, help="intervals of each setting (default: 400)")
     draws = parser.parse_args().draws
     lines = [
         "Coverage of nominal 95 % intervals, simulated (`python benchmarks/coverage.py`)",
