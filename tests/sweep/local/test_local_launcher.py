@@ -13,6 +13,7 @@ import pytest
 
 from tests.training.processes import command
 from tests.training.test_resume import TINY, assert_same
+from transferlab.run import signals as run_signals
 from transferlab.run.run_folder import Run
 from transferlab.sweep.local import children
 from transferlab.sweep.local import local_launcher as launch
@@ -92,7 +93,7 @@ def test_the_same_command_completes_a_sweep_as_if_no_job_had_died():
     [
         (lambda: os._exit(0), "its process ended with exit code 0 before the run had"),
         (lambda: os._exit(7), "its process ended with exit code 7 before the run had"),
-        (lambda: os.kill(os.getpid(), signal.SIGUSR1), "killed by SIGUSR1"),
+        (lambda: os.kill(os.getpid(), signal.SIGVTALRM), "killed by SIGVTALRM"),
     ],
 )
 def test_other_ways_to_die(action, error):
@@ -178,6 +179,7 @@ def interrupted_sweep(*signals: int, ignoring: bool = False) -> tuple[int, str, 
 
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may ignore it
+        run_signals.SAVING_PATIENCE_S = 0.5  # the step, here, takes a minute
         launcher = os.getpid()
         if ignoring:
             launch.GRACE_S = 3600.0  # if it were waited for, jobs would go on and finish
