@@ -304,6 +304,16 @@ def test_anchors_without_bound_in_an_experiment(refused):
     assert "its anchors refer to themselves" in refused("train", "experiment=evil")
 
 
+@pytest.mark.parametrize("words", ["--hydra-help", "--info", "--info all", "-i config"])
+def test_information_by_hydra(words, refused):
+    handler = {"class": "logging.FileHandler", "filename": CANARY}
+    write_experiment({"hydra": {"hydra_logging": {"version": 1, "handlers": {"x": handler}}}})
+    assert "hydra.hydra_logging: only an option of Hydra's own" in refused(
+        "train", *words.split(), "experiment=evil"
+    )
+    assert not Path(CANARY).exists()
+
+
 def test_anchors_with_measure():
     write_experiment("trainer: &t {max_epochs: 3}\nfit: {ema_decay: null}\n")
     assert compose_checked(["experiment=evil"]).config.trainer.max_epochs == 3

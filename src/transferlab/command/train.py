@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,10 @@ _SHOWN = ("job", "hydra", "all")
 
 def run(arguments: Sequence[str]) -> int:
     """Train; the exit code is 0 when every run finished, 1 when a job of a sweep failed."""
-    if any(argument.partition("=")[0] in _FOR_HYDRA for argument in arguments):
+    for_hydra = {argument.partition("=")[0] for argument in arguments} & set(_FOR_HYDRA)
+    if for_hydra:
+        if not for_hydra & {"--shell-completion", "-sc"}:  # which composes nothing that it would run
+            _check_before_hydra(arguments)
         _hydra(arguments, config_name="train", task=None)
         return 0
     takes = _OPTIONS | dict.fromkeys(_FOR_HYDRA, "")
@@ -73,6 +77,16 @@ def run(arguments: Sequence[str]) -> int:
     if not is_worker():
         sys.stdout.write(f"{finished.path}\n")
     return 0
+
+
+def _check_before_hydra(arguments: Sequence[str]) -> None:
+    """Refuse what our rules forbid before Hydra composes it by its own; raises `ConfigError`."""
+    value_of = dict(pairwise(arguments)) | dict(each.split("=", 1) for each in arguments if "=" in each)
+    compose_checked(
+        [each for each in arguments if "=" in each and not each.startswith("-")],
+        config_name=value_of.get("--config-name") or value_of.get("-cn") or "train",
+        config_dir=value_of.get("--config-dir") or value_of.get("-cd"),
+    )
 
 
 def _shown(composed: Composed, what: str, package: str | None, resolve: bool) -> str:
