@@ -87,7 +87,7 @@ def test_other_images_by_the_names_of_their_classes(trained):
     as_folder("photos", {"7": "7", "2": "2"}, each=5)
     other = evaluated(trained, "data=folder", "data.root=photos")
     table = other.predictions("test")
-    assert table["label"].value_counts().to_dict() == {2: 5, 7: 5}
+    assert table["label"].value_counts().to_dict() == {"2": 5, "7": 5}
     assert [name for name in table.columns if name.startswith("p(")] == [f"p({n})" for n in range(10)]
     recorded = Run(trained).predictions("test")
     # files hold the very pixels of the digits that were trained on: those of the test part agree with it

@@ -52,13 +52,17 @@ def stage_of_modules(network: nn.Module, stages: Sequence[Stage]) -> dict[str, i
     """
     position = {name: number for number, stage in enumerate(stages) for name in stage.parameters}
     found: dict[str, int] = {}
+    seen: set[nn.Module] = set()  # coat has modules in several places
 
     def walk(module: nn.Module, path: str, before: int) -> int:
         """Assigns what is within a module; returns the stage of its last parameter."""
-        own = [f"{path}{name}" for name, _ in module.named_parameters(recurse=False)]
+        own = [name for name in (f"{path}{each}" for each in module._parameters) if name in position]
         before = position[own[-1]] if own else before
         items: list[int] = []  # of the list just passed, the stage of each item
         for name, child in module.named_children():
+            if child in seen:
+                continue
+            seen.add(child)
             inside = f"{path}{name}."
             if next(child.parameters(), None) is not None:
                 parts = dict(child.named_children()) if isinstance(child, nn.ModuleList) else {}
@@ -67,7 +71,10 @@ def stage_of_modules(network: nn.Module, stages: Sequence[Stage]) -> dict[str, i
                 items = [position[names[-1]] for names in last if names]
                 continue
             of_items = list(child.children()) if isinstance(child, nn.ModuleList) else []
-            for below, _ in child.named_modules():
+            for below, part in child.named_modules():
+                if below and part in seen:
+                    continue
+                seen.add(part)
                 number = below.split(".")[0]
                 follows = of_items and len(of_items) == len(items) and number.isdigit()
                 found[f"{path}{name}.{below}".rstrip(".")] = items[int(number)] if follows else before
