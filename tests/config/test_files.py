@@ -193,3 +193,11 @@ def test_section_without_a_class(problems, write):
         "trainer: no class is named (_target_). Choose an option: trainer=... "
         "(auto, cpu, ddp, ddp_multi_node, gpu)."
     ]
+
+
+@pytest.mark.parametrize("content", ["false", "3.5"])
+def test_a_config_that_is_no_mapping(problems, write, content):
+    write("conf/experiment/mine.yaml", f"# @package _global_\n{content}\n")
+    assert problems("experiment=mine") == [
+        "conf/experiment/mine.yaml: a config is a mapping of keys. Fix: KEY: VALUE."
+    ]

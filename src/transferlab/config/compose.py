@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from transferlab.config import config_files, resolvers
 from transferlab.config.check import ConfigError, resolved
 from transferlab.config.config_files import (
+    is_mapping,
     misencoded,
     misnamed,
     near,
@@ -189,7 +190,7 @@ class Composer:
             raise ConfigError([f"A config file is not UTF-8 text ({error}). Save it as such."]) from error
         except RecursionError:
             raise ConfigError(["A config file nests too deeply. Fix: write its values flat."]) from None
-        except (HydraException, OmegaConfBaseException, ValueError, AssertionError) as error:
+        except (HydraException, OmegaConfBaseException, ValueError, AssertionError, OSError) as error:
             raise ConfigError([self._in_words(error, overrides)]) from error
 
     def _hydra_problems(self, read: Sequence[Given]) -> list[str]:
@@ -216,6 +217,10 @@ class Composer:
         """Hydra's message in a line, without its advice on `+` and `++`."""
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         text = " ".join(line for line in lines if not line.startswith(("full_key:", "object_type=")))
+        if "Invalid loaded object type" in text:
+            wrong = [near(file) for file in self._written_by_users() if not is_mapping(file)]
+            place = " or ".join(wrong[:3]) or "A config file"
+            return f"{place}: a config is a mapping of keys. Fix: KEY: VALUE."
         if missing := re.search(r"Could not (?:find|load) '(?:([^']*)/)?([^'/]*)'", text):
             group, option = missing[1] or "", missing[2]
             options = self.groups.get(group, ())

@@ -78,6 +78,11 @@ def with_defaults(searched: Sequence[Path], names: Sequence[str]) -> list[Path]:
     return found
 
 
+def is_mapping(file: Path) -> bool:
+    """True if a config file holds keys with values, or nothing."""
+    return not file.is_file() or isinstance(read_yaml(file, Any), dict | None)
+
+
 def without_package(searched: Sequence[Path], experiment: str) -> Path | None:
     """The file of an experiment that lacks its first line `# @package _global_`; None where it is fine."""
     for folder in searched:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -58,9 +59,11 @@ class Walk:
     ) -> None:
         self.root, self.given, self.files, self.chosen = root, given, files, chosen
         self.slots = {part: part.replace(".", "/") for part in NAMED_PARTS} | slots(chosen)
-        allow = root.get("allow") if "allow" in given else None
-        listed = allow if isinstance(allow, ListConfig | list | tuple) else [allow] if allow else []
-        self.allow = [str(item) for item in listed]
+        self.allow: list[str] = []
+        with contextlib.suppress(OmegaConfBaseException, RecursionError):  # reported where it is checked
+            allow = root.get("allow") if "allow" in given else None
+            listed = allow if isinstance(allow, ListConfig | list | tuple) else [allow] if allow else []
+            self.allow = [str(item) for item in listed]
         # path, sentence, the path that the value comes from
         self.found: list[tuple[str, str, str | None]] = []
         self.own: set[str] = set()  # prefixes of paths within nodes of the user's own classes
