@@ -19,6 +19,8 @@ def _own_folder(tmp_path, monkeypatch):
     """Each test works in an empty folder of its own, and reads nothing from the user's cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TRANSFERLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONSAFEPATH", "")  # which the command sets for its process
+    monkeypatch.delenv("PYTHONSAFEPATH")
 
 
 @pytest.fixture(scope="session")
