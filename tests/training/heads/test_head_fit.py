@@ -33,7 +33,7 @@ def assert_close(one: Run, other: Run, *, atol: float = 1e-5) -> None:
     for name, weight in heads[0].items():
         np.testing.assert_allclose(weight, heads[1][name], rtol=0, atol=atol, err_msg=name)
     for part in ("val", "test"):
-        probabilities = [run.predictions(part).filter(like="p_") for run in (one, other)]
+        probabilities = [run.predictions(part).filter(like="p(") for run in (one, other)]
         assert list(one.predictions(part)["sample"]) == list(other.predictions(part)["sample"])
         pd.testing.assert_frame_equal(*probabilities, rtol=0, atol=atol)
         assert one.result[part]["accuracy"] == other.result[part]["accuracy"]
