@@ -11,6 +11,7 @@ hold the true mean.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,13 @@ def drawn(
     return value < stats.norm.ppf(seeds)[..., None], groups_N
 
 
+def _portions(draws: int, num_answers: int) -> Iterator[int]:
+    """Numbers of draws that fit into memory at once, `draws` in all."""
+    at_once = max(1, _AT_ONCE // num_answers)
+    for start in range(0, draws, at_once):
+        yield min(at_once, draws - start)
+
+
 def coverage_of_accuracy(
     num_seeds: int,
     num_images: int,
@@ -81,8 +89,7 @@ def coverage_of_accuracy(
 ) -> float:
     """Share of the intervals of one accuracy that hold it."""
     generator, held = np.random.default_rng([seed, num_seeds, num_images]), 0
-    for start in range(0, draws, at_once := max(1, _AT_ONCE // (num_seeds * num_images))):
-        count = min(at_once, draws - start)
+    for count in _portions(draws, num_seeds * num_images):
         right_BSN, groups_N = drawn(generator, count, num_seeds, num_images, accuracy, spread, images)
         ones_N = np.ones(num_images)
         low_B, high_B = proportion_limits(right_BSN.astype(np.float64), right_BSN, groups_N, ones_N)
@@ -102,8 +109,7 @@ def coverage_of_difference(
 ) -> float:
     """Share of the intervals of the difference of two methods, the second 0.02 worse, that hold it."""
     generator, held, gap = np.random.default_rng([seed, num_seeds, num_images]), 0, 0.02
-    for start in range(0, draws, at_once := max(1, _AT_ONCE // (num_seeds * num_images))):
-        count = min(at_once, draws - start)
+    for count in _portions(draws, num_seeds * num_images):
         # of one draw both halves: images are as difficult for the one method as for the other
         right_BSN, groups_N = drawn(generator, count, 2 * num_seeds, num_images, accuracy, spread, images)
         first_BSN, second_BSN = right_BSN[:, :num_seeds], right_BSN[:, num_seeds:]

@@ -28,7 +28,14 @@ def of_system(number: int, *names: str) -> OSError:
             RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"),
             "my run: no",
         ),
-        (of_system(errno.EACCES, "run/x"), "run/x: Permission denied. Fix: "),
+        (
+            of_system(errno.EACCES, "run/x"),
+            "run/x: Permission denied. Fix: choose a place that you may use, or ask its owner for the permission",
+        ),
+        (
+            of_system(errno.EISDIR, "x"),
+            "x: Is a directory. Fix: move that folder away, then transferlab resume",
+        ),
         (
             RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
             "A data worker died (killed by signal: Killed; out of memory?). Fix: data.num_workers=0",

@@ -77,10 +77,10 @@ def test_mistakes():
         ("environment.json", b"{]", "environment.json: this is not readable JSON"),
         ("environment.json", b"[]", "environment.json: input should be a valid dictionary"),
         ("environment.json", b'{"choices": ["a"]}', "`choices`: input should be"),
-        ("predictions/test.csv", b"", "test.csv is no table"),
-        ("predictions/test.csv", b"sample,label\n1,a\n", "test.csv is no table"),
+        ("predictions/test.csv", b"", "test.csv: this is not readable CSV"),
+        ("predictions/test.csv", b"sample,label\n1,a\n", "test.csv: this is not readable CSV"),
         ("predictions/test.csv", b"sample,label,predicted\n1,a,a\n2,b", "ends before its predicted class"),
-        ("split.csv", b"sample\n1\n", "split.csv is no table"),
+        ("split.csv", b"sample\n1\n", "split.csv: this is not readable CSV"),
     ],
 )
 def test_a_damaged_run_is_named_and_the_others_are_compared(file, content, reason):

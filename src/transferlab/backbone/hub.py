@@ -42,7 +42,7 @@ _OF_CLASSIFIER = ("num_classes", "pretrained", "in_chans")  # arguments that a b
 
 
 def described_by_hub(config: Any) -> dict[str, Any] | None:
-    """What timm's config.json says, by the names of a weights file's JSON; None: it is not timm's."""
+    """The content of timm's config.json by the names of a weights file's JSON; None: it is not timm's."""
     if not isinstance(config, dict) or not isinstance(config.get("architecture"), str):
         return None
     images, kwargs = config.get("pretrained_cfg", config), config.get("model_args") or {}

@@ -152,7 +152,7 @@ _CONVERT = (
 
 
 def _conversion(path: Path) -> str:
-    """How to make a safetensors file of a pickle."""
+    """The command that makes a safetensors file of a pickle, as a hint."""
     if path.suffix.lower() not in (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".tar"):
         return "Fix: give a file whose name ends in .safetensors."
     new = path.with_suffix(".safetensors")

@@ -61,7 +61,7 @@ def located(target: str) -> Any:
 
 
 def _call(target: str, path: str, arguments: Mapping[str, Any]) -> Any:
-    """What a class or function makes of these arguments; a mistake of the user's is a sentence."""
+    """Call a class or function; a mistake of the user's is a sentence."""
     try:
         made_by = located(target)
         inspect.signature(made_by).bind(**arguments)

@@ -269,17 +269,13 @@ def values_below(prefix: str, overrides: Sequence[str]) -> dict[str, Any]:
     """The values of `PREFIX.KEY=VALUE`, by key.
 
     Raises:
-        UserError: one that cannot be read, or that stands for several values.
+        UserError: one that cannot be read, that stands for several values, or whose key is not below.
     """
     found: dict[str, Any] = {}
-    parser = OverridesParser.create()
     for text in overrides:
-        try:
-            parsed = parser.parse_override(text)
-        except HydraException:
-            raise UserError(_unreadable(text, {})) from None
-        key = parsed.key_or_group.removeprefix(f"{prefix}.")
-        if parsed.is_delete() or parsed.is_sweep_override() or "." in key or key.startswith("_"):
-            raise UserError(f"{text}: here this takes one value: {prefix}.KEY=VALUE.")
-        found[key] = parsed.value()
+        full, value = key_and_value(text)
+        key = full.removeprefix(f"{prefix}.")
+        if key == full or "." in key or key.startswith("_"):
+            raise UserError(f"{text}: here this takes {prefix}.KEY=VALUE.")
+        found[key] = value
     return found

@@ -151,7 +151,7 @@ def _about_choice(comparison: Comparison) -> Iterator[str]:
 
 
 def _about_intervals(rows: Sequence[Row]) -> Iterator[str]:
-    """What intervals cover, once for each kind of row."""
+    """Coverage of the intervals in words, once for each kind of row."""
     kinds: dict[str, dict[str, None]] = {}
     for row in rows:
         if row.covers:

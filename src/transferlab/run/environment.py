@@ -95,7 +95,7 @@ def _configured(folder: Path) -> list[str]:
 
 
 def _git(folder: Path, *command: str) -> str:
-    """What git prints; it runs no hook and no file system monitor, and writes and fetches nothing."""
+    """The output of a git that runs no hook and no file system monitor, and writes and fetches nothing."""
     return subprocess.run(
         ["git", "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}", *command],
         cwd=folder,

@@ -11,25 +11,25 @@ from pathlib import Path
 from transferlab.run.errors import UserError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-# errors of a disk or of permissions, wherever they come up; others may be faults of the program
-_OF_FILES = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.EIO,
-    errno.ESTALE,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EISDIR,
-    errno.ENOTDIR,
-    errno.ENAMETOOLONG,
-    errno.ELOOP,
-)
+# refusals of the system, wherever they come up, and what to do; other errors may be faults of the program
+_REFUSED = {
+    errno.EACCES: "choose a place that you may use, or ask its owner for the permission",
+    errno.EPERM: "choose a place that you may use, or ask its owner for the permission",
+    errno.EROFS: "work in a folder that can be written to: hydra.run.dir=DIR, --out DIR, or cd",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "mount the network disk again",
+    errno.EMFILE: "raise the limit of open files: ulimit -n 4096",
+    errno.ENFILE: "close other programs, as this machine has no open files left",
+    errno.EISDIR: "move that folder away",
+    errno.ENOTDIR: "choose another place, as a part of this path is a file",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "remove the link that points to itself",
+}
 _FEWER_WORKERS = "Fix: data.num_workers=0, or a smaller data.batch_size, which takes less memory."
 
 
 def explained(error: BaseException, folder: Path | None = None) -> UserError | None:
-    """What happened, and what to do; None for other errors, and for those that say it themselves.
+    """An error of the machine as a sentence with its `Fix:`; None for all others.
 
     Args:
         error: any, or one with such a cause.
@@ -44,9 +44,9 @@ def explained(error: BaseException, folder: Path | None = None) -> UserError | N
             place = getattr(cause, "filename2", None) or getattr(cause, "filename", None) or folder
             where = f"{place}: " if place else ""
             return UserError(f"{where}no space is left on this disk. Fix: free some, then {again}")
-        if isinstance(cause, OSError) and cause.errno in _OF_FILES:
+        if isinstance(cause, OSError) and cause.errno in _REFUSED:
             where = f"{cause.filename}: " if cause.filename else ""
-            return UserError(f"{where}{cause.strerror}. Fix: mend that, then {again}")
+            return UserError(f"{where}{cause.strerror}. Fix: {_REFUSED[cause.errno]}, then {again}")
         if text.startswith("DataLoader worker (pid"):
             return UserError(f"A data worker died ({_how(text)}; out of memory?). {_FEWER_WORKERS}")
         if text.startswith("DataLoader timed out"):
@@ -71,7 +71,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _how(text: str) -> str:
-    """How a worker ended, from torch's message."""
+    """The end of a data worker in words, from torch's message."""
     if by_signal := re.search(r"killed by signal: ([^.]*)\.", text):
         return f"killed by signal: {by_signal[1].strip()}"
     if code := re.search(r"exit(?:ed)? (?:unexpectedly )?with exit code (-?\d+)", text):

@@ -74,6 +74,23 @@ class SweepFile(TypedDict, total=False):
     sweeper: str
 
 
+class CommandJob(TypedDict):
+    """A job in the file of a submission."""
+
+    config: dict[str, Any]
+    run: str
+    choices: dict[str, str | None]
+    warnings: list[str]
+
+
+class CommandFile(TypedDict):
+    """SWEEP/command/NAME.json: the jobs of one submission."""
+
+    number: int
+    folder: str
+    jobs: list[CommandJob]
+
+
 class _JobLine(TypedDict):
     base: str
     folder: str

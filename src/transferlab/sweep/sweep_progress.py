@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from transferlab.run import signals
 from transferlab.run.printable import printable_lines
 from transferlab.sweep.job import Job
+from transferlab.sweep.run_jobs import pending_groups
 
 
 class Progress:
@@ -74,6 +75,22 @@ def name_of(jobs: Sequence[Job]) -> str:
     """A group's name: its job's, or its first job's and how many train with it."""
     first = jobs[0].run.path.name
     return first if len(jobs) == 1 else f"{first} and {len(jobs) - 1} more together"
+
+
+def yet_to_run(jobs: Sequence[Job], elsewhere: Sequence[Job] = ()) -> tuple[list[list[Job]], int, int]:
+    """The groups that have yet to run, the number of all jobs, and of those finished before, which is said.
+
+    Args:
+        jobs: of a sweep.
+        elsewhere: those of them that run already.
+    """
+    running = {job.run.path for job in elsewhere}
+    groups = pending_groups([job for job in jobs if job.run.path not in running])
+    num_jobs = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
+    num_finished = num_jobs - sum(map(len, groups)) - len(running)
+    if num_finished:
+        say(f"{num_finished} of {num_jobs} finished before, not run again")
+    return groups, num_jobs, num_finished
 
 
 def pause(seconds: float, requests: Sequence[int]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from transferlab.feature.extraction import Computed
 from transferlab.run.printable import printable_lines
 from transferlab.run.processes import is_worker
+from transferlab.run.progress import progress
 
 # Advice of libraries that a run has already taken into account
 _SETTLED = (
@@ -40,19 +41,15 @@ def say(text: str) -> None:
 
 
 def tracked(text: str, num_images: int, batches: Computed) -> Computed:
-    """The batches of a pass over images, announced in a line; with a bar while it lasts on a terminal."""
+    """The batches of a pass over images, announced in a line, with its progress."""
     say(text)
-    if is_worker() or not sys.stdout.isatty():
+    if is_worker():
         yield from batches
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), "images", TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task(text, total=num_images)
+    with progress(text, num_images, "images") as advance:
         for batch in batches:
             yield batch
-            bar.advance(task, len(batch[0]))
+            advance(len(batch[0]))
 
 
 def quiet_libraries() -> None:

@@ -15,7 +15,7 @@ from transferlab.config.compose import compose_checked
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job
-from transferlab.sweep.shell.job_file import describe, described_jobs, submissions
+from transferlab.sweep.shell.job_file import describe, described_jobs, described_runs, submissions
 
 FOLDER = Path("a sweep/command")
 OWN = "own_parts.Network"
@@ -87,12 +87,26 @@ def test_a_job_runs_beside_its_file_wherever_that_is():
     assert jobs[0].run.path == there.parent / "seed=0"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"jobs": []}', '"text"', "null"])
-def test_other_files(text):
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "this is not readable JSON"),
+        ("{", "this is not readable JSON"),
+        ("[]", "input should be a valid dictionary"),
+        ("{}", "`number`: field required"),
+        ('{"jobs": []}', "`number`: field required"),
+        ('"text"', "input should be a valid dictionary"),
+        ("null", "input should be a valid dictionary"),
+        ('{"number": 1, "folder": ".", "jobs": [{}]}', r"`jobs\.0\.config`: field required"),
+        ('{"number": "1", "folder": ".", "jobs": []}', "`number`: input should be a valid integer"),
+    ],
+)
+def test_other_files(text, fault):
     Path("x.json").write_text(text)
-    with pytest.raises(UserError, match=r"x\.json: not a"):
-        described_jobs(Path("x.json"), [])
-    with pytest.raises(UserError, match=r"none\.json: not a readable"):
+    for read in (described_runs, lambda file: described_jobs(file, [])):
+        with pytest.raises(UserError, match=rf"x\.json: {fault}"):
+            read(Path("x.json"))
+    with pytest.raises(UserError, match=r"none\.json: cannot be read \(No such file"):
         described_jobs(Path("none.json"), [])
 
 

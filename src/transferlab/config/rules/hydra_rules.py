@@ -199,10 +199,7 @@ _RULES: Mapping[str, Callable[[Any, set[str]], Iterator[str]]] = {
 
 def _targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Path and text of every `_target_`, and of every factory of Python's logging."""
-    items: Any = (
-        node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
-    )
-    for key, value in items:
+    for key, value in _items(node):
         if key in ("_target_", "()"):
             yield path, str(value)
         else:
@@ -210,10 +207,7 @@ def _targets(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _texts(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    items: Any = (
-        node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
-    )
-    for key, value in items:
+    for key, value in _items(node):
         full = f"{path}.{key!s}" if path else str(key)
         if isinstance(value, str):
             yield full, value

@@ -58,7 +58,7 @@ def trainer_contradictions(config: dict[str, Any]) -> Iterator[str]:
 
 
 def misplaced_flag(name: str) -> str:
-    """What to write instead of `trainer.NAME`, for a flag that only Lightning has; empty for other names."""
+    """The text to write instead of `trainer.NAME`, for a flag that only Lightning has; else empty."""
     known = signature(_LIGHTNINGS)
     if name in REFUSED:
         return f"A run cannot honour this flag of Lightning's: {REFUSED[name]}"

@@ -13,8 +13,7 @@ from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.folder import existing_folder
 from transferlab.data.catalog.names import class_name, notes_on_names, ordered_classes, sample_names, split_of
-from transferlab.data.catalog.table_file import read_rows
-from transferlab.data.catalog.table_paths import find_files
+from transferlab.data.catalog.table_file import find_files, read_rows
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.file_facts import hash_files
 from transferlab.data.image.reader import FileReader

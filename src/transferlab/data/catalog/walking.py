@@ -88,7 +88,7 @@ class ImageFiles:
 
 
 class PassedOver:
-    """What a walk through a folder does not take."""
+    """The files that a walk through a folder does not take."""
 
     def __init__(self) -> None:
         self.kinds: list[str] = []  # of images in formats that are not read
@@ -156,7 +156,7 @@ def _file_names(folder: Path) -> list[str]:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What a folder holds, sorted by name, without what is hidden; raises `DataError`."""
+    """The entries of a folder that are not hidden, sorted by name; raises `DataError`."""
     try:
         with os.scandir(folder) as entries:
             return sorted((each for each in entries if not is_hidden(each.name)), key=lambda each: each.name)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from transferlab.evaluation.comparison.grouping import Repetition
+from transferlab.run.reading import read_csv, unreadable
 
 _COLUMNS = ["sample", "label", "predicted"]
 
@@ -83,7 +84,7 @@ def answers_of(repetitions: Sequence[Repetition], split: str = "test") -> Answer
     """Answers of repetitions; None where predictions are missing, or not of the same labelled images.
 
     Raises:
-        ValueError: a file that is not a table of predictions.
+        UnreadableFile: a file that is not a table of predictions.
     """
     tables = [read_table([run.path for run in repetition.runs], split) for repetition in repetitions]
     first = tables[0] if tables else None
@@ -107,7 +108,7 @@ def read_table(folders: Sequence[Path], split: str = "test") -> pd.DataFrame | N
     None where predictions are missing. `group` is empty where there is none, or no split.csv.
 
     Raises:
-        ValueError: a file that is not such a table.
+        UnreadableFile: a file that is not such a table.
     """
     tables = []
     for folder in folders:
@@ -116,7 +117,7 @@ def read_table(folders: Sequence[Path], split: str = "test") -> pd.DataFrame | N
             return None
         table = _read(file, _COLUMNS)
         if (table["predicted"] == "").any():  # a class has a name
-            raise ValueError(f"predictions/{file.name} has a row that ends before its predicted class")
+            raise unreadable(file, "has a row that ends before its predicted class")
         of_sample = _groups(folder, split)
         tables.append(table.assign(group=[of_sample.get(name, "") for name in table["sample"]]))
     whole = pd.concat(tables, ignore_index=True)
@@ -140,13 +141,7 @@ def _groups(folder: Path, split: str) -> dict[str, str]:
 
 
 def _read(file: Path, columns: list[str]) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(file, usecols=columns, dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:  # pandas' own errors of reading are ValueErrors
-        raise ValueError(
-            f"{'/'.join(file.parts[-2:])} is no table of {', '.join(columns)} ({error})"
-        ) from error
-    return table
+    return read_csv(file, usecols=columns, dtype=str, keep_default_na=False)
 
 
 def _group_codes(groups: pd.Series) -> np.ndarray:

@@ -34,5 +34,5 @@ def damage_of(run: Recorded) -> str:
             if (run.config.get("data") or {}).get("fold") is not None:
                 metrics_of_folds([run, run])
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
-        return f"{error}" if type(error) in (ValueError, OSError) else f"{type(error).__name__}: {error}"
+        return f"{error}" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {error}"
     return ""

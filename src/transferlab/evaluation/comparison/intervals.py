@@ -27,7 +27,7 @@ class Interval:
 
 
 def coverage_of(answers: Answers) -> str:
-    """What an interval from these answers covers, e.g. `other images and other seeds`."""
+    """Coverage of an interval from these answers in words, e.g. `other images and other seeds`."""
     return coverage(answers.num_seeds, is_grouped=answers.is_grouped, is_constant=answers.is_constant)
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from transferlab.evaluation.comparison.grouping import Recorded
 from transferlab.evaluation.comparison.run_metrics import NAMES, metrics_of
 from transferlab.evaluation.selection.criteria import CRITERIA
+from transferlab.run.reading import read_csv
 
 # scores the last epoch, where `selection=last` has no score of its own: it needs no label of the target
 _OF_LAST = "information_maximisation"
@@ -69,7 +68,7 @@ def _of_epoch(folder: Path, selection: Mapping[str, Any], criterion: str) -> flo
     for name, column in (("selection.csv", criterion), ("history.csv", f"selection/{criterion}")):
         file = folder / name
         if file.is_file():
-            table = pd.read_csv(file)
+            table = read_csv(file)
             if column in table and "epoch" in table:
                 rows = table.loc[table["epoch"] == selection.get("epoch"), column]
                 if len(rows):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from transferlab.sweep.job import Job, record_end
 from transferlab.sweep.local import children
 from transferlab.sweep.local.children import Child
 from transferlab.sweep.local.job_schedule import Schedule, make_schedule, needs_the_machine, uses_gpu
-from transferlab.sweep.run_jobs import pending_groups
-from transferlab.sweep.sweep_progress import Progress
+from transferlab.sweep.sweep_progress import Progress, say, yet_to_run
 
 GRACE_S = 30.0  # for a child to end after Ctrl-C, before it is killed
 _LOOK_EVERY_S = 0.05
@@ -38,20 +36,14 @@ def launch(jobs: Sequence[Job], *, jobs_at_once: int | Literal["auto"] = "auto")
     Raises:
         signals.Stopped: by Ctrl-C or a request to end; no child is left.
     """
-    groups = pending_groups(jobs)
-    asked = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
-    done = asked - sum(len(group) for group in groups)
-    if done:
-        sys.stdout.write(f"{done} of {asked} finished before, not run again\n")
+    groups, num_jobs, num_finished = yet_to_run(jobs)
     if not groups:
         return
     schedule = make_schedule([group[0].config for group in groups], jobs_at_once)
     if schedule.at_once > 1:
         threads = "1 thread" if schedule.threads == 1 else f"{schedule.threads} threads"
-        sys.stdout.write(
-            f"{schedule.at_once} at once, {threads} each; what they say is in log.txt of each run folder\n"
-        )
-    progress = Progress(asked, done, live=schedule.at_once > 1)
+        say(f"{schedule.at_once} at once, {threads} each; what they say is in log.txt of each run folder")
+    progress = Progress(num_jobs, num_finished, live=schedule.at_once > 1)
     whole = _Launch(groups, schedule, progress)
     with signals.collected() as requests:
         whole.run(requests)

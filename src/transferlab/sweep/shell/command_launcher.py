@@ -15,10 +15,9 @@ from pathlib import Path
 from transferlab.run import signals
 from transferlab.run.run_folder import Run
 from transferlab.sweep.job import Job, record_end
-from transferlab.sweep.run_jobs import pending_groups
 from transferlab.sweep.shell.command_settings import CommandSettings
 from transferlab.sweep.shell.job_file import FOLDER, Submission, describe, submissions
-from transferlab.sweep.sweep_progress import Progress, pause, say
+from transferlab.sweep.sweep_progress import Progress, pause, say, yet_to_run
 
 GRACE_S = 30.0  # for a command to end after Ctrl-C, before it is killed
 _ANSWERS_WITHIN_S = 60  # the lines `alive` and `cancel`
@@ -48,18 +47,14 @@ def launch(jobs: Sequence[Job], settings: CommandSettings, folder: Path) -> None
     allow = list(jobs[0].config.get("allow") or []) if jobs else []
     with signals.collected() as requests:
         waited_for = _still_there(jobs, ours, settings)
-        there = {job.run.path for one in waited_for for job in one.jobs}
-        groups = pending_groups([job for job in jobs if job.run.path not in there])
-        asked = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
-        done = asked - sum(len(group) for group in groups) - len(there)
-        if done:
-            say(f"{done} of {asked} finished before, not run again")
+        there = [job for one in waited_for for job in one.jobs]
+        groups, num_jobs, num_finished = yet_to_run(jobs, there)
         if waited_for:
             say(f"{len(waited_for)} run from before: {' '.join(one.name for one in waited_for)}")
         if groups:
             say(f"what the commands say is in log.txt of each run folder, what they are given in {ours}")
-        whole = _Launch(groups, waited_for, settings, ours, allow, Progress(asked, done, live=True))
-        whole.run(requests)
+        progress = Progress(num_jobs, num_finished, live=True)
+        _Launch(groups, waited_for, settings, ours, allow, progress).run(requests)
 
 
 @dataclass(kw_only=True)
@@ -158,7 +153,7 @@ class _Launch:
                 self._leave(one, _silent(one), "failed", "lost by its engine, or ended, before the run had")
 
     def _seems_ended(self, one: _Begun) -> bool:
-        """What the command has submitted: by `alive` if there is one, else by the folders."""
+        """True if what the command has submitted is over: by `alive` if there is one, else by the folders."""
         if any(run.is_in_use for run in one.runs):
             return False
         if self.settings.alive is not None:

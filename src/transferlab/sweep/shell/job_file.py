@@ -12,16 +12,16 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from transferlab.config.rules.command_template import filled
-from transferlab.run.errors import UserError
 from transferlab.run.processes import command
+from transferlab.run.reading import read_json
+from transferlab.run.record_shapes import CommandFile
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.sweep.job import Job
 from transferlab.sweep.local.children import VERB
@@ -55,7 +55,7 @@ class Submission:
 
     @property
     def log(self) -> Path:
-        """What the command says goes there."""
+        """The file that the output of the command goes to."""
         return self.folders[0] / "log.txt"
 
 
@@ -76,15 +76,15 @@ def submissions(folder: Path) -> list[Submission]:
     """All earlier ones of a sweep, the newest last."""
     found = []
     for file in sorted(folder.glob("tl-*.json"), key=lambda file: file.stat().st_mtime_ns):
-        content = _content(file)
+        content = read_json(file, CommandFile)
         folders = tuple(_beside(file, job["run"]) for job in content["jobs"])
-        found.append(Submission(file, int(content["number"]), folders))
+        found.append(Submission(file, content["number"], folders))
     return found
 
 
 def described_runs(file: Path) -> list[Run]:
     """The runs of a file's jobs, in its own sweep; raises `UserError` where there is no such file."""
-    return [Run(_beside(file, job["run"])) for job in _content(file)["jobs"]]
+    return [Run(_beside(file, job["run"])) for job in read_json(file, CommandFile)["jobs"]]
 
 
 def described_jobs(file: Path, allow: Sequence[str]) -> tuple[list[Job], str]:
@@ -93,7 +93,7 @@ def described_jobs(file: Path, allow: Sequence[str]) -> tuple[list[Job], str]:
     Raises:
         UserError: no such file, or a config that does not fit or may not do what it wants.
     """
-    content = _content(file)
+    content = read_json(file, CommandFile)
     jobs = []
     for each in content["jobs"]:
         config = checked_record(OmegaConf.create(each["config"]), file, allow)
@@ -104,14 +104,3 @@ def described_jobs(file: Path, allow: Sequence[str]) -> tuple[list[Job], str]:
 def _beside(file: Path, run: str) -> Path:
     """A run's folder in the sweep that a file belongs to, wherever this machine has it."""
     return file.resolve().parents[1] / Path(run).name
-
-
-def _content(file: Path) -> Mapping[str, Any]:
-    try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
-        missing = {"jobs", "folder", "number"} - set(content)
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{file}: not a readable description of jobs ({error}).") from error
-    if missing:
-        raise UserError(f"{file}: not a description of jobs: it lacks {', '.join(sorted(missing))}.")
-    return content

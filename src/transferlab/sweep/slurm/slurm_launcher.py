@@ -9,11 +9,10 @@ from pathlib import Path
 from transferlab.run import signals
 from transferlab.run.errors import UserError
 from transferlab.sweep.job import Job, record_end
-from transferlab.sweep.run_jobs import pending_groups
 from transferlab.sweep.slurm import queue as slurm_queue
 from transferlab.sweep.slurm.array import FOLDER, Submitted, submit, submitted_before
 from transferlab.sweep.slurm.slurm_settings import SlurmSettings
-from transferlab.sweep.sweep_progress import Progress, name_of, pause, say
+from transferlab.sweep.sweep_progress import Progress, name_of, pause, say, yet_to_run
 
 _LOOKS = 2  # that an end is seen before it is believed: a node that fails shows as an end before the requeue
 _MENDS = {
@@ -44,18 +43,14 @@ def launch(jobs: Sequence[Job], settings: SlurmSettings, folder: Path) -> None:
     ours = folder / FOLDER
     with signals.collected() as requests:
         waited_for = _still_there(jobs, ours, settings, requests)
-        there = {job.run.path for one in waited_for for job in one.jobs}
-        groups = pending_groups([job for job in jobs if job.run.path not in there])
-        asked = len({job.run.path for job in jobs} | {job.run.path for group in groups for job in group})
-        done = asked - sum(len(group) for group in groups) - len(there)
-        if done:
-            say(f"{done} of {asked} finished before, not run again")
+        there = [job for one in waited_for for job in one.jobs]
+        groups, num_jobs, num_finished = yet_to_run(jobs, there)
         if waited_for:
             say(f"Slurm has {len(waited_for)} from before: {_ids(waited_for)}")
         new = _submitted(groups, settings, ours)
         if new:
             say(f"{len(new)} submitted to Slurm: {_ids(new)}; what they say is in {ours}")
-        watch = _Watch([*waited_for, *new], Progress(asked, done, live=True), settings)
+        watch = _Watch([*waited_for, *new], Progress(num_jobs, num_finished, live=True), settings)
         try:
             watch.run(requests)
         except KeyboardInterrupt:
