@@ -30,7 +30,7 @@ def of_system(number: int, *names: str) -> OSError:
         ),
         (
             of_system(errno.EACCES, "run/x"),
-            "run/x: Permission denied. Fix: choose a place that you may use, or ask its owner for the permission",
+            "run/x: Permission denied. Fix: choose a place that you may use, or ask its owner",
         ),
         (
             of_system(errno.EISDIR, "x"),
