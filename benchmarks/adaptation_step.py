@@ -43,7 +43,7 @@ def step_of(choice: str, images: Tensor, labels: Tensor) -> tuple[Callable[[], N
     if objective.uses_target:
         batch = {"input": images[:BATCH], "label": labels[:BATCH], "target_input": images[BATCH:]}
     off = _difference(network, objective, batch)
-    optimizer = rates.make_optimizer(parameter_groups(network, objective, rates.weight_decay))
+    optimizer = rates.make_optimizer(parameter_groups(network, objective, rates))
     network.train()
     done = 0
 

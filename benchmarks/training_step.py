@@ -149,7 +149,7 @@ def everything_at_once(experiment: Experiment, split: str) -> tuple[Tensor, Tens
 def bare_loop(experiment: Experiment, images, labels, val_images, val_labels) -> float:
     """One epoch, the same optimizer, rates and batches; validation afterwards, nothing recorded."""
     network, rates, data = experiment.network, experiment.strategy.learning_rates, experiment.batches
-    groups = parameter_groups(network, experiment.strategy.objective, rates.weight_decay)
+    groups = parameter_groups(network, experiment.strategy.objective, rates)
     optimizer = rates.make_optimizer(groups)
     batches = torch.from_numpy(data.order(experiment.seed).visits(0)[..., 0])
     network.train()

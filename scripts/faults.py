@@ -142,10 +142,10 @@ def killed_in_the_decoded_cache(lab: Lab, settings: Sequence[str]) -> str:
     """Kill a run within the file of decoded images while another run waits for it."""
     victim = lab.new_run(settings)
     child = victim.begin()
-    if not reached(child, lambda: any(victim.cache.glob("decoded/.*.making/pixels.bin"))):
+    if not reached(child, lambda: any(victim.cache.glob("decoded/.*.making/pixels_*.bin"))):
         return MISSED
     os.kill(child, signal.SIGSTOP)
-    if not any(victim.cache.glob("decoded/.*.making/pixels.bin")):
+    if not any(victim.cache.glob("decoded/.*.making/pixels_*.bin")):
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         return MISSED  # it was complete, and in its place, before the signal arrived

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from transferlab.backbone.timm_network import timm_backbone
-from transferlab.backbone.weights import WeightsError
+from transferlab.backbone.weights_file import WeightsError
 
 CASES = {
     "resnet10t": {"channels": [8, 8, 16, 16], "stem_width": 8, "drop_path_rate": 0.3},

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from tests.backbone.hub_server import HubServer
 from transferlab.backbone.timm_network import timm_backbone
-from transferlab.backbone.weights import WeightsError
+from transferlab.backbone.weights_file import WeightsError
 
 # One process for all cases: importing torch and timm is what takes the time
 SCRIPT = """

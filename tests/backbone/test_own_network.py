@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from tests.model.saved import tiny_model
 from transferlab.backbone.own_network import own_backbone
 from transferlab.backbone.timm_network import timm_backbone
-from transferlab.backbone.weights import WeightsError
+from transferlab.backbone.weights_file import WeightsError
 from transferlab.config.compose import ConfigError, compose_checked
 from transferlab.model.model import Model
 from transferlab.run.errors import UserError

@@ -13,7 +13,7 @@ from transferlab.backbone.boundary_search import differs, find_boundary
 from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.timm_network import timm_backbone
-from transferlab.backbone.weights import WeightsError
+from transferlab.backbone.weights_file import WeightsError
 
 
 def convnet(**arguments) -> Backbone:

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.timm_network import timm_backbone
-from transferlab.backbone.weights import WeightsError
+from transferlab.backbone.weights_file import WeightsError
 
 CONF = Path(__file__).parents[2] / "conf" / "backbone"
 TINY = {"channels": [8, 8, 16, 16], "stem_width": 8}

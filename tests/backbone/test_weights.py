@@ -19,7 +19,8 @@ from timm.models._hub import save_for_hf
 from tests.model.saved import tiny_model
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.timm_network import require_weights, timm_backbone
-from transferlab.backbone.weights import WeightsError, find_weights
+from transferlab.backbone.weights import find_weights
+from transferlab.backbone.weights_file import WeightsError
 
 TINY = {"channels": [8, 8, 16, 16], "stem_width": 8}
 ABOUT = {

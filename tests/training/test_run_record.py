@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from transferlab.backbone.weights import SHIPPED, WeightsError
+from transferlab.backbone.weights import SHIPPED
+from transferlab.backbone.weights_file import WeightsError
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
 from transferlab.training.run_record import record_inputs, recorded_inputs, weights_hash

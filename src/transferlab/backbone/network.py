@@ -11,7 +11,7 @@ from torch import nn
 from transferlab.backbone.boundary import Boundary, run_rest
 from transferlab.backbone.checkpointing import checkpoint_gradients
 from transferlab.backbone.stages import Stage, ordered_stages
-from transferlab.backbone.weights import WeightsError
+from transferlab.backbone.weights_file import WeightsError
 from transferlab.config.instantiation import described
 
 
@@ -69,6 +69,14 @@ class Backbone(nn.Module):
         if self.boundary is not None:
             return run_rest(self.network, self.boundary, images_NCHW)
         return self.network(images_NCHW)
+
+    @property
+    def has_depthwise(self) -> bool:
+        """True if it has depthwise convolutions, which are faster in `channels_last`."""
+        return any(
+            isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels
+            for module in self.network.modules()
+        )
 
     def use_channels_last(self) -> None:
         """Store the convolutions' weights in torch's memory format `channels_last`."""

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from torch import nn
 
 from transferlab.backbone.network import Backbone
-from transferlab.backbone.weights import WeightsError, find_weights, load_into
+from transferlab.backbone.weights import find_weights
+from transferlab.backbone.weights_file import WeightsError, load_into
 from transferlab.config.bounds import Above, AtMost, PositiveInt
 from transferlab.config.instantiation import described, located, make
 from transferlab.run.errors import UserError

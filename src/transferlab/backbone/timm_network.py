@@ -12,13 +12,8 @@ from timm.models import register_model
 from transferlab.backbone.hub import why_unreachable
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.small_convnet import mnist_convnet
-from transferlab.backbone.weights import (
-    WeightsError,
-    WeightsFile,
-    find_weights,
-    image_size_of,
-    load_into,
-)
+from transferlab.backbone.weights import find_weights
+from transferlab.backbone.weights_file import WeightsError, WeightsFile, image_size_of, load_into
 from transferlab.config.bounds import Above, AtMost, PositiveInt
 from transferlab.config.instantiation import described
 
@@ -55,7 +50,7 @@ def timm_backbone(
     Raises:
         WeightsError: an unknown name, weights that cannot be found or read, or of another architecture.
     """
-    file = find_weights(weights)
+    file = find_weights(weights, name)
     name, kwargs = _architecture(name, dict(kwargs or {}), file, weights)
     size: int | tuple[int, int] | None = image_size or (file.image_size if file else None)
     network = _create(name, kwargs, size, pretrained=load_weights and weights == "hub")
@@ -87,7 +82,7 @@ def require_weights(name: str | None, weights: str) -> None:
     Raises:
         WeightsError: they cannot be had.
     """
-    if find_weights(weights) is None and weights == "hub" and name is not None:
+    if find_weights(weights, name) is None and weights == "hub" and name is not None:
         _refuse_unknown(name)
         _refuse_unavailable(name)
 

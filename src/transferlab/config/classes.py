@@ -125,6 +125,17 @@ def changes_nothing(augmentation: Any) -> bool:
     )
 
 
+def sees_plain_images(config: Mapping[str, Any]) -> bool:
+    """True if training sees each image as it is, by `features.views=auto`: its backbone stays frozen.
+
+    So the backbone runs once on each image, however many epochs the head takes.
+    """
+    features, mixing = config.get("features") or {}, config["data"].get("mixing") or {}
+    mixes = any(mixing.get(name) for name in ("mixup_alpha", "cutmix_alpha"))
+    frozen = opens_nothing(config["strategy"].get("unfreezing"))
+    return features.get("views") == "auto" and frozen and not mixes
+
+
 def _argument(node: Mapping[str, Any], name: str) -> Any:
     """The value of an argument in a config, or its default."""
     return node.get(name, stated(node).arguments[name].default)

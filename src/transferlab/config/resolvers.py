@@ -41,18 +41,31 @@ _NOT_IDENTITY = (
 
 # All functions that a config may call. The others of OmegaConf make live configs out of texts.
 _FUNCTIONS = frozenset(
-    {"choice", "hydra", "job_identity", "now", "oc.env", "oc.select", "python_version", "short_id"}
+    {
+        "backbone_for",
+        "choice",
+        "hydra",
+        "job_identity",
+        "now",
+        "oc.env",
+        "oc.select",
+        "python_version",
+        "short_id",
+    }
 )
 # The environment variables that a config may read: a recorded config shows what they hold
 _VARIABLES = re.compile(
     "HOME|USER|LOGNAME|HOSTNAME|TMPDIR|SCRATCH|WORK|DATA|DATA_DIR|DATA_ROOT|DATASETS|SLURM_JOB_ID|SLURM_TMPDIR"
     "|TRANSFERLAB_[A-Z0-9_]+"
 )
+# Options of the group data whose images are digits or letters of about 32 px
+_OF_DIGITS = ("digits", "digits_domains", "letters", "mnist", "mnist_to_digits", "mnist_to_mnist_m")
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH")
 
 
 def register() -> None:
     """Make the resolvers known to OmegaConf; safe to call again."""
+    OmegaConf.register_new_resolver("backbone_for", _backbone_for, replace=True, use_cache=False)
     OmegaConf.register_new_resolver("choice", _choice, replace=True, use_cache=False)
     OmegaConf.register_new_resolver("short_id", lambda: uuid.uuid4().hex[:6], replace=True, use_cache=True)
     OmegaConf.register_new_resolver("job_identity", _job_identity, replace=True, use_cache=False)
@@ -99,6 +112,11 @@ def deciding_part(config: dict[str, Any]) -> dict[str, Any]:
             node = node.get(parent) or {}
         node.pop(last, None)
     return kept
+
+
+def _backbone_for(data: str) -> str:
+    """The default backbone for an option of the group `data`."""
+    return "letters_resnet" if data in _OF_DIGITS else "efficientnet_lite0"
 
 
 def _choice(*groups: str, _root_: DictConfig) -> str:

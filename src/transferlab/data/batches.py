@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.data.loading.batch_loader import batch_loader
@@ -82,6 +83,10 @@ class Batches:
     def with_settings(self, **changes: Any) -> Batches:
         """The same splits in batches of other sizes, another number of steps, and so on."""
         return self._with(settings=replace(self.settings, **changes))
+
+    def with_plain_images(self) -> Batches:
+        """The same batches without augmentation."""
+        return self._with(settings=replace(self.settings, augmentation=Augmentation()), views=None)
 
     def _with(self, **changes: Any) -> Batches:
         other = copy.copy(self)

@@ -17,7 +17,8 @@ import transferlab
 from transferlab.backbone.own_network import own_backbone
 from transferlab.backbone.tensor_names import named
 from transferlab.backbone.timm_network import timm_backbone
-from transferlab.backbone.weights import MODEL_FORMAT, WeightsError, load_into, read_model
+from transferlab.backbone.weights import MODEL_FORMAT, read_model
+from transferlab.backbone.weights_file import WeightsError, load_into
 from transferlab.data.image.preprocessing import Preprocessing
 from transferlab.model.classifier import Classifier
 from transferlab.model.trained_head import ModelError, TrainedHead, permitted

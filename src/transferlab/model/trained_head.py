@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from transferlab.backbone.tensor_names import Part, of_part
-from transferlab.backbone.weights import WeightsFile, is_node, read_model
+from transferlab.backbone.weights import read_model
+from transferlab.backbone.weights_file import WeightsFile, is_node
 from transferlab.config.check import check_part
 from transferlab.config.classes import is_allowed
 from transferlab.config.instantiation import find_own_modules, located, make

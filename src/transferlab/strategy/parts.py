@@ -46,6 +46,7 @@ class Head(Protocol):
     """Maker of a module from features to class scores; called anew for each training."""
 
     solver: ClassVar[Solver] = "gradient"
+    is_linear: ClassVar[bool] = False  # whether `build` makes one nn.Linear, which may start as a probe
 
     def build(self, num_features: int, num_classes: int) -> nn.Module:
         """A module from features `(N, num_features)` to class scores `(N, num_classes)`.

@@ -29,6 +29,7 @@ class Strategy:
     learning_rates: LearningRates
     penalty: dict[str, Any] = field(default_factory=dict)
     start_from: Literal["weights", "random", "model"] = "weights"
+    head_start: Literal["fresh", "logistic"] = "fresh"
     selection: Selection = "val_loss"
     bottleneck_units: PositiveInt | None = None
     head_dropout: Share = 0.0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from transferlab.backbone.network import Backbone
 from transferlab.backbone.timm_network import require_weights
+from transferlab.config.classes import sees_plain_images
 from transferlab.config.instantiation import find_own_modules, make
+from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.data.batches import Batches
 from transferlab.data.data_settings import DataSettings
 from transferlab.data.image.preprocessing import Preprocessing
@@ -26,7 +29,7 @@ from transferlab.model.warm_start import warm_start
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.parts import Facts
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.fit_settings import FitSettings
+from transferlab.training.fit_settings import USUAL_STEPS, FitSettings, usual_epochs
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ def build(config: DictConfig, *, load_weights: bool = True, needs_labels: bool =
         UserError: data or weights that cannot be used.
     """
     settings = make_data(config)
+    if sees_plain_images(config):
+        settings = replace(settings, augmentation=Augmentation())
     strategy: Strategy = make(config.strategy)
     loads = load_weights and strategy.start_from != "random"
     if loads and "network" not in config.backbone:
@@ -86,11 +91,11 @@ def build(config: DictConfig, *, load_weights: bool = True, needs_labels: bool =
         settings,
         Preprocessing(**backbone.preprocessing),
         seed=seed,
-        views=features.views,
+        views=features.views if isinstance(features.views, int) else None,
         uses_target=strategy.objective.uses_target,
     )
     fit: FitSettings = make(config.fit)
-    if fit.channels_last:
+    if fit.channels_last is True or (fit.channels_last == "auto" and backbone.has_depthwise):
         backbone.use_channels_last()
     if fit.compile:
         backbone.network.compile()
@@ -98,6 +103,8 @@ def build(config: DictConfig, *, load_weights: bool = True, needs_labels: bool =
     if strategy.start_from == "model" and strategy.solver == "gradient":
         start = TrainedHead.load(config.backbone.weights, config.get("allow") or ())
     network, notes = _network(backbone, strategy, batches, seed, start)
+    config, few = _with_epochs(config, batches, seed)
+    notes += few if strategy.solver == "gradient" else ()
     return Experiment(config, batches, network, strategy, fit, features, seed, start, notes)
 
 
@@ -109,7 +116,25 @@ def build_like(first: Experiment, config: DictConfig) -> Experiment:
     strategy: Strategy = make(config.strategy)
     seed = int(config.seed)
     network, notes = _network(first.network.backbone, strategy, first.batches, seed, first.start)
+    config, _ = _with_epochs(config, first.batches, seed)
     return replace(first, config=config, network=network, strategy=strategy, seed=seed, notes=notes)
+
+
+def _with_epochs(config: DictConfig, batches: Batches, seed: int) -> tuple[DictConfig, tuple[str, ...]]:
+    """The config with a number for `trainer.max_epochs=auto`, and a note where that is too few steps."""
+    if config.trainer.get("max_epochs") != "auto":
+        return config, ()
+    steps = max(1, math.ceil(len(batches.order(seed)) / config.trainer.accumulate_grad_batches))
+    epochs = usual_epochs(steps)
+    notes: tuple[str, ...] = ()
+    if steps * epochs < USUAL_STEPS:
+        num_images = len(batches.splits["train"])
+        notes = (
+            f"{num_images} training images: {epochs} epochs, the most of trainer.max_epochs=auto, are "
+            f"{steps * epochs} steps. Fix: a smaller data.batch_size, or strategy=feature_extraction, which "
+            "fits few images best.",
+        )
+    return cast("DictConfig", OmegaConf.merge(config, {"trainer": {"max_epochs": epochs}})), notes
 
 
 def _network(

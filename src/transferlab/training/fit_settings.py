@@ -14,6 +14,8 @@ from transferlab.config.bounds import NonNegativeFloat, NonNegativeInt, Positive
 from transferlab.strategy.parts import History, Unfreezing
 from transferlab.strategy.strategy import Selection
 
+# a small set needs many epochs before anything is learned, a large one learns in a few
+USUAL_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 600, 10, 100
 Kept = Literal["none", "last", "best", "last_and_best", "every_epoch"]
 
 
@@ -27,13 +29,22 @@ class FitSettings:
     checkpoint_every_steps: PositiveInt | None = None
     ema_decay: Share | None = None
     compile: bool = False
-    channels_last: bool = False
+    channels_last: bool | Literal["auto"] = "auto"
     keep_checkpoints: Kept = "last_and_best"
 
 
 def on_one_device(trainer: Mapping[str, Any]) -> bool:
     """True if a trainer's config asks for exactly one device, whichever it is."""
     return str(trainer.get("devices")) == "1" and trainer.get("num_nodes", 1) == 1
+
+
+def usual_epochs(steps_per_epoch: int) -> int:
+    """The epochs of `trainer.max_epochs=auto`: enough for 600 steps, but at least 10 and at most 100.
+
+    >>> usual_epochs(19), usual_epochs(2), usual_epochs(5000)
+    (32, 100, 10)
+    """
+    return min(max(math.ceil(USUAL_STEPS / steps_per_epoch), _FEWEST_EPOCHS), _MOST_EPOCHS)
 
 
 def seconds_of(max_time: str | None) -> float | None:

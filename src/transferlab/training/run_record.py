@@ -129,7 +129,7 @@ def weights_hash(backbone: Mapping[str, Any]) -> str:
     from transferlab.backbone.weights import find_weights
 
     weights = str(backbone["weights"])
-    file = find_weights(weights, needs_json="network" not in backbone)
+    file = find_weights(weights, backbone.get("name"), needs_json="network" not in backbone)
     if file is not None:
         pair = [path for path in (file.json, file.path) if path.is_file()]
         return _hash_of(*((path, path.stat().st_mtime_ns, path.stat().st_size) for path in pair))

@@ -10,7 +10,7 @@ from torch.nn import functional
 from tests.strategy.tiny import tiny_classifier
 from transferlab.strategy.head.linear import Linear
 from transferlab.strategy.head.mlp import MLP
-from transferlab.strategy.learning_rates.schedule import parameter_groups
+from transferlab.strategy.learning_rates.schedule import LearningRates, parameter_groups
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.strategy.penalty.l1 import L1
 from transferlab.strategy.penalty.l2_sp import L2SP
@@ -57,7 +57,10 @@ def test_start():
 
 def test_matrices_decay_and_vectors_do_not():
     network = tiny_classifier(head=MLP(hidden_units=5, hidden_layers=2))
-    groups = {group["name"]: group for group in parameter_groups(network, CrossEntropy(), 0.1)}
+    groups = {
+        group["name"]: group
+        for group in parameter_groups(network, CrossEntropy(), LearningRates(weight_decay=0.1))
+    }
     assert groups["head"]["weight_decay"] == 0.1
     assert [p.ndim for p in groups["head"]["params"]] == [2, 2, 2]
     assert groups["head/no_decay"]["weight_decay"] == 0.0

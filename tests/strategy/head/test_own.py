@@ -9,7 +9,7 @@ from torch.nn import functional
 from tests.strategy.tiny import tiny_classifier
 from transferlab.config.compose import ConfigError, compose_checked
 from transferlab.config.instantiation import make
-from transferlab.strategy.learning_rates.schedule import parameter_groups
+from transferlab.strategy.learning_rates.schedule import LearningRates, parameter_groups
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 
 COSINE = """\
@@ -54,6 +54,9 @@ def test_own_head(monkeypatch, tmp_path):
     features = network.features(images)
     expected = 4.0 * functional.cosine_similarity(features[:, None], network.head.directions[None], dim=2)
     torch.testing.assert_close(network(images), expected)
-    groups = {group["name"]: group["params"] for group in parameter_groups(network, CrossEntropy(), 0.1)}
+    groups = {
+        group["name"]: group["params"]
+        for group in parameter_groups(network, CrossEntropy(), LearningRates(weight_decay=0.1))
+    }
     assert groups["head"][0] is network.head.directions
     assert groups["head/no_decay"][0] is network.head.log_sharpness

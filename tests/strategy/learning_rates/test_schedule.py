@@ -155,7 +155,7 @@ def test_every_parameter_once(name, trainable):
     network = tiny_classifier(name=name)
     objective = built_dann(network.backbone.num_features)
     freeze_all_but_last(network.backbone, trainable)
-    groups = parameter_groups(network, objective, 0.1)
+    groups = parameter_groups(network, objective, LearningRates(weight_decay=0.1))
     listed = [id(parameter) for group in groups for parameter in group["params"]]
     everything = [id(parameter) for module in (network, objective) for parameter in module.parameters()]
     assert sorted(listed) == sorted(everything)
@@ -165,7 +165,7 @@ def test_every_parameter_once(name, trainable):
 
 def test_stages_count_from_the_output():
     network = tiny_classifier()
-    groups = parameter_groups(network, built_dann(16), 0.1)
+    groups = parameter_groups(network, built_dann(16), LearningRates(weight_decay=0.1))
     assert {group["name"].removesuffix("/no_decay"): group["stage"] for group in groups} == {
         "conv1": 5,
         "layer1": 4,
@@ -183,7 +183,7 @@ def test_no_decay_on_norms_and_biases():
     network = tiny_classifier()
     decay = {
         id(parameter): group["weight_decay"]
-        for group in parameter_groups(network, CrossEntropy(), 0.1)
+        for group in parameter_groups(network, CrossEntropy(), LearningRates(weight_decay=0.1))
         for parameter in group["params"]
     }
     for module in network.modules():
@@ -201,7 +201,7 @@ def test_no_decay_on_what_the_network_itself_spares():
     assert {"pos_embed", "cls_token"} <= vit.no_weight_decay()
     spared = [
         id(parameter)
-        for group in parameter_groups(network, CrossEntropy(), 0.1)
+        for group in parameter_groups(network, CrossEntropy(), LearningRates(weight_decay=0.1))
         if group["weight_decay"] == 0
         for parameter in group["params"]
     ]
@@ -212,5 +212,8 @@ def test_no_decay_on_what_the_network_itself_spares():
 
 
 def test_an_objective_without_parameters_has_no_group():
-    names = [group["name"] for group in parameter_groups(tiny_classifier(), CrossEntropy(), 0.1)]
+    names = [
+        group["name"]
+        for group in parameter_groups(tiny_classifier(), CrossEntropy(), LearningRates(weight_decay=0.1))
+    ]
     assert "objective" not in names

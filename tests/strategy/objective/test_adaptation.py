@@ -87,7 +87,7 @@ def test_a_pass_for_each_domain(case, network, batch, bn):
 def test_one_step_moves_every_module(case, batch, backbone):
     network = tiny_classifier(name=backbone)
     objective = make(case, network)
-    groups = parameter_groups(network, objective, 0.0)
+    groups = parameter_groups(network, objective, LearningRates(weight_decay=0.0))
     optimizer = LearningRates(optimizer="sgd").make_optimizer(groups)
     modules = (network.backbone, network.head, objective)
     before = [[p.detach().clone() for p in module.parameters()] for module in modules]

@@ -81,7 +81,9 @@ def test_one_forward_pass_over_both_domains(network, batch):
 
 def test_one_step_moves_critic_head_and_backbone(network, batch):
     objective = make(network)
-    optimizer = LearningRates(optimizer="sgd").make_optimizer(parameter_groups(network, objective, 0.0))
+    optimizer = LearningRates(optimizer="sgd").make_optimizer(
+        parameter_groups(network, objective, LearningRates(weight_decay=0.0))
+    )
     modules = {"critic": objective, "head": network.head, "backbone": network.backbone}
     before = {name: [p.detach().clone() for p in module.parameters()] for name, module in modules.items()}
     losses = objective.losses(network.train(), batch, 0.5)

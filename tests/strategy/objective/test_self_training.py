@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from transferlab.strategy.learning_rates.schedule import parameter_groups
+from transferlab.strategy.learning_rates.schedule import LearningRates, parameter_groups
 from transferlab.strategy.objective.self_training import SelfTraining, pseudo_label_loss, pseudo_labels
 from transferlab.strategy.parts import Facts
 
@@ -67,5 +67,5 @@ def test_the_teacher_follows_each_step(network):
 
 
 def test_the_teacher_is_in_no_group_of_the_optimizer(network):
-    groups = parameter_groups(network, make(network), 0.01)
+    groups = parameter_groups(network, make(network), LearningRates(weight_decay=0.01))
     assert not [group for group in groups if group["name"].startswith("objective")]

@@ -16,14 +16,18 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.config.classes import fact, opens_nothing
 from transferlab.config.overrides import did_you_mean
 from transferlab.config.rules.domain_rules import domain_contradictions, idle_with_domains
-from transferlab.config.rules.head_rules import idle_with_logistic, logistic_contradictions
+from transferlab.config.rules.head_rules import (
+    idle_with_logistic,
+    logistic_contradictions,
+    probe_contradictions,
+)
 from transferlab.config.rules.logger_rules import logger_contradictions
 from transferlab.config.rules.trainer_rules import trainer_contradictions
 from transferlab.config.schema import KINDS
 from transferlab.run.errors import UserError
 from transferlab.run.reading import read_json
 
-_WEIGHTS = ("hub", "random", "shipped")
+_WEIGHTS = ("hub", "package", "random", "shipped")
 _WARMUP = "strategy.learning_rates.warmup_epochs"
 
 MOVING = "data.on_bad_image"  # the key by which files of the user's may be moved
@@ -45,6 +49,7 @@ def contradictions(config: dict[str, Any]) -> list[str]:
         _missing_folders,
         _wrong_data,
         logistic_contradictions,
+        probe_contradictions,
         trainer_contradictions,
         logger_contradictions,
     )
@@ -84,7 +89,7 @@ def _wrong_weights(config: dict[str, Any]) -> Iterator[str]:
                 f"backbone.network={backbone['network']}: no class or function is named. "
                 "Fix: 'backbone.network={_target_: my_nets.build}' 'allow=[my_nets]'"
             )
-        if weights in ("hub", "shipped"):
+        if weights in ("hub", "package", "shipped"):
             yield f"backbone.weights={weights}: has none of your own network. Fix: backbone.weights=random"
     elif name is None and weights in ("hub", "random"):
         yield (
@@ -191,7 +196,7 @@ def _unlikely(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _idle(config: dict[str, Any]) -> Iterator[str]:
-    strategy, epochs = config["strategy"], config["trainer"].get("max_epochs") or 0
+    strategy, epochs = config["strategy"], _number(config, "trainer.max_epochs") or 0
     patience, warmup = _number(config, "fit.early_stopping_patience"), _number(config, _WARMUP)
     if patience is not None and 0 < epochs <= patience:
         yield (

@@ -66,6 +66,26 @@ def logistic_contradictions(config: dict[str, Any]) -> Iterator[str]:
             yield f"{path}={value}: strategy/head=logistic has none. Set {path}={none}, {_OTHER_HEAD}"
 
 
+def probe_contradictions(config: dict[str, Any]) -> Iterator[str]:
+    """Settings with which a head cannot start as a linear probe."""
+    strategy = config["strategy"]
+    if strategy.get("head_start") != "logistic" or strategy.get("start_from") == "model":
+        return
+    mend = "Fix: strategy.head_start=fresh (as strategy=fine_tune does)"
+    if _is_logistic(config):
+        return  # it is fitted at once
+    if not fact(strategy.get("head"), "is_linear"):
+        yield (
+            f"strategy.head_start=logistic: fits a linear head, and {class_name(strategy.get('head'))} is "
+            f"none. {mend}, or strategy/head=linear."
+        )
+    if strategy.get("bottleneck_units"):
+        yield (
+            f"strategy.head_start=logistic: fits the head on the backbone's features, and "
+            f"strategy.bottleneck_units={strategy['bottleneck_units']} lies between them. {mend}."
+        )
+
+
 def idle_with_logistic(config: dict[str, Any], given: Collection[str]) -> Iterator[str]:
     """Settings of the command line that only training in epochs has."""
     if not _is_logistic(config):

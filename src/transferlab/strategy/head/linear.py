@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
@@ -23,6 +24,8 @@ def small_linear(num_features: int, num_classes: int) -> nn.Linear:
 @dataclass(frozen=True)
 class Linear(Head):
     """One linear layer."""
+
+    is_linear: ClassVar[bool] = True
 
     def build(self, num_features: int, num_classes: int) -> nn.Module:
         """See `Head`."""

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 import torch
+from timm.models._manipulate import group_with_matcher
 from torch import nn
 
 from transferlab.config.bounds import NonNegativeFloat, PositiveFloat, Share
@@ -55,6 +56,7 @@ class LearningRates:
     base: PositiveFloat = 1e-3
     backbone_factor: NonNegativeFloat = 0.1
     stage_decay: NonNegativeFloat = 1.0
+    layer_decay: NonNegativeFloat = 1.0
     objective_factor: NonNegativeFloat = 1.0
     warmup_epochs: NonNegativeFloat = 0.0
     schedule: Literal["constant", "cosine", "step", "ganin"] = "cosine"
@@ -110,33 +112,53 @@ class LearningRates:
             ) from error
 
 
-def parameter_groups(network: Classifier, objective: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for a torch optimizer, each with a `name`, a `stage` and a `weight_decay`.
+def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, float]:
+    """The factor of each parameter's rate, by name: `layer_decay` for each layer up to the classifier's.
+
+    Layers are those that timm's `group_matcher` of the architecture counts, so the factors equal those of
+    its `param_groups_layer_decay` (Bao, Dong, Piao & Wei, BEiT, ICLR 2022).
+    """
+    named = dict(network.named_parameters())
+    matcher = getattr(network, "group_matcher", None)
+    if layer_decay == 1.0 or matcher is None:
+        return dict.fromkeys(named, 1.0)
+    known = getattr(network, "pretrained_cfg", None) or {}
+    classifier = f"{known.get('classifier', 'fc')}.weight"  # which the backbone is without
+    everything = [*named.items(), (classifier, None)]
+    layers = group_with_matcher(iter(everything), matcher(coarse=False), reverse=True)
+    return {name: layer_decay ** (layers[classifier] - layers[name]) for name in named}
+
+
+def parameter_groups(network: Classifier, objective: nn.Module, rates: LearningRates) -> list[dict[str, Any]]:
+    """Groups for a torch optimizer, each with a `name`, a `stage`, a `scale` and a `weight_decay`.
 
     `stage` counts from the output: 1 is the backbone's last stage; 0 bottleneck and head; -1 the
     objective's modules.
-    Norms, biases and other vectors get no weight decay.
+    Norms, biases and other vectors get no weight decay. `scale` multiplies the stage's rate.
     """
     backbone = network.backbone
     known = dict(backbone.network.named_parameters())
-    parts: list[tuple[str, int, list[nn.Parameter]]] = []
+    scales = layer_scales(backbone.network, rates.layer_decay)
+    parts: list[tuple[str, int, float, list[nn.Parameter]]] = []
     for position, stage in enumerate(backbone.stages):
-        parameters = [known[name] for name in stage.parameters]
-        parts.append((stage.name, len(backbone.stages) - position, parameters))
-    parts.append(("bottleneck", 0, list(network.bottleneck.parameters())))
-    parts.append(("head", 0, list(network.head.parameters())))
-    parts.append(("objective", -1, list(objective.parameters())))
+        own = sorted({scales[name] for name in stage.parameters}, reverse=True)
+        for number, scale in enumerate(own):
+            parameters = [known[name] for name in stage.parameters if scales[name] == scale]
+            name = f"{stage.name}/-{number}" if number else stage.name  # /-1: a layer before its last one
+            parts.append((name, len(backbone.stages) - position, scale, parameters))
+    parts.append(("bottleneck", 0, 1.0, list(network.bottleneck.parameters())))
+    parts.append(("head", 0, 1.0, list(network.head.parameters())))
+    parts.append(("objective", -1, 1.0, list(objective.parameters())))
     spared: set[str] = getattr(backbone.network, "no_weight_decay", set)()  # e.g. position embeddings
     exempt = {id(known[name]) for name in spared if name in known}
     groups: list[dict[str, Any]] = []
-    for name, depth, parameters in parts:
+    for name, depth, scale, parameters in parts:
         vectors = [p for p in parameters if p.ndim <= 1 or id(p) in exempt]
         matrices = [p for p in parameters if p.ndim > 1 and id(p) not in exempt]
-        for label, members, decay in (("", matrices, weight_decay), ("/no_decay", vectors, 0.0)):
+        for label, members, decay in (("", matrices, rates.weight_decay), ("/no_decay", vectors, 0.0)):
             if members:
-                groups.append(
-                    {"name": name + label, "stage": depth, "params": members, "weight_decay": decay}
-                )
+                group = {"name": name + label, "stage": depth, "scale": scale, "weight_decay": decay}
+                groups.append({**group, "params": members})
     grouped = sum(len(group["params"]) for group in groups)
     assert grouped == sum(1 for _ in network.parameters()) + sum(1 for _ in objective.parameters())
     return groups

@@ -135,7 +135,12 @@ class FrozenPrefix:
             images = sum(len(Views(batches, split)) for split in self._splits)
             settings = self.experiment.features
             if reason := why_not_worth_it(
-                boundary, settings, epochs=epochs, images=images, device_type=device.type
+                boundary,
+                settings,
+                epochs=epochs,
+                views=batches.views or 1,
+                images=images,
+                device_type=device.type,
             ):
                 return reason
         views = Views(batches, "train")

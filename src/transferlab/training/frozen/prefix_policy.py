@@ -42,7 +42,7 @@ def why_not_stored(experiment: Experiment) -> str | None:
         if part.needs_images:
             kind = type(part).__name__
             return f"strategy.{name}: {kind} works on the images, so the frozen layers run in each epoch."
-    if data.augmentation.is_random and experiment.features.views is None:
+    if data.augmentation.is_random and experiment.batches.views is None:
         return (
             "training images are augmented anew in each epoch, so the frozen layers run in each. "
             "features.views=4 keeps 4 versions of each image and runs them once; data/augmentation=none, one."
@@ -78,7 +78,13 @@ def epochs_at_this_depth(
 
 
 def why_not_worth_it(
-    boundary: Boundary, settings: FeatureSettings, *, epochs: int, images: int, device_type: str
+    boundary: Boundary,
+    settings: FeatureSettings,
+    *,
+    epochs: int,
+    views: int,
+    images: int,
+    device_type: str,
 ) -> str | None:
     """Why computing is better than storing, for the user; None where storing is better.
 
@@ -86,10 +92,10 @@ def why_not_worth_it(
         boundary: where the frozen layers end.
         settings: how activations are stored.
         epochs: how often training comes back to the same images at this boundary.
+        views: how many versions of each training image there are.
         images: how many activations there are to store.
         device_type: of the device that computes.
     """
-    views = settings.views or 1
     if epochs <= views:
         return f"only {epochs} epoch{'s' * (epochs > 1)} would use them"
     num_bytes = prod(boundary.shape) * (2 if settings.storage == "float16" else 4)

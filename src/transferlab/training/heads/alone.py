@@ -73,6 +73,9 @@ class AloneLearner:
         self.optimizer.zero_grad()
         loss.backward()
         call_hook("before_step", self.job.parts, self.network, step + 1)
+        if self.job.clip_norm is not None:
+            trained = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(trained, self.job.clip_norm)
         self.optimizer.step()
         call_hook("after_step", self.job.parts, self.network, step + 1)
         return loss.detach(), _detached(terms), _detached(losses.observed)

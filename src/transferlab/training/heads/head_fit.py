@@ -67,9 +67,9 @@ def fit_heads_of(
     started = time.perf_counter() if started is None else started
     first = experiments[0]
     assert not any(part.needs_images for each in experiments for part in each.strategy.parts.values())
-    stored = _features(first, predict)
-    train = _labelled(stored, first.batches, "train")
-    val = _labelled(stored, first.batches, "val") if "val" in stored else None
+    stored = features_of(first, predict)
+    train = labelled(stored, first.batches, "train")
+    val = labelled(stored, first.batches, "val") if "val" in stored else None
     chosen: list[dict[str, Any]] = [{} for _ in experiments]
     if first.strategy.solver == "lbfgs":
         pairs = [
@@ -99,7 +99,7 @@ def fit_heads_of(
     ]
 
 
-def _features(experiment: Experiment, predict: Sequence[str]) -> Stored:
+def features_of(experiment: Experiment, predict: Sequence[str]) -> Stored:
     """The features of every split that is learned from, validated on or predicted."""
     batches, trainer = experiment.batches, experiment.config.trainer
     wants_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
@@ -112,7 +112,7 @@ def _features(experiment: Experiment, predict: Sequence[str]) -> Stored:
     return stored
 
 
-def _labelled(stored: Stored, batches: Batches, split: str) -> LabelledFeatures:
+def labelled(stored: Stored, batches: Batches, split: str) -> LabelledFeatures:
     """The features of a split; of all its views, one after the other, where it has several."""
     features_ND = _in_fresh_memory(stored[split])
     labels_N = torch.from_numpy(batches.splits[split].catalog.codes)
@@ -168,6 +168,7 @@ def _job(experiment: Experiment) -> HeadJob:
         seed=experiment.seed,
         head_dropout=strategy.head_dropout,
         penalties=strategy.penalty,
+        clip_norm=experiment.config.trainer.gradient_clip_val,
     )
 
 

@@ -37,6 +37,7 @@ class HeadJob:
     seed: int  # of the order of the samples and of dropout
     head_dropout: float = 0.0  # share of the features dropped before the head, in training
     penalties: Mapping[str, Penalty] = field(default_factory=dict)  # by name, as in a strategy
+    clip_norm: float | None = None  # of all gradients of a step together
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -51,7 +52,7 @@ class HeadJob:
     def optimizer(self, num_features: int) -> torch.optim.Optimizer:
         """The optimizer that a fit of the whole network would have, the backbone's groups left out."""
         rates = self.learning_rates
-        groups = parameter_groups(self.network(num_features), self.objective, rates.weight_decay)
+        groups = parameter_groups(self.network(num_features), self.objective, rates)
         return rates.make_optimizer(groups)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transferlab.config.classes import changes_nothing, fact, opens_nothing
+from transferlab.config.classes import changes_nothing, fact, opens_nothing, sees_plain_images
 
 # What the jobs of a group may differ in, and `name`, which follows from the options chosen
 _MAY_DIFFER = ("name", "seed", "strategy.learning_rates.base", "strategy.learning_rates.weight_decay")
@@ -25,7 +25,7 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
     "limit_train_batches": (None, 1.0),
     "check_val_every_n_epoch": (1,),
     "accumulate_grad_batches": (1,),
-    "gradient_clip_val": (None,),
+    "gradient_clip_algorithm": (None, "norm"),
     "further": ({}, None),
 }
 
@@ -64,7 +64,8 @@ def shares_a_fit(config: Mapping[str, Any]) -> bool:
         and not any(_sees_more(part) for part in (objective, *(strategy.get("penalty") or {}).values()))
         and data.get("target") is None
         and strategy.get("bottleneck_units") is None
-        and (features.get("views") is not None or changes_nothing(data.get("augmentation")))
+        and strategy.get("head_start", "fresh") == "fresh"
+        and _sees_fixed_images(config)
         and not any((data.get("mixing") or {}).get(name) for name in ("mixup_alpha", "cutmix_alpha"))
         and not config["fit"].get("compile")
         and _needs_no_lightning(config)
@@ -75,6 +76,13 @@ def _needs_no_lightning(config: Mapping[str, Any]) -> bool:
     """True if a head on features that are computed already may be fitted by the loop for heads alone."""
     plain = all(config["trainer"].get(flag) in values for flag, values in _PLAIN.items())
     return plain and config["fit"].get("ema_decay") is None
+
+
+def _sees_fixed_images(config: Mapping[str, Any]) -> bool:
+    """True if the training images come again unchanged."""
+    views = (config.get("features") or {}).get("views")
+    is_fixed = sees_plain_images(config) if views == "auto" else views is not None
+    return is_fixed or changes_nothing(config["data"].get("augmentation"))
 
 
 def _sees_more(part: Any) -> bool:

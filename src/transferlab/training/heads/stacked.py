@@ -75,6 +75,7 @@ class StackedLearner:
         self.loss = StackedSoftmaxLoss([_loss(job) for job in jobs], self.heads.num_classes, device)
         optimizers = [job.optimizer(num_features) for job in jobs]
         self.optimizer = stacked_optimizer(optimizers, heads, device)
+        self.clip_norm = jobs[0].clip_norm  # equal in all, as the rest of the trainer's flags
         drops = any(any(dropped_shares(job)) for job in jobs)
         self.dropout = StackedDropout(jobs, num_features) if drops else None
         self._features = torch.empty(0, device=device)
@@ -93,6 +94,8 @@ class StackedLearner:
             loss_J = self.loss(scores_JCB, labels_KJB[batch])
             parameters = list(self.heads.parameters.values())
             gradients = torch.autograd.grad(loss_J.sum(), parameters)
+            if self.clip_norm is not None:
+                gradients = _clipped(gradients, self.clip_norm)
             self.optimizer.step(parameters, gradients, rates_KJ[batch])
             losses.append(loss_J.detach())
             predicted_JB = scores_JCB.max(1).indices  # argmax, which is slow over any but the last dimension
@@ -161,6 +164,13 @@ class StackedLearner:
         self.optimizer.keep(places)
         if self.dropout is not None:
             self.dropout.keep(places)
+
+
+def _clipped(gradients_J: Sequence[torch.Tensor], norm: float) -> tuple[torch.Tensor, ...]:
+    """Each head's gradients `(J, ...)`, together no longer than `norm`; as `clip_grad_norm_` does it."""
+    squares = [gradient.flatten(1).square().sum(1) for gradient in gradients_J]
+    factor_J = (norm / (torch.stack(squares).sum(0).sqrt() + 1e-6)).clamp(max=1.0)
+    return tuple(g * factor_J.view(-1, *[1] * (g.ndim - 1)) for g in gradients_J)
 
 
 def _loss(job: HeadJob) -> SoftmaxLoss:

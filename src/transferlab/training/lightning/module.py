@@ -108,7 +108,7 @@ class TransferModule(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer with every parameter in it from the start; see `parameter_groups`."""
         rates = self.strategy.learning_rates
-        groups = parameter_groups(self.network, self.objective, rates.weight_decay)
+        groups = parameter_groups(self.network, self.objective, rates)
         return rates.make_optimizer(groups)
 
     def on_train_start(self) -> None:
@@ -144,7 +144,7 @@ class TransferModule(pl.LightningModule):
         for group in self.optimizers(use_pl_optimizer=False).param_groups:  # type: ignore[union-attr]
             stage = group["stage"]
             opened = next((epoch for epoch, depth in enumerate(depths) if depth >= stage), len(depths))
-            group["lr"] = self.strategy.learning_rates.rate(
+            group["lr"] = group["scale"] * self.strategy.learning_rates.rate(
                 stage, progress=self._progress(), epochs=epochs, opened=float(opened)
             )
 
@@ -264,7 +264,7 @@ class TransferModule(pl.LightningModule):
         return {
             group["name"]: group["lr"]
             for group in groups
-            if group["stage"] <= self._open_stages and not group["name"].endswith("/no_decay")
+            if group["stage"] <= self._open_stages and "/" not in group["name"]
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ def lightning_trainer(
     devices: int | str | list[int] = 1,
     num_nodes: PositiveInt = 1,
     precision: Precision = "32-true",
-    max_epochs: int | None = None,
+    max_epochs: int | Literal["auto"] | None = None,
     min_epochs: NonNegativeInt | None = None,
     max_steps: int = -1,
     max_time: Annotated[Any, Duration()] = None,
@@ -54,6 +54,7 @@ def lightning_trainer(
     Raises:
         UserError: a device, precision or flag that Lightning does not have here.
     """
+    assert max_epochs != "auto", "`build` makes a number of it"
     own = {name: value for name, value in locals().items() if name != "further"}
     own |= {"callbacks": list(callbacks), "use_distributed_sampler": False}
     own |= {"enable_model_summary": False, "enable_autolog_hparams": False}
