@@ -29,7 +29,7 @@ class FitSettings:
     checkpoint_every_steps: PositiveInt | None = None
     ema_decay: Share | None = None
     compile: bool = False
-    channels_last: bool | Literal["auto"] = "auto"
+    channels_last: bool | Literal["auto"] = False
     keep_checkpoints: Kept = "last_and_best"
 
 
