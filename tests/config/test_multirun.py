@@ -68,7 +68,9 @@ def test_one_folder_for_all_jobs():
 
 
 def test_warnings_of_all_values_once():
-    warnings = check_sweep(["fit.early_stopping_patience=50,60", "trainer.max_epochs=15", "seed=0,1"]).warnings
+    warnings = check_sweep(
+        ["fit.early_stopping_patience=50,60", "trainer.max_epochs=15", "seed=0,1"]
+    ).warnings
     assert [text.partition(" ")[0] for text in warnings] == [
         "fit.early_stopping_patience=50",
         "fit.early_stopping_patience=60",
