@@ -245,7 +245,9 @@ def test_layer_decay_equals_timms(name):
         for parameter in group["params"]
     }
     found = layer_scales(backbone, 0.7)
-    assert found == {name: pytest.approx(expected[name], rel=1e-12) for name, _ in backbone.named_parameters()}
+    assert found == {
+        name: pytest.approx(expected[name], rel=1e-12) for name, _ in backbone.named_parameters()
+    }
     assert min(found.values()) < 0.7**3
     assert set(layer_scales(backbone, 1.0).values()) == {1.0}
 
