@@ -36,7 +36,13 @@ from transferlab.run.environment import _git_commit
 from transferlab.run.errors import UserError
 from transferlab.run.processes import command
 
-TINY = ["data.shots_per_class=2", "trainer.max_epochs=1", "trainer.accelerator=cpu", "hydra.run.dir=run"]
+TINY = [
+    "strategy=fine_tune",
+    "data.shots_per_class=2",
+    "trainer.max_epochs=1",
+    "trainer.accelerator=cpu",
+    "hydra.run.dir=run",
+]
 LOCAL = {"_target_": "hydra_plugins.transferlab_plugins.LocalLauncher", "jobs_at_once": "auto"}
 
 

@@ -32,7 +32,12 @@ def accuracy(folder: str, shared: object, *overrides: str) -> float:
 def test_transfer_on_flowers(shared_data):
     few_epochs = "trainer.max_epochs=4"
     probe = accuracy(
-        "probe", shared_data, "strategy=feature_extraction", "trainer.max_epochs=8", "data/augmentation=none"
+        "probe",
+        shared_data,
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        "trainer.max_epochs=8",
+        "data/augmentation=none",
     )
     tuned = accuracy("tuned", shared_data, "strategy=fine_tune", "strategy.bn=frozen", few_epochs)
     gradual = accuracy(

@@ -14,6 +14,7 @@ from tests.training.processes import command
 from transferlab.run.run_folder import Run
 
 TINY = [
+    "strategy=fine_tune",
     *("backbone=timm", "backbone.name=test_resnet", "backbone.weights=random", "data.image_size=32"),
     *("data.batch_size=8", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "hydra.run.dir=run"),
 ]

@@ -19,6 +19,7 @@ from transferlab.run.run_folder import Run
 from transferlab.training.recorded_config import evaluated_config
 
 TINY = [
+    "strategy=fine_tune",
     *("data.shots_per_class=4", "data.batch_size=16", "trainer.max_epochs=2"),
     *("trainer.enable_progress_bar=false", "fit.keep_checkpoints=none"),
 ]
@@ -122,7 +123,7 @@ def test_images_without_labels_get_predictions_alone(trained):
 @pytest.mark.parametrize(
     "chosen",
     [
-        ["strategy=feature_extraction"],
+        ["strategy=feature_extraction", "strategy/head=linear"],
         ["strategy=feature_extraction", "strategy/head=logistic"],
         ["strategy=dann", "data=digits_domains"],
         ["strategy=fine_tune", "strategy.bottleneck_units=8", "strategy/head=mlp"],

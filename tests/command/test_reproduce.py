@@ -70,7 +70,12 @@ def test_data_that_has_changed_is_said_first():
 
 @pytest.mark.slow
 def test_a_group_is_reproduced_as_a_whole():
-    heads = ["strategy=feature_extraction", "strategy.learning_rates.base=0.01,0.1", "hydra.sweep.dir=sweep"]
+    heads = [
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        "strategy.learning_rates.base=0.01,0.1",
+        "hydra.sweep.dir=sweep",
+    ]
     assert command(["train", "-m", *TINY, *heads])[0] == 0
     members = sorted(Path("sweep").glob("*/group.json"))
     assert len(members) == 2

@@ -51,6 +51,7 @@ WRONG: dict[tuple[str, ...], dict[str, str]] = {
         "strategy.learning_rates.base=0": "above 0",
         "strategy.learning_rates.backbone_factor=-1": "at least 0",
         "strategy.learning_rates.stage_decay=-1": "at least 0",
+        "strategy.learning_rates.layer_decay=-1": "at least 0",
         "strategy.learning_rates.objective_factor=-1": "at least 0",
         "strategy.learning_rates.warmup_epochs=-0.5": "at least 0",
         "strategy.learning_rates.step_epochs=0": "above 0",
@@ -62,7 +63,7 @@ WRONG: dict[tuple[str, ...], dict[str, str]] = {
         "fit.checkpoint_every_minutes=0": "above 0, or null",
         "fit.checkpoint_every_steps=0": "at least 1, or null",
         "fit.ema_decay=1.5": "at least 0 and below 1, or null",
-        "features.views=0": "at least 1, or null",
+        "features.views=0": "at least 1, or auto, or null",
         "features.cache_gib=0": "above 0",
         "trainer.accumulate_grad_batches=0": "at least 1",
         "trainer.num_nodes=0": "at least 1",
@@ -72,11 +73,10 @@ WRONG: dict[tuple[str, ...], dict[str, str]] = {
         "trainer.limit_train_batches=0": "above 0, or null",
         "trainer.max_time=10": str(Duration()),
     },
-    ("strategy/head=mlp", "strategy/objective=focal", "strategy/unfreezing=validated"): {
+    ("strategy=fine_tune", "strategy/head=mlp", "strategy/unfreezing=validated"): {
         "strategy.head.hidden_units=0": "at least 1",
         "strategy.head.hidden_layers=-1": "at least 0",
         "strategy.head.dropout=1": "at least 0 and below 1",
-        "strategy.objective.gamma=-1": "at least 0",
         "strategy.unfreezing.patience=0": "at least 1",
         "strategy.unfreezing.min_delta=-1": "at least 0",
         "strategy.unfreezing.first=-1": "at least 0",
@@ -86,6 +86,7 @@ WRONG: dict[tuple[str, ...], dict[str, str]] = {
         "strategy.head.tolerance=0": "above 0",
         "strategy.head.max_iterations=0": "at least 1",
     },
+    ("strategy/objective=focal",): {"strategy.objective.gamma=-1": "at least 0"},
     ("strategy/unfreezing=gradual", "strategy/objective=logit_adjustment", "strategy/penalty=[l1,l2_sp]"): {
         "strategy.unfreezing.every_epochs=0": "at least 1",
         "strategy.unfreezing.first=-1": "at least 0",

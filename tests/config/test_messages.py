@@ -9,8 +9,8 @@ import pytest
 from transferlab.config.compose import ConfigError, compose_checked
 
 STRATEGIES = (
-    "cdan, cdan_e, dan, dann, deep_coral, feature_extraction, fine_tune, from_scratch, mcc, mdd, partial, "
-    "progressive_unfreezing, progressive_unfreezing_validated, self_training, source_only"
+    "cdan, cdan_e, dan, dann, deep_coral, feature_extraction, fine_tune, from_scratch, lp_ft, mcc, mdd, "
+    "partial, progressive_unfreezing, progressive_unfreezing_validated, self_training, source_only"
 )
 
 # Mistakes that do not get into each other's way: all are told at once

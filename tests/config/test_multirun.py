@@ -64,11 +64,13 @@ def test_what_hydra_is_told():
 
 def test_one_folder_for_all_jobs():
     assert check_sweep(["strategy=fine_tune,partial"]).folder.parts[:2] == ("sweeps", "mixed")
-    assert check_sweep(["seed=0,1"]).folder.parts[:2] == ("sweeps", "fine_tune")
+    assert check_sweep(["seed=0,1"]).folder.parts[:2] == ("sweeps", "lp_ft")
 
 
 def test_warnings_of_all_values_once():
-    warnings = check_sweep(["fit.early_stopping_patience=50,60", "seed=0,1"]).warnings
+    warnings = check_sweep(
+        ["fit.early_stopping_patience=50,60", "trainer.max_epochs=15", "seed=0,1"]
+    ).warnings
     assert [text.partition(" ")[0] for text in warnings] == [
         "fit.early_stopping_patience=50",
         "fit.early_stopping_patience=60",

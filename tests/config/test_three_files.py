@@ -162,5 +162,7 @@ def test_what_needs_gradients_does_not_go_with_logistic_regression(problems):
     ids=["frozen", "open", "images"],
 )
 def test_which_train_together(chosen, together):
-    configs = [compose_checked([*chosen, ALLOWED, f"seed={seed}"]).config for seed in (0, 1)]
+    configs = [
+        compose_checked(["strategy=fine_tune", *chosen, ALLOWED, f"seed={seed}"]).config for seed in (0, 1)
+    ]
     assert (len(groups_of(configs)) == 1) == together

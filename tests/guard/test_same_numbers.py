@@ -37,6 +37,9 @@ TINY = [
     *("data.shots_per_class=4", "data.batch_size=8", "data.num_workers=0"),
     *("trainer.max_epochs=2", "trainer.enable_progress_bar=false", "trainer.accelerator=cpu"),
     *("fit.keep_checkpoints=none", "data.val_fraction=0.03", "data.test_fraction=0.03"),
+    # whatever the defaults of the two checkouts are
+    *("features.views=null", "fit.channels_last=false", "trainer.gradient_clip_val=null"),
+    *("strategy.bn=mixed", "strategy.learning_rates.warmup_epochs=0"),
 ]
 NETWORK = ["backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
 PHOTOS = [
@@ -55,10 +58,27 @@ SUBDIR = "base_${strategy.learning_rates.base}_seed_${seed}"
 RUNS = {
     "from_scratch-digits": ["strategy=from_scratch", OFF, "data/augmentation=light"],
     "from_scratch-photos": ["strategy=from_scratch", *PHOTOS, ON],
-    "feature_extraction-digits-cached": ["strategy=feature_extraction", ON],
-    "feature_extraction-digits": ["strategy=feature_extraction", OFF, "strategy.head_dropout=0.2"],
-    "feature_extraction-photos-views": ["strategy=feature_extraction", *PHOTOS, ON, "features.views=2"],
-    "feature_extraction-photos": ["strategy=feature_extraction", *PHOTOS, OFF, "fit.ema_decay=0.9"],
+    "feature_extraction-digits-cached": ["strategy=feature_extraction", "strategy/head=linear", ON],
+    "feature_extraction-digits": [
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        OFF,
+        "strategy.head_dropout=0.2",
+    ],
+    "feature_extraction-photos-views": [
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        *PHOTOS,
+        ON,
+        "features.views=2",
+    ],
+    "feature_extraction-photos": [
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        *PHOTOS,
+        OFF,
+        "fit.ema_decay=0.9",
+    ],
     "logistic-digits": ["strategy=feature_extraction", "strategy/head=logistic", OFF],
     "logistic-photos-cached": [
         *("strategy=feature_extraction", "strategy/head=logistic", *PHOTOS, ON),
@@ -89,7 +109,7 @@ RUNS = {
     "dan-photos": ["strategy=dan", *TWO_FOLDERS, OFF, "strategy.selection=entropy"],
     "deep_coral-photos-cached": ["strategy=deep_coral", *TWO_FOLDERS, ON, PLAIN, "strategy/unfreezing=last"],
     "sweep-of-heads": [  # all four train as one group
-        *("-m", "backbone=letters_resnet", "strategy=feature_extraction", ON, PLAIN),
+        *("-m", "backbone=letters_resnet", "strategy=feature_extraction", "strategy/head=linear", ON, PLAIN),
         *("strategy.learning_rates.base=0.1,0.01", "seed=1,2", "data.shots_seed=0"),
         *(f"hydra.sweep.subdir={SUBDIR}", "hydra.launcher.jobs_at_once=1"),
     ],

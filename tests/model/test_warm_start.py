@@ -232,7 +232,9 @@ def scores(folder: str) -> pd.DataFrame:
     return Run(folder).predictions("test").set_index("sample").filter(like="p(").sort_index(axis=1)
 
 
-@pytest.mark.parametrize("further", [[], ["strategy=feature_extraction"]], ids=["lightning", "head loop"])
+@pytest.mark.parametrize(
+    "further", [[], ["strategy=feature_extraction", "strategy/head=linear"]], ids=["lightning", "head loop"]
+)
 def test_a_training_that_does_not_move_is_an_evaluation(further):
     saved()
     pictures("photos", "abcd", each=8)
@@ -255,7 +257,14 @@ def test_a_training_that_does_not_move_is_an_evaluation(further):
 def test_heads_that_train_together_start_from_it():
     saved()
     pictures("photos", "abcd", each=8)
-    sweep = ["-m", "strategy=feature_extraction", "seed=0,1", f"{SLOWLY},2.0e-12", "hydra.sweep.dir=sweep"]
+    sweep = [
+        "-m",
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        "seed=0,1",
+        f"{SLOWLY},2.0e-12",
+        "hydra.sweep.dir=sweep",
+    ]
     code, shown, said = command(["train", *settings(*sweep)])
     assert code == 0, shown + said
     assert "heads train together" in shown
@@ -281,7 +290,12 @@ def test_heads_that_train_together_start_from_it():
             *(TransferModule, "training_step"),
             marks=pytest.mark.slow,
         ),
-        pytest.param(["strategy=feature_extraction"], AloneLearner, "train_epoch", marks=pytest.mark.slow),
+        pytest.param(
+            ["strategy=feature_extraction", "strategy/head=linear"],
+            AloneLearner,
+            "train_epoch",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_killed(further, owner, method):

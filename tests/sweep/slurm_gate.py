@@ -20,6 +20,7 @@ SLURM = [
 ]
 # 3 epochs of 5 steps, and no checkpoint within an epoch but by request
 TINY = [
+    "strategy=fine_tune",
     *("backbone=timm", "backbone.name=test_resnet", "backbone.weights=random", "data.shots_per_class=4"),
     *("data.batch_size=8", "trainer.max_epochs=3", "trainer.enable_progress_bar=false"),
     "fit.checkpoint_every_minutes=null",

@@ -14,7 +14,7 @@ from transferlab.sweep import run_jobs as pending
 from transferlab.sweep.job import Job
 from transferlab.sweep.run_jobs import members_of, pending_groups
 
-HEADS = ["strategy=feature_extraction", "features.cache=auto"]
+HEADS = ["strategy=feature_extraction", "strategy/head=linear", "features.cache=auto"]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,14 @@ from transferlab.sweep.resume import resume, resume_sweep
 from transferlab.sweep.sweep_record import left_behind_lines
 
 FAST = [
-    *("train", "-m", "data.shots_per_class=2", "data.batch_size=10", "trainer.enable_progress_bar=false"),
+    *(
+        "train",
+        "-m",
+        "strategy=fine_tune",
+        "data.shots_per_class=2",
+        "data.batch_size=10",
+        "trainer.enable_progress_bar=false",
+    ),
     *("backbone=mnist_convnet", "backbone.weights=random", "fit.checkpoint_every_steps=1"),
     "hydra.launcher.jobs_at_once=2",
 ]
@@ -123,7 +130,13 @@ def test_a_run_does_not_go_on_with_other_data():
 
 def test_results_of_a_group_stay_where_its_data_is_gone():
     Path("unmounted").mkdir()
-    heads = ["strategy=feature_extraction", "features.cache=auto", "data=folder", "data.root=unmounted"]
+    heads = [
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        "features.cache=auto",
+        "data=folder",
+        "data.root=unmounted",
+    ]
     with started("train", None) as composer:
         config = composer.compose(*composer.read(heads)).config
     members = [Run(f"sweep/{status}") for status in ("finished", "failed")]

@@ -157,7 +157,14 @@ def test_an_interrupt_passes():
 
 
 HEADS = [
-    *("train", "-m", "strategy=feature_extraction", "features.cache=auto", "data.shots_per_class=4"),
+    *(
+        "train",
+        "-m",
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        "features.cache=auto",
+        "data.shots_per_class=4",
+    ),
     *("data.shots_seed=0", "data.batch_size=8", "trainer.max_epochs=2", "trainer.enable_progress_bar=false"),
     "strategy.learning_rates.base=0.01",
 ]

@@ -55,7 +55,12 @@ def train_alone(*arguments: str) -> str:
 
 
 def test_a_sweep_is_an_array_with_a_task_for_each_group():
-    heads = ["strategy=fine_tune,feature_extraction", "features.cache=auto", "data.shots_seed=0"]
+    heads = [
+        "strategy=fine_tune,feature_extraction",
+        "strategy/head=linear",
+        "features.cache=auto",
+        "data.shots_seed=0",
+    ]
     arguments = [*TINY, *heads, "strategy.learning_rates.base=0.001,0.01"]
     with sweep(*arguments) as running:
         code, shown = ended(running)

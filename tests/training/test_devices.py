@@ -29,7 +29,7 @@ GPU = pytest.param("gpu", marks=pytest.mark.gpu)
 TINY = (
     *("backbone=timm", "backbone.name=test_resnet", "backbone.weights=random", "data=digits"),
     *("data.shots_per_class=4", "data.val_fraction=0.03", "data.test_fraction=0.03", "data.batch_size=8"),
-    *("trainer.max_epochs=2", "trainer.enable_progress_bar=false"),
+    *("trainer.max_epochs=2", "trainer.enable_progress_bar=false", "strategy/head=linear"),
 )
 DETERMINISTIC = ("trainer.deterministic=true", "fit.checkpoint_every_steps=2")
 

@@ -30,7 +30,7 @@ from transferlab.training.lightning.module import TransferModule
 
 ALLOW = ["tests.training.witnesses"]
 PROGRESSIVE = ["strategy=progressive_unfreezing", "trainer.accumulate_grad_batches=2"]
-PROBE = ["strategy=feature_extraction", "trainer.max_epochs=2"]
+PROBE = ["strategy=feature_extraction", "strategy/head=linear", "trainer.max_epochs=2"]
 
 
 @pytest.fixture(autouse=True)
@@ -234,7 +234,7 @@ NOTE = "strategy.objective: InputGradient works on the images, so the frozen lay
     ["feature_extraction", "progressive_unfreezing", pytest.param("partial", marks=pytest.mark.slow)],
 )
 def test_an_objective_on_pixels_gets_no_activations(strategy):
-    chosen = [f"strategy={strategy}", "trainer.max_epochs=2"]
+    chosen = [f"strategy={strategy}", "strategy/head=linear", "trainer.max_epochs=2"]
     auto = images_needed("auto", *chosen, "features.cache=auto")
     images_needed("off", *chosen, "features.cache=off")
     assert_same("auto", "off")

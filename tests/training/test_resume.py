@@ -19,6 +19,7 @@ FILES = {file.stem: file.read_text() for file in (config_files.shipped() / "stra
 STRATEGIES = sorted(FILES)
 TWO_DOMAINS = {"source_only", *(name for name, text in FILES.items() if "defaults: [source_only" in text)}
 TINY = [
+    "strategy=fine_tune",
     "data.shots_per_class=4",
     "data.val_fraction=0.03",
     "data.test_fraction=0.03",
@@ -38,7 +39,7 @@ KINDS = {"feature_extraction", "progressive_unfreezing_validated"}
 def overrides(strategy: str = "fine_tune", backbone: str = "test_resnet", *further: str) -> list[str]:
     data = "digits_domains" if strategy in TWO_DOMAINS else "digits"
     # with kept features a head is fitted without Lightning, and starts over: tests/training/test_head_fit.py
-    images = ["features.cache=off"] if strategy == "feature_extraction" else []
+    images = ["strategy/head=linear", "features.cache=off"] if strategy == "feature_extraction" else []
     return [*TINY, f"strategy={strategy}", f"backbone.name={backbone}", f"data={data}", *images, *further]
 
 

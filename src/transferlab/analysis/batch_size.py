@@ -113,7 +113,8 @@ def _measured(config: DictConfig, experiment: Experiment, size: int, steps: int)
     on_gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
-    fit_shortly(replace(experiment, batches=batches), clock, steps=_WARM_UP + steps)
+    strategy = replace(experiment.strategy, head_start="fresh")  # a probe would not change the speed
+    fit_shortly(replace(experiment, batches=batches, strategy=strategy), clock, steps=_WARM_UP + steps)
     peak_gib = torch.cuda.max_memory_reserved() / 2**30 if on_gpu else None
     return Size(size, size / clock.seconds, peak_gib)
 

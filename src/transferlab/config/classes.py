@@ -128,12 +128,15 @@ def changes_nothing(augmentation: Any) -> bool:
 def sees_plain_images(config: Mapping[str, Any]) -> bool:
     """True if training sees each image as it is, by `features.views=auto`: its backbone stays frozen.
 
-    So the backbone runs once on each image, however many epochs the head takes.
+    So the backbone runs once on each image, however many epochs the head takes. It runs in each epoch
+    anyway where images are mixed, or a part of the strategy needs them.
     """
-    features, mixing = config.get("features") or {}, config["data"].get("mixing") or {}
+    strategy, features = config["strategy"], config.get("features") or {}
+    mixing = config["data"].get("mixing") or {}
     mixes = any(mixing.get(name) for name in ("mixup_alpha", "cutmix_alpha"))
-    frozen = opens_nothing(config["strategy"].get("unfreezing"))
-    return features.get("views") == "auto" and frozen and not mixes
+    parts = (strategy.get("objective"), *(strategy.get("penalty") or {}).values())
+    again = mixes or any(fact(part, "needs_images") for part in parts)
+    return features.get("views") == "auto" and opens_nothing(strategy.get("unfreezing")) and not again
 
 
 def _argument(node: Mapping[str, Any], name: str) -> Any:

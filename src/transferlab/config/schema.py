@@ -9,6 +9,7 @@ from typing import Any
 
 # A function (config, recorder, *, resume) that fills the recorder's result and its run's folder
 KINDS = {"train": "transferlab.training.train:train"}
+MOST_EPOCHS = 100  # of trainer.max_epochs=auto
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ class FeatureSettings:
     """
 
     cache: Literal["auto", "off"] = "auto"
-    views: PositiveInt | Literal["auto"] | None = "auto"
+    views: PositiveInt | Literal["auto"] | None = None
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     storage: Literal["float32", "float16"] = "float32"
     cache_gib: PositiveFloat = 20.0

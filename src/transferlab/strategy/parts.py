@@ -91,7 +91,7 @@ class Part(nn.Module):
     of the config, in Lightning and in the loop for heads alone alike:
 
     1. `prepare`, `remember`: once each, when the experiment is built; on a resume again, before the
-       checkpoint loads.
+       checkpoint loads. `remember` once more where the head then starts as a probe.
     2. In each batch `losses` or `penalty`; then, once per step of the optimizer (with accumulated gradients
        after the last of its batches) `before_step`, clipping of gradients, the optimizer, `after_step`.
     3. `conclude`: once, after the fit.

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from transferlab.config.bounds import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from transferlab.config.schema import MOST_EPOCHS
 from transferlab.strategy.parts import History, Unfreezing
 from transferlab.strategy.strategy import Selection
 
 # a small set needs many epochs before anything is learned, a large one learns in a few
-USUAL_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 600, 10, 100
+USUAL_STEPS, _FEWEST_EPOCHS = 600, 10
 Kept = Literal["none", "last", "best", "last_and_best", "every_epoch"]
 
 
@@ -29,7 +30,7 @@ class FitSettings:
     checkpoint_every_steps: PositiveInt | None = None
     ema_decay: Share | None = None
     compile: bool = False
-    channels_last: bool | Literal["auto"] = "auto"
+    channels_last: bool | Literal["auto"] = False
     keep_checkpoints: Kept = "last_and_best"
 
 
@@ -44,7 +45,7 @@ def usual_epochs(steps_per_epoch: int) -> int:
     >>> usual_epochs(19), usual_epochs(2), usual_epochs(5000)
     (32, 100, 10)
     """
-    return min(max(math.ceil(USUAL_STEPS / steps_per_epoch), _FEWEST_EPOCHS), _MOST_EPOCHS)
+    return min(max(math.ceil(USUAL_STEPS / steps_per_epoch), _FEWEST_EPOCHS), MOST_EPOCHS)
 
 
 def seconds_of(max_time: str | None) -> float | None:

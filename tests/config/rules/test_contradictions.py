@@ -14,7 +14,7 @@ from transferlab.config.rules.contradictions import contradictions, warnings_abo
 
 @pytest.fixture(scope="module")
 def plain():
-    return OmegaConf.to_container(compose_checked([]).config)
+    return OmegaConf.to_container(compose_checked(["trainer.max_epochs=15"]).config)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ WRONG = [
     (
         {"backbone__weights": "gone.safetensors"},
         "backbone.weights=gone.safetensors: there is no such file or folder. "
-        "It takes hub, random, shipped, a .safetensors file, a run folder or a folder of the hub.",
+        "It takes hub, package, random, shipped, a .safetensors file, a run folder or a folder of the hub.",
     ),
     (
         {"backbone__weights": "here.safetensors", "strategy__start_from": "random"},

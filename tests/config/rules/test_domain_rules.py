@@ -32,7 +32,7 @@ def test_a_selection_by_target_labels_is_called_by_its_name_alone(problems):
 
 
 def test_a_bottleneck_needs_two_images(problems):
-    [problem] = problems("strategy.bottleneck_units=8", "data.batch_size=1")
+    [problem] = problems("strategy=fine_tune", "strategy.bottleneck_units=8", "data.batch_size=1")
     assert "at least 2" in problem
     [problem] = problems("strategy.bottleneck_units=0")
     assert problem == "strategy.bottleneck_units=0: must be at least 1, or null."

@@ -59,7 +59,7 @@ def test_with_a_frozen_backbone_it_may_run(problems):
 )
 def test_refused(overrides, text, problems):
     assert problems(*CHOSEN, *overrides) == [text]
-    assert problems("strategy=feature_extraction", *overrides) == []
+    assert problems("strategy=feature_extraction", "strategy/head=linear", *overrides) == []
 
 
 def test_everything_at_once(problems):
@@ -91,5 +91,5 @@ def test_settings_of_training_in_epochs_have_no_effect():
         "fit.early_stopping_patience has no effect: strategy/head=logistic is fitted at once, not in epochs.",
         "data.batch_size has no effect: strategy/head=logistic is fitted at once, not in epochs.",
     ]
-    assert compose_checked(["strategy=feature_extraction", *given]).warnings == []
+    assert compose_checked(["strategy=feature_extraction", "strategy/head=linear", *given]).warnings == []
     assert compose_checked(CHOSEN).warnings == []

@@ -63,7 +63,7 @@ def test_where_a_flag_belongs(problems):
     ],
 )
 def test_a_flag_reaches_the_trainer(typed, name, value):
-    trainer = make(compose_checked(["trainer=cpu", typed]).config.trainer)
+    trainer = make(compose_checked(["trainer=cpu", "trainer.max_epochs=15", typed]).config.trainer)
     found = getattr(trainer if hasattr(trainer, name) else trainer.fit_loop, name)
     assert getattr(found, "value", found) == value
 
@@ -71,6 +71,6 @@ def test_a_flag_reaches_the_trainer(typed, name, value):
 def test_what_lightning_refuses_is_a_sentence():
     from transferlab.run.errors import UserError
 
-    config = compose_checked(["trainer.accelerator=abacus"]).config.trainer
+    config = compose_checked(["trainer.accelerator=abacus", "trainer.max_epochs=1"]).config.trainer
     with pytest.raises(UserError, match=r"^trainer: .*abacus.* Fix: give it another value\.$"):
         make(config)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
+import timm
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from tests.strategy.tiny import tiny_classifier
@@ -13,6 +15,7 @@ from transferlab.backbone.freezing import freeze_all_but_last
 from transferlab.run.errors import UserError
 from transferlab.strategy.learning_rates.schedule import (
     LearningRates,
+    layer_scales,
     parameter_groups,
     schedule_factor,
     warmup_factor,
@@ -217,3 +220,50 @@ def test_an_objective_without_parameters_has_no_group():
         for group in parameter_groups(tiny_classifier(), CrossEntropy(), LearningRates(weight_decay=0.1))
     ]
     assert "objective" not in names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "convnext_atto",
+        "densenet121",
+        "poolformer_s12",  # which does not group its layers
+        "regnety_002",
+        "resnet18",
+        "test_vit",
+        "tf_efficientnet_lite0",
+        "vgg11",
+    ],
+)
+def test_layer_decay_equals_timms(name):
+    with torch.device("meta"):
+        whole, backbone = timm.create_model(name), timm.create_model(name, num_classes=0)
+    names = {id(parameter): name for name, parameter in whole.named_parameters()}
+    expected = {
+        names[id(parameter)]: group["lr_scale"]
+        for group in param_groups_layer_decay(whole, layer_decay=0.7)
+        for parameter in group["params"]
+    }
+    found = layer_scales(backbone, 0.7)
+    assert found == {
+        name: pytest.approx(expected[name], rel=1e-12) for name, _ in backbone.named_parameters()
+    }
+    assert min(found.values()) < 0.7**3
+    assert set(layer_scales(backbone, 1.0).values()) == {1.0}
+
+
+def test_layer_decay_in_the_groups():
+    """The blocks of a stage have rates of their own; the head, and the rest, the full one."""
+    network = tiny_classifier(name="test_vit")
+    rates, objective = LearningRates(layer_decay=0.5, weight_decay=0.1), built_dann(64)
+    scales = layer_scales(network.backbone.network, 0.5)
+    groups = parameter_groups(network, objective, rates)
+    names = {id(parameter): name for name, parameter in network.backbone.network.named_parameters()}
+    for group in groups:
+        found = {scales.get(names.get(id(parameter), ""), 1.0) for parameter in group["params"]}
+        assert found == {group["scale"]}, group["name"]
+    assert len({group["name"] for group in groups}) == len(groups)
+    listed = [id(parameter) for group in groups for parameter in group["params"]]
+    everything = [id(parameter) for module in (network, objective) for parameter in module.parameters()]
+    assert sorted(listed) == sorted(everything)
+    assert {group["name"]: group["scale"] for group in groups if "/" not in group["name"]}["head"] == 1.0

@@ -19,7 +19,13 @@ from transferlab.training import runs
 from transferlab.training.heads.alone import AloneLearner
 
 PROBE = [
-    *(*TINY, "backbone.name=test_resnet", "data=digits", "strategy=feature_extraction"),
+    *(
+        *TINY,
+        "backbone.name=test_resnet",
+        "data=digits",
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+    ),
     *("trainer.max_epochs=2", "fit.checkpoint_every_steps=null"),
 ]
 
@@ -133,7 +139,9 @@ def _use_cache(folder: str) -> None:
 
 
 def test_augmentation_without_views_is_said():
-    code, shown, said = command(["train", *PROBE, "data/augmentation=light", "hydra.run.dir=run"])
+    code, shown, said = command(
+        ["train", *PROBE, "data/augmentation=light", "features.views=null", "hydra.run.dir=run"]
+    )
     assert code == 0, said
     assert "features.views=4" in shown
     assert any("features.views=4" in text for text in Run("run").result["warnings"])

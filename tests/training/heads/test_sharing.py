@@ -14,7 +14,7 @@ from transferlab.config.compose import started
 from transferlab.data.augmentation.pipeline import Augmentation
 from transferlab.training.heads.sharing import groups_of
 
-FROZEN = ("strategy=feature_extraction", "features.cache=auto")
+FROZEN = ("strategy=feature_extraction", "strategy/head=linear", "features.cache=auto", "features.views=null")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from transferlab.config.classes import fact, opens_nothing
 from transferlab.config.overrides import did_you_mean
 from transferlab.config.rules.domain_rules import domain_contradictions, idle_with_domains
+from transferlab.config.rules.feature_rules import idle_with_plain_images
 from transferlab.config.rules.head_rules import (
     idle_with_logistic,
     logistic_contradictions,
@@ -23,12 +24,12 @@ from transferlab.config.rules.head_rules import (
 )
 from transferlab.config.rules.logger_rules import logger_contradictions
 from transferlab.config.rules.trainer_rules import trainer_contradictions
-from transferlab.config.schema import KINDS
+from transferlab.config.schema import KINDS, MOST_EPOCHS
 from transferlab.run.errors import UserError
 from transferlab.run.reading import read_json
 
 _WEIGHTS = ("hub", "package", "random", "shipped")
-_WARMUP = "strategy.learning_rates.warmup_epochs"
+_EPOCHS, _WARMUP = "trainer.max_epochs", "strategy.learning_rates.warmup_epochs"
 
 MOVING = "data.on_bad_image"  # the key by which files of the user's may be moved
 
@@ -62,7 +63,8 @@ def warnings_about(config: DictConfig, given: Collection[str] = ()) -> list[str]
     `given` are the keys and groups of the command line: some settings are worth a word only there.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    return [*idle_with_domains(plain), *_unlikely(plain), *_idle(plain), *idle_with_logistic(plain, given)]
+    of_command_line = [*idle_with_logistic(plain, given), *idle_with_plain_images(plain, given)]
+    return [*idle_with_domains(plain), *_unlikely(plain), *_idle(plain), *of_command_line]
 
 
 def _wrong_run(config: dict[str, Any]) -> Iterator[str]:
@@ -196,28 +198,24 @@ def _unlikely(config: dict[str, Any]) -> Iterator[str]:
 
 
 def _idle(config: dict[str, Any]) -> Iterator[str]:
-    strategy, epochs = config["strategy"], _number(config, "trainer.max_epochs") or 0
+    strategy, epochs = config["strategy"], _number(config, _EPOCHS) or 0
+    limit = f"{_EPOCHS}={epochs}"
+    if config["trainer"].get("max_epochs") == "auto":
+        epochs, limit = MOST_EPOCHS, f"{_EPOCHS}=auto (at most {MOST_EPOCHS})"
     patience, warmup = _number(config, "fit.early_stopping_patience"), _number(config, _WARMUP)
     if patience is not None and 0 < epochs <= patience:
-        yield (
-            f"fit.early_stopping_patience={patience} has no effect: training ends after "
-            f"trainer.max_epochs={epochs} anyway."
-        )
+        yield (f"fit.early_stopping_patience={patience} has no effect: training ends after {limit} anyway.")
     if opens_nothing(strategy.get("unfreezing")):
-        if _number(config, "strategy.learning_rates.stage_decay") not in (None, 1):
-            yield "strategy.learning_rates.stage_decay has no effect: no stage of the backbone is trained."
+        for decay in ("strategy.learning_rates.stage_decay", "strategy.learning_rates.layer_decay"):
+            if _number(config, decay) not in (None, 1):
+                yield f"{decay} has no effect: no stage of the backbone is trained."
         if "l2_sp" in (strategy.get("penalty") or {}):
             yield "strategy.penalty.l2_sp.strength has no effect: no stage of the backbone is trained."
     every = _number(config, "strategy.unfreezing.every_epochs")
     if every is not None and 0 < epochs <= every:
-        yield (
-            f"strategy.unfreezing.every_epochs={every} has no effect: no stage opens within "
-            f"trainer.max_epochs={epochs}."
-        )
+        yield (f"strategy.unfreezing.every_epochs={every} has no effect: no stage opens within {limit}.")
     if warmup is not None and 0 < epochs <= warmup:
-        yield (
-            f"{_WARMUP}={warmup}: the full learning rate is never reached within trainer.max_epochs={epochs}."
-        )
+        yield (f"{_WARMUP}={warmup}: the full learning rate is never reached within {limit}.")
 
 
 def _exists(path: str) -> bool:

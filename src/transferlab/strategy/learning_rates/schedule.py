@@ -23,6 +23,8 @@ from transferlab.config.bounds import NonNegativeFloat, PositiveFloat, Share
 from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 
+_TENSORS_OF_A_LAYER = 12  # for a network that does not group its layers, as timm's `param_groups_layer_decay`
+
 
 def schedule_factor(
     schedule: str, progress: float, epochs: float, step_epochs: float, step_factor: float
@@ -115,18 +117,23 @@ class LearningRates:
 def layer_scales(network: nn.Module, layer_decay: float) -> dict[str, float]:
     """The factor of each parameter's rate, by name: `layer_decay` for each layer up to the classifier's.
 
-    Layers are those that timm's `group_matcher` of the architecture counts, so the factors equal those of
-    its `param_groups_layer_decay` (Bao, Dong, Piao & Wei, BEiT, ICLR 2022).
+    Layers are those that timm's `group_matcher` of the architecture counts, or twelve tensors each where it
+    has none, so the factors equal those of timm's `param_groups_layer_decay` (Bao, Dong, Piao & Wei, BEiT,
+    ICLR 2022).
     """
-    named = dict(network.named_parameters())
+    names = [name for name, _ in network.named_parameters()]
+    if layer_decay == 1.0:
+        return dict.fromkeys(names, 1.0)
     matcher = getattr(network, "group_matcher", None)
-    if layer_decay == 1.0 or matcher is None:
-        return dict.fromkeys(named, 1.0)
     known = getattr(network, "pretrained_cfg", None) or {}
     classifier = f"{known.get('classifier', 'fc')}.weight"  # which the backbone is without
-    everything = [*named.items(), (classifier, None)]
-    layers = group_with_matcher(iter(everything), matcher(coarse=False), reverse=True)
-    return {name: layer_decay ** (layers[classifier] - layers[name]) for name in named}
+    if matcher is None:
+        layers = {name: number // _TENSORS_OF_A_LAYER for number, name in enumerate(names)}
+        layers[classifier] = max(layers.values(), default=-1) + 1
+    else:
+        everything = [*network.named_parameters(), (classifier, None)]
+        layers = group_with_matcher(iter(everything), matcher(coarse=False), reverse=True)
+    return {name: layer_decay ** (layers[classifier] - layers[name]) for name in names}
 
 
 def parameter_groups(network: Classifier, objective: nn.Module, rates: LearningRates) -> list[dict[str, Any]]:

@@ -67,7 +67,8 @@ def fit_heads_of(
     started = time.perf_counter() if started is None else started
     first = experiments[0]
     assert not any(part.needs_images for each in experiments for part in each.strategy.parts.values())
-    stored = features_of(first, predict)
+    trained_on = [split.name for split in first.batches.trained_on]
+    stored = features_of(first, [*trained_on, "val", *predict])
     train = labelled(stored, first.batches, "train")
     val = labelled(stored, first.batches, "val") if "val" in stored else None
     chosen: list[dict[str, Any]] = [{} for _ in experiments]
@@ -99,15 +100,14 @@ def fit_heads_of(
     ]
 
 
-def features_of(experiment: Experiment, predict: Sequence[str]) -> Stored:
-    """The features of every split that is learned from, validated on or predicted."""
+def features_of(experiment: Experiment, splits: Sequence[str]) -> Stored:
+    """The features of each of these splits that has samples."""
     batches, trainer = experiment.batches, experiment.config.trainer
     wants_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
     device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
     backbone = experiment.network.backbone.to(device)
     extractor = extractor_of(experiment, device)
-    names = [*(split.name for split in batches.trained_on), "val", *predict]
-    stored = {name: extractor.features(name) for name in dict.fromkeys(names) if len(batches.splits[name])}
+    stored = {name: extractor.features(name) for name in dict.fromkeys(splits) if len(batches.splits[name])}
     backbone.cpu()
     return stored
 
@@ -168,7 +168,7 @@ def _job(experiment: Experiment) -> HeadJob:
         seed=experiment.seed,
         head_dropout=strategy.head_dropout,
         penalties=strategy.penalty,
-        clip_norm=experiment.config.trainer.gradient_clip_val,
+        clip_norm=experiment.config.trainer.gradient_clip_val or None,  # 0 is none, as for Lightning
     )
 
 

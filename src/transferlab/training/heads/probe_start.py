@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import nn
 
+from transferlab.run.errors import UserError
 from transferlab.strategy.head.logistic import Logistic
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
 from transferlab.training.build import Experiment
@@ -24,11 +26,16 @@ def start_by_probe(experiment: Experiment, recorder: Recorder) -> None:
     """Fit the linear head by logistic regression on the frozen features of the images as they are.
 
     Raises:
-        UserError: features that are not finite.
+        UserError: a head that is no linear layer, or features that are not finite.
     """
     strategy, batches = experiment.strategy, experiment.batches
+    if type(experiment.network.head) is not nn.Linear:
+        raise UserError(
+            f"strategy.head_start=logistic: fits a linear layer, and {type(strategy.head).__name__} makes "
+            f"a {type(experiment.network.head).__name__}. Fix: strategy.head_start=fresh."
+        )
     plain = replace(experiment, batches=batches.with_plain_images())
-    stored = features_of(plain, ())
+    stored = features_of(plain, ["train", "val"])
     train = labelled(stored, plain.batches, "train")
     val = labelled(stored, plain.batches, "val") if "val" in stored else None
     objective = strategy.objective
