@@ -51,7 +51,9 @@ def prepared(command: str) -> list[str]:
     if arguments[0] != "train" or "--cfg" in arguments:
         return arguments
     if "backbone=resnet18" in arguments:
-        arguments += ["backbone.weights=random", "data.image_size=32"]
+        arguments += ["backbone.weights=random"]
+    if "data=folder" in arguments:
+        arguments += ["data.image_size=32"]
     return [argument for argument in arguments if argument != "trainer=gpu"] + SHORT
 
 

@@ -24,7 +24,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab VERB --help                             more about a verb
   transferlab --version
 
-Your photos:  transferlab train data=folder data.root=DIR backbone=resnet18
+Your photos:  transferlab train data=folder data.root=DIR
 """
 
 # The function of `transferlab.command` behind each verb; imported when it is used
