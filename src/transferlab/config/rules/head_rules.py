@@ -11,7 +11,6 @@ _OF_EPOCHS = frozenset(
     {
         "trainer.max_epochs",
         "trainer.min_epochs",
-        "trainer.max_time",
         "fit.early_stopping_patience",
         "fit.min_delta",
         "fit.ema_decay",
