@@ -179,8 +179,8 @@ def _advice(root: Path, name: str, listed: _Listed) -> str:
 
 def _below(root: Path, names: Sequence[str]) -> FoundFiles:
     places = defaultdict[str, list[Path]](list)
-    for path in walk_files(root, root):
-        places[_composed(path.name)].append(path)
+    for entry in walk_files(root, root):
+        places[_composed(entry.name)].append(Path(entry.path))
     last = {name: _composed(_slashes(name).rpartition("/")[2]) for name in names}
     moved = {_composed(Path(sample).name) for sample in moved_away(root)}
     missing = [name for name in names if last[name] not in places and last[name] not in moved]
