@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,14 +134,6 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in NOT_CLASSES
 
 
-def is_regular(path: Path | str) -> bool:
-    """True for a file that can be read to its end: no folder, pipe or device, and no link to nothing."""
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 (a million names)
-    except (OSError, ValueError):
-        return False
-
-
 def visible_folders(folder: Path) -> list[Path]:
     """The sub-folders that a person would call such, sorted by name."""
     entries = _entries(folder)
@@ -173,9 +164,7 @@ def from_root(entry: os.DirEntry[str], root: Path) -> str:
     return entry.path.removeprefix(os.path.join(root, ""))  # noqa: PTH118 (a million names)
 
 
-def walk_files(
-    folder: Path, root: Path, passed_over: PassedOver | None = None
-) -> Iterator[os.DirEntry[str]]:
+def walk_files(folder: Path, root: Path, passed_over: PassedOver | None = None) -> Iterator[os.DirEntry[str]]:
     """Visible regular files below `folder`, sorted; `passed_over` collects what is neither file nor folder.
 
     Raises:

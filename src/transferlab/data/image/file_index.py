@@ -11,8 +11,10 @@ import hashlib
 import io
 import json
 import os
+import stat
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,33 @@ def index_place(root: Path) -> Path:
     """The file of the index of samples below `root`."""
     name = hashlib.blake2b(os.fsencode(root.absolute()), digest_size=16).hexdigest()
     return cache_folder("files") / f"{name}.index"
+
+
+Stamp = tuple[int, int, int]  # size, modification time in ns, inode
+UNKNOWN: Stamp = (-1, -1, -1)
+
+
+def stamps_of(root: Path, files: Sequence[str]) -> np.ndarray:
+    """The stamp of each regular file, from the root or absolute, int64 (N, 3); -1 where there is none."""
+    stamps = (number for file in files for number in _stamp_or_unknown(path_of(root, file)))
+    return np.fromiter(stamps, np.int64, 3 * len(files)).reshape(-1, 3)
+
+
+def path_of(root: Path, file: str) -> str:
+    """The whole path: `root / file` takes ten times as long."""
+    return file if file.startswith("/") else f"{root}/{file}"
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1)
+
+
+def _stamp_or_unknown(path: str) -> Stamp:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a million names)
+    except (OSError, ValueError):  # a name may hold what no path can
+        return UNKNOWN
+    return stamp_of(status) if stat.S_ISREG(status.st_mode) else UNKNOWN
 
 
 class FileIndex:
