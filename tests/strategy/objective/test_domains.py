@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from transferlab.backbone.freezing import set_modes
+from transferlab.model.batch_statistics import norms_with_statistics
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.domains import (
     Domains,
     SourceStatistics,
-    norms_with_statistics,
     refuse_single,
 )
 

@@ -18,6 +18,7 @@ from transferlab.config.overrides import did_you_mean
 from transferlab.config.rules.domain_rules import domain_contradictions, idle_with_domains
 from transferlab.config.rules.head_rules import idle_with_logistic, logistic_contradictions
 from transferlab.config.rules.logger_rules import logger_contradictions
+from transferlab.config.rules.step_rules import idle_steps, step_contradictions
 from transferlab.config.rules.trainer_rules import trainer_contradictions
 from transferlab.config.schema import KINDS
 from transferlab.run.errors import UserError
@@ -45,6 +46,7 @@ def contradictions(config: dict[str, Any]) -> list[str]:
         _missing_folders,
         _wrong_data,
         logistic_contradictions,
+        step_contradictions,
         trainer_contradictions,
         logger_contradictions,
     )
@@ -57,7 +59,8 @@ def warnings_about(config: DictConfig, given: Collection[str] = ()) -> list[str]
     `given` are the keys and groups of the command line: some settings are worth a word only there.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    return [*idle_with_domains(plain), *_unlikely(plain), *_idle(plain), *idle_with_logistic(plain, given)]
+    rules = (idle_with_domains, _unlikely, _idle, idle_steps)
+    return [*(text for rule in rules for text in rule(plain)), *idle_with_logistic(plain, given)]
 
 
 def _wrong_run(config: dict[str, Any]) -> Iterator[str]:
