@@ -55,7 +55,7 @@ def idle_steps(config: dict[str, Any]) -> Iterator[str]:
     if start is None:
         return
     if epochs > 0 and epochs - max(1, math.ceil(start * epochs)) < 1:
-        yield f"fit.swa_start={start} has no effect: of trainer.max_epochs={epochs} it averages the last alone."
+        yield f"fit.swa_start={start} has no effect: of trainer.max_epochs={epochs} it takes the last alone."
     elif rates.get("schedule") == "cosine":
         yield (
             f"fit.swa_start={start}: with strategy.learning_rates.schedule=cosine the last epochs hardly "

@@ -1,4 +1,4 @@
-"""Stochastic weight averaging: the mean of the weights at the ends of epochs, from a share of the training on.
+"""Stochastic weight averaging: the mean of the weights at epochs' ends, from a share of the training on.
 
 Izmailov et al., Averaging weights leads to wider optima and better generalization, UAI 2018.
 """
