@@ -88,6 +88,13 @@ class Domains(nn.Module):
         """Class scores (N, C) and (M, C) of the domains' features."""
         return self._of_both(network, network.classify, source_ND, target_MD)
 
+    def pass_through(self, network: Classifier, batch: Mapping[str, torch.Tensor]) -> None:
+        """Let the whole network see a batch, of one domain or two: its batch norms take statistics."""
+        if "target_input" in batch:
+            self.scores(network, *self.features(network, batch))
+        else:
+            network(batch["input"])
+
     def on_source(self, network: Classifier) -> AbstractContextManager[None]:
         """Within this, the network's norms hold the source's running statistics, if those have their own.
 

@@ -63,7 +63,4 @@ def _compute_statistics(trainer: pl.Trainer, module: TransferModule) -> None:
             for norm in norms:
                 norm.reset_running_stats()
         for batch in loaders.epoch_again(module.current_epoch):
-            if "target_input" in batch:
-                domains.scores(network, *domains.features(network, batch))
-            else:
-                network(batch["input"])
+            domains.pass_through(network, batch)
