@@ -202,7 +202,7 @@ class _Bench:
         model.save(into.path)
         into.write_config(self.config)
         into.write_json("environment.json", environment.describe())
-        into.write_json("inputs.json", {"data": splits.fingerprint()})
+        into.write_json("inputs.json", self._inputs())
         write_atomically(into.path / "split.csv", splits.table().to_csv(index=False))
         rows = [step.row(groups.get("val")) for step in steps]
         write_atomically(into.path / "average.csv", pd.DataFrame(rows).to_csv(index=False))
@@ -211,6 +211,11 @@ class _Bench:
         into.write_json("result.json", result)
         return result
 
+    def _inputs(self) -> dict[str, str]:
+        """What the runs were made from, as far as it is the same for all."""
+        records = [recorded_inputs(each.run).items() for each in self.known.values()]
+        return {name: value for name, value in records[0] if all((name, value) in each for each in records)}
+
     def _notes(self) -> list[str]:
         notes = []
         if self.num_norms:
@@ -218,7 +223,7 @@ class _Bench:
                 f"training has changed the statistics of {self.num_norms} batch norms: each average got its "
                 "own by a pass over the training images."
             )
-        if len({recorded_inputs(each.run).get("backbone.weights") for each in self.known.values()}) > 1:
+        if "backbone.weights" not in self._inputs():
             notes.append(
                 "these runs did not begin with the same weights: averages of such networks rarely predict "
                 "well."

@@ -69,11 +69,12 @@ def _show(made: Run) -> None:
     table.add_column("")
     for name in ("val accuracy", "95 % interval", "val loss", "kept"):
         table.add_column(name, justify="right")
-    for row in read_csv(made.path / "average.csv").itertuples():
-        cells = ["-", "-", "-"]
-        if row.val_accuracy == row.val_accuracy:  # a number
-            cells = [f"{row.val_accuracy:.3f}", f"{row.low:.3f} to {row.high:.3f}", f"{row.val_loss:.3f}"]
-        table.add_row(str(row.network), *cells, str(row.kept))
+    steps = read_csv(made.path / "average.csv", dtype={"network": str}).to_dict("records")
+    for step in steps:
+        accuracy, low, high, loss = (
+            f"{step[name]:.3f}".replace("nan", "-") for name in ("val_accuracy", "low", "high", "val_loss")
+        )
+        table.add_row(step["network"], accuracy, f"{low} to {high}", loss, step["kept"])
     console = PlainConsole()
     console.print(table)
     for text in made.result["warnings"]:

@@ -183,7 +183,7 @@ class TransferModule(pl.LightningModule):
 
         Not in `on_train_batch_end`: callbacks come first there, and a checkpoint would lack this step.
         """
-        if self.strategy.learning_rates.sam_rho:
+        if self.strategy.learning_rates.sam_rho and optimizer_closure is not None:
             optimizer_closure = partial(self._compute_sharp_gradients, optimizer_closure, batch_idx)
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         call_hook("after_step", self.strategy.parts, self.network, self.global_step + 1)
