@@ -39,6 +39,7 @@ from transferlab.training.run_record import evaluation_record, recorded_inputs, 
 from transferlab.training.terminal import quiet_libraries
 
 How = Literal["uniform", "greedy", "line", "wise_ft"]
+_LEAST_BATCH = 32  # images that give a batch norm's statistics: of few, variances are rough
 ALPHAS = tuple(tenth / 10 for tenth in range(11))
 
 
@@ -152,7 +153,8 @@ class _Bench:
         strategy: Strategy = make(self.config.strategy)
         uses_target, seed = strategy.objective.uses_target, int(self.config.seed)
         images = self.first.preprocessing
-        batches = Batches(self.splits, self.settings, images, seed=seed, uses_target=uses_target)
+        settings = replace(self.settings, batch_size=max(self.settings.batch_size, _LEAST_BATCH))
+        batches = Batches(self.splits, settings, images, seed=seed, uses_target=uses_target)
         domains = Domains(bn=strategy.bn)
         network.to(device).eval()
         for norm in norms:
