@@ -203,7 +203,9 @@ class _Bench:
         }
         model.save(into.path)
         into.write_config(self.config)
-        into.write_json("environment.json", environment.describe())
+        # by which `compare` names it
+        choices = {**self.run.environment.get("choices", {}), "strategy": f"average {how}"}
+        into.write_json("environment.json", {**environment.describe(), "choices": choices})
         into.write_json("inputs.json", self._inputs())
         write_atomically(into.path / "split.csv", splits.table().to_csv(index=False))
         rows = [step.row(groups.get("val")) for step in steps]
