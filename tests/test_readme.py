@@ -67,6 +67,10 @@ def test_command_runs(command, newcomers_folder):
     if "runs/first" in command:
         first = ["backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
         assert in_child(lambda: runs.train([*first, *SHORT, "hydra.run.dir=runs/first"])) == 0
+    if "transferlab average" in command:
+        for seed, name in enumerate("ab"):
+            arguments = [*SHORT, f"seed={seed}", f"hydra.run.dir=runs/{name}"]
+            assert in_child(lambda arguments=arguments: runs.train(arguments)) == 0
     status = in_child(lambda: _succeed(prepared(command)))
     assert status == 0
 

@@ -14,6 +14,7 @@ _OF_EPOCHS = frozenset(
         "fit.early_stopping_patience",
         "fit.min_delta",
         "fit.ema_decay",
+        "fit.swa_start",
         "data.batch_size",
         "data.steps_per_epoch",
         "strategy.selection",
