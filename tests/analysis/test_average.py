@@ -183,5 +183,7 @@ def test_the_number_of_runs(runs):
         transferlab.average(*runs, how="wise_ft")
     with pytest.raises(UserError, match="takes the folders of runs here, not 0"):
         transferlab.average()
+    with pytest.raises(UserError, match=r"how=gredy: must be uniform, greedy, line or wise_ft"):
+        transferlab.average(*runs, how="gredy")
     with pytest.raises(UserError, match=r"seed=3: a recorded run keeps its config"):
         transferlab.average(*runs, overrides=["seed=3"])
