@@ -107,6 +107,8 @@ def average(
     """
     from transferlab.sweep.gather import gather
 
+    if how not in ("uniform", "greedy", "line", "wise_ft"):
+        raise UserError(f"how={how}: must be uniform, greedy, line or wise_ft.")
     runs = [Run(recorded.path.resolve()) for recorded in gather([Path(folder) for folder in folders])]
     takes = {"line": "two runs", "wise_ft": "one run"}.get(how, "runs")
     if len(runs) not in {"line": (2,), "wise_ft": (1,)}.get(how, range(1, len(runs) + 1)):

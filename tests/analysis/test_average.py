@@ -19,6 +19,7 @@ from transferlab.run.run_folder import Run
 TINY = [
     *("data.shots_per_class=4", "data.shots_seed=0", "data.val_fraction=0.03", "data.test_fraction=0.03"),
     *("data.batch_size=20", "trainer.max_epochs=1", "trainer.enable_progress_bar=false"),
+    *("strategy=lp_ft", "strategy.bn=mixed", "strategy.learning_rates.warmup_epochs=0"),
     *("fit.keep_checkpoints=none", "strategy.learning_rates.base=0.01"),
 ]
 
@@ -101,6 +102,8 @@ def test_a_line_ends_at_the_run_and_its_best_point_is_taken(how, runs, monkeypat
         started = average.start_of(Run(runs[1].resolve()), (), ()).network.backbone.network.state_dict()
         for name, value in started.items():
             np.testing.assert_array_equal(value.numpy(), shipped[f"backbone.{name}"])
+        probe = next(text for text in Run(runs[1]).result["warnings"] if "starts as a linear probe" in text)
+        assert probe.endswith(f"validation accuracy {table.loc['alpha 0.0', 'val_accuracy']:.3f}")
 
 
 def copy_of(run: Path) -> Path:
@@ -142,7 +145,7 @@ def status(copy: Path, value: str) -> None:
         (lambda copy: (copy / "inputs.json").unlink(), r"copy: its inputs.json does not say which data"),
         (lambda copy: (copy / "model.json").unlink(), r"copy: this folder holds no model.json"),
         (lambda copy: cut(copy, "model.json"), r"model.json: this is not readable JSON"),
-        (lambda copy: cut(copy, "model.safetensors"), r"model.safetensors: this is not readable safetensors"),
+        (lambda copy: cut(copy, "model.safetensors"), r"model.safetensors: this is not readable"),
         (lambda copy: cut(copy, "result.json"), r"result.json: this is not readable JSON"),
         (lambda copy: (copy / "config.yaml").unlink(), r"copy: this is not a run folder"),
         (lambda copy: status(copy, "failed"), r"copy has not finished \(failed\). Fix: transferlab resume"),
@@ -180,5 +183,7 @@ def test_the_number_of_runs(runs):
         transferlab.average(*runs, how="wise_ft")
     with pytest.raises(UserError, match="takes the folders of runs here, not 0"):
         transferlab.average()
+    with pytest.raises(UserError, match=r"how=gredy: must be uniform, greedy, line or wise_ft"):
+        transferlab.average(*runs, how="gredy")
     with pytest.raises(UserError, match=r"seed=3: a recorded run keeps its config"):
         transferlab.average(*runs, overrides=["seed=3"])

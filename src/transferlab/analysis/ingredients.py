@@ -18,7 +18,9 @@ from transferlab.run.own_files import require_own_files
 from transferlab.run.reading import unreadable
 from transferlab.run.run_folder import Run
 from transferlab.training.build import build, model_of
+from transferlab.training.heads.probe_start import start_by_probe, starts_by_probe
 from transferlab.training.recorded_config import recorded_config, require_config
+from transferlab.training.recorder import Recorder
 from transferlab.training.run_record import recorded_inputs, weights_hash
 from transferlab.training.runs import in_its_folder
 
@@ -150,7 +152,10 @@ def start_of(run: Run, allow: Sequence[str], moved: Sequence[str]) -> Model:
                     f"{run.path}: backbone.weights={config.backbone.weights} is not what it began with. "
                     f"Fix: {fix}"
                 )
-            return model_of(build(config))
+            experiment = build(config)
+            if starts_by_probe(experiment):
+                start_by_probe(experiment, Recorder())
+            return model_of(experiment)
         except (OSError, UserError) as error:
             if "Fix: " in str(error):
                 raise

@@ -45,8 +45,8 @@ def test_what_goes_together(problems, overrides):
     ("overrides", "text"),
     [
         (["fit.swa_start=0.9", "trainer.max_epochs=5"], "it takes the last alone"),
-        (["fit.swa_start=0.5", "trainer.max_epochs=1"], "it takes the last alone"),
-        (["fit.swa_start=0.5", "trainer.max_epochs=8"], "strategy.learning_rates.schedule=constant"),
+        (["fit.swa_start=0.6", "trainer.max_epochs=2"], "it takes the last alone"),
+        (["fit.swa_start=0.5"], "strategy.learning_rates.schedule=constant"),
     ],
 )
 def test_idle(overrides, text):

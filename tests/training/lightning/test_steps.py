@@ -20,7 +20,8 @@ from transferlab.training.lightning.module import TransferModule
 ONE_RATE = [
     *("strategy.learning_rates.schedule=constant", "strategy.learning_rates.backbone_factor=1"),
     *("strategy.learning_rates.optimizer=sgd", "strategy.learning_rates.weight_decay=0"),
-    *("strategy.learning_rates.base=0.05", "strategy.selection=last"),
+    *("strategy.learning_rates.base=0.05", "strategy.learning_rates.warmup_epochs=0"),
+    *("strategy.selection=last", "strategy.bn=mixed", "trainer.gradient_clip_val=null"),
 ]
 
 
@@ -88,7 +89,12 @@ def test_sharpness_aware_steps_are_those_by_hand(monkeypatch):
 def test_sharpness_aware_steps_in_bf16_and_on_stored_features():
     mixed = experiment("strategy.learning_rates.sam_rho=0.1", "trainer.precision=bf16-mixed")
     assert fit(mixed).history[-1]["train/loss"] < 2.4
-    head = ["strategy=feature_extraction", "trainer.max_epochs=2", "strategy.learning_rates.base=0.5"]
+    head = [
+        "strategy=feature_extraction",
+        "strategy/head=linear",
+        "trainer.max_epochs=2",
+        "strategy.learning_rates.base=0.5",
+    ]
     plain, sharp = (
         fit(experiment(*head, f"strategy.learning_rates.sam_rho={rho}")).history[-1]["train/loss"]
         for rho in (0, 1)

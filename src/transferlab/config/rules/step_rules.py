@@ -50,11 +50,11 @@ def step_contradictions(config: dict[str, Any]) -> Iterator[str]:
 
 def idle_steps(config: dict[str, Any]) -> Iterator[str]:
     """Averages over epochs that hardly differ, or over one alone."""
-    start, epochs = config["fit"].get("swa_start"), config["trainer"].get("max_epochs") or 0
+    start, epochs = config["fit"].get("swa_start"), config["trainer"].get("max_epochs")
     rates = config["strategy"]["learning_rates"]
     if start is None:
         return
-    if epochs > 0 and epochs - max(1, math.ceil(start * epochs)) < 1:
+    if isinstance(epochs, int) and 0 < epochs <= max(1, math.ceil(start * epochs)):
         yield f"fit.swa_start={start} has no effect: of trainer.max_epochs={epochs} it takes the last alone."
     elif rates.get("schedule") == "cosine":
         yield (
