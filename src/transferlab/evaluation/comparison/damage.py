@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transferlab.evaluation.comparison.answers import read_table
+from transferlab.evaluation.comparison.answers import Tables, read_table
 from transferlab.evaluation.comparison.grouping import Recorded, groups_of, unreadable
 from transferlab.evaluation.comparison.run_metrics import leading_metric, metrics_of, metrics_of_folds
 from transferlab.evaluation.comparison.run_score import score_of
 from transferlab.run.run_folder import REPORTED
 
 
-def without_damaged(runs: Sequence[Recorded]) -> list[Recorded]:
-    """The same runs; in the place of one that cannot be read, the reason."""
-    return [unreadable(run.path, reason) if (reason := damage_of(run)) else run for run in runs]
+def without_damaged(runs: Sequence[Recorded], tables: Tables) -> list[Recorded]:
+    """The same runs; in the place of one that cannot be read, the reason. What is read goes into `tables`."""
+    return [unreadable(run.path, reason) if (reason := damage_of(run, tables)) else run for run in runs]
 
 
-def damage_of(run: Recorded) -> str:
+def damage_of(run: Recorded, tables: Tables) -> str:
     """The first thing in a run's files that a comparison cannot read; empty where it can read all of them."""
     try:
         groups_of([run])
@@ -25,7 +25,7 @@ def damage_of(run: Recorded) -> str:
             metrics_of(run.result)
             score_of(run, "accuracy")
             for split in REPORTED[1:]:
-                table = read_table([run.path], split)
+                table = read_table([run.path], split, tables)
                 said = (run.result.get(split) or {}).get("samples")
                 if table is not None and said is not None and said != len(table):
                     return (
