@@ -31,10 +31,10 @@ from transferlab.evaluation.comparison.intervals import difference
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-DEFAULT = "lp_ft"
-CONTENDERS = ("feature_extraction", "lp_ft", "timm", "fastai")  # what the default is held against, first
+DEFAULT = "fine_tune"
+CONTENDERS = ("feature_extraction", "fine_tune", "timm", "fastai")  # what the default is held against, first
 FURTHER = (
-    "fine_tune",
+    "lp_ft",
     "progressive_unfreezing",
     "progressive_unfreezing_validated",
     "partial",
@@ -95,7 +95,7 @@ def run(asked: argparse.Namespace) -> int:
                 command = (
                     ["resume", str(folder)]
                     if going_on
-                    else sweep(folder, seed, backbone, asked.sets, recipes)
+                    else sweep(folder, seed, backbone, asked.sets, recipes, asked.jobs)
                 )
                 line = [sys.executable, "-m", "transferlab", *command]
                 # recipe_parts lies here, and `allow` names it
@@ -103,7 +103,9 @@ def run(asked: argparse.Namespace) -> int:
     return code
 
 
-def sweep(folder: Path, seed: int, backbone: str, sets: list[str], recipes: tuple[str, ...]) -> list[str]:
+def sweep(
+    folder: Path, seed: int, backbone: str, sets: list[str], recipes: tuple[str, ...], jobs: str
+) -> list[str]:
     """The arguments of an ordinary sweep over sets and recipes."""
     return [
         "train",
@@ -120,6 +122,7 @@ def sweep(folder: Path, seed: int, backbone: str, sets: list[str], recipes: tupl
         "trainer=cpu",
         "trainer.enable_progress_bar=false",
         "fit.keep_checkpoints=none",
+        f"hydra.launcher.jobs_at_once={jobs}",
         f"hydra.sweep.dir={folder}",
     ]
 
@@ -298,6 +301,7 @@ def main() -> int:
     runs.add_argument("--sets", nargs="+", default=list(SETS))
     runs.add_argument("--recipes", nargs="+", default=None, help="default: all, the contenders first")
     runs.add_argument("--seeds", nargs="+", type=int, default=list(range(5)))
+    runs.add_argument("--jobs", default="auto", help="at once")
     runs.set_defaults(do=run)
     tables = verbs.add_parser("table")
     tables.set_defaults(do=table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from omegaconf import OmegaConf
 
 from transferlab.config import resolvers
@@ -57,3 +58,33 @@ def test_a_jobs_folder_says_what_it_overrides():
     made = {"hydra": {"overrides": {"task": task}, "name": "${job_identity:}"}, "seed": 1}
     name = OmegaConf.create(made).hydra.name
     assert re.fullmatch("experiment=null,seed=1,objective=dann_[0-9a-f]{8}", name)
+
+
+LITE, LETTERS = "tf_efficientnet_lite0", "resnet10t"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name", "weights"),
+    [
+        ([], LETTERS, "shipped"),
+        (["data=letters"], LETTERS, "shipped"),
+        (["experiment=few_digits"], LETTERS, "shipped"),
+        (["data=folder", "data.root=."], LITE, "package"),
+        (["data=table", "data.source.table=x.csv"], LITE, "package"),
+        (["data=folder", "data.root=.", "backbone=letters_resnet"], LETTERS, "shipped"),
+        (["backbone=efficientnet_lite0"], LITE, "package"),
+        (["data=folder", "data.root=.", "backbone=resnet18"], "resnet18", "hub"),
+        (["experiment=mine"], LITE, "package"),
+        (["experiment=mine", "backbone=letters_resnet"], LETTERS, "shipped"),
+        (["data=my_data"], LITE, "package"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_the_default_backbone_follows_the_data(overrides, name, weights, write):
+    """An option, an experiment's, or one of the user's own."""
+    write("x.csv", "image,label\n")
+    write("conf/data/my_data.yaml", "defaults: [folder]\nroot: .\n")
+    write("conf/experiment/mine.yaml", "# @package _global_\ndefaults: [{override /data: my_data}]\n")
+    composed = compose_checked(overrides)
+    assert (composed.config.backbone.name, composed.config.backbone.weights) == (name, weights)
+    assert "${" not in str(composed.choices)

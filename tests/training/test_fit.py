@@ -31,9 +31,10 @@ TINY_RESNET = [*TINY, "backbone.name=test_resnet"]
         pytest.param(overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9"), marks=pytest.mark.slow),
         PROBE,
         pytest.param([*PROBE, "strategy/head=logistic"], marks=pytest.mark.slow),
+        overrides("lp_ft", "test_resnet", "trainer.max_epochs=2"),
         overrides("dann", "test_resnet", "strategy.selection=entropy", "trainer.max_epochs=2"),
     ],
-    ids=["fine_tune", "average", "features", "logistic", "dann"],
+    ids=["fine_tune", "average", "features", "logistic", "lp_ft", "dann"],
 )
 def test_the_outcome_is_that_of_a_run_and_nothing_is_written(chosen, capsys, trained):
     run = Run(trained(*chosen))

@@ -7,7 +7,13 @@ import pytest
 from transferlab.strategy.unfreezing.all import All
 from transferlab.strategy.unfreezing.gradual import Gradual
 from transferlab.strategy.unfreezing.validated import Validated
-from transferlab.training.fit_settings import FitSettings, best_epoch, epochs_without_better, is_over
+from transferlab.training.fit_settings import (
+    FitSettings,
+    best_epoch,
+    epochs_without_better,
+    is_over,
+    usual_epochs,
+)
 
 
 def history(*losses: float) -> list[dict[str, float]]:
@@ -47,3 +53,11 @@ def test_validated_unfreezing_ends_when_the_deepest_stage_has_stalled():
     unfreezing = Validated(patience=1)
     assert not is_over(history(1.0, 1.1), unfreezing, 1, FitSettings())
     assert is_over(history(1.0, 1.1, 0.9, 0.95), unfreezing, 1, FitSettings())
+
+
+@pytest.mark.parametrize(
+    ("steps", "epochs"), [(1, 100), (6, 100), (7, 86), (20, 30), (59, 11), (60, 10), (5000, 10)]
+)
+def test_epochs_for_enough_steps(steps, epochs):
+    assert usual_epochs(steps) == epochs
+    assert epochs in (10, 100) or (epochs - 1) * steps < 600 <= epochs * steps

@@ -33,7 +33,7 @@ TINY = [
 ]
 STEPS_AN_EPOCH = 5
 # killed by the fast tests: a frozen backbone, stages that open; two domains are in test_adaptation.py
-KINDS = {"feature_extraction", "progressive_unfreezing_validated"}
+KINDS = {"feature_extraction", "lp_ft", "progressive_unfreezing_validated"}
 
 
 def overrides(strategy: str = "fine_tune", backbone: str = "test_resnet", *further: str) -> list[str]:

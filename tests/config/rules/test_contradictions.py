@@ -158,6 +158,31 @@ IDLE = [
 ]
 
 
+AUTO = [
+    (
+        {"fit__early_stopping_patience": 100},
+        "fit.early_stopping_patience=100 has no effect: training ends after trainer.max_epochs=auto (at most "
+        "100) anyway.",
+    ),
+    (
+        {"strategy__learning_rates__warmup_epochs": 100.0},
+        "strategy.learning_rates.warmup_epochs=100.0: the full learning rate is never reached within "
+        "trainer.max_epochs=auto (at most 100).",
+    ),
+    (
+        {"strategy__unfreezing": {"_target_": NONE}, "strategy__learning_rates__layer_decay": 0.5},
+        "strategy.learning_rates.layer_decay has no effect: no stage of the backbone is trained.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "text"), AUTO)
+def test_warnings_with_epochs_by_themselves(settings, text, changed):
+    assert warnings_about(OmegaConf.create(changed(trainer__max_epochs="auto", **settings))) == [text]
+    fewer = {key: 99 for key in settings if key.endswith(("patience", "warmup_epochs"))}
+    assert warnings_about(OmegaConf.create(changed(trainer__max_epochs="auto", **fewer))) == []
+
+
 @pytest.mark.parametrize(("settings", "text"), IDLE)
 def test_warnings(settings, text, changed):
     assert warnings_about(OmegaConf.create(changed(**settings))) == [text]

@@ -93,3 +93,31 @@ def test_settings_of_training_in_epochs_have_no_effect():
     ]
     assert compose_checked(["strategy=feature_extraction", "strategy/head=linear", *given]).warnings == []
     assert compose_checked(CHOSEN).warnings == []
+
+
+FRESH = "Fix: strategy.head_start=fresh (as strategy=fine_tune does)"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "text"),
+    [
+        (
+            ["strategy/head=mlp"],
+            f"strategy.head_start=logistic: fits a linear head, and MLP is none. {FRESH}, or "
+            "strategy/head=linear.",
+        ),
+        (
+            ["strategy.bottleneck_units=8"],
+            "strategy.head_start=logistic: fits the head on the backbone's features, and "
+            f"strategy.bottleneck_units=8 lies between them. {FRESH}.",
+        ),
+    ],
+    ids=["mlp", "bottleneck"],
+)
+def test_a_head_that_cannot_start_as_a_probe(overrides, text, problems):
+    assert problems("strategy=lp_ft", *overrides) == [text]
+    assert problems("strategy=lp_ft", "strategy.head_start=fresh", *overrides) == []
+
+
+def test_a_logistic_head_is_fitted_anyway(problems):
+    assert problems("strategy=lp_ft", "strategy/head=logistic", "strategy/unfreezing=none") == []

@@ -17,7 +17,7 @@ from transferlab.training import runs
 from transferlab.training.frozen.prefix_policy import epochs_at_this_depth
 from transferlab.training.lightning.module import TransferModule
 
-PARTIAL = ["strategy=partial", "data=digits"]
+PARTIAL = ["strategy=partial", "data=digits", "strategy.bn=mixed"]
 # two epochs each with 0, 1 and 2 stages open
 SLOWLY = [
     *("strategy=progressive_unfreezing", "strategy.unfreezing.every_epochs=2", "data=digits"),

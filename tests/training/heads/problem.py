@@ -62,6 +62,7 @@ def job(
     objective: Objective | None = None,
     head_dropout: float = 0.0,
     penalties: dict[str, Any] | None = None,
+    clip_norm: float | None = None,
     **rates: Any,
 ) -> HeadJob:
     """A job with a linear head and plain cross-entropy, unless told otherwise; `rates`: `LearningRates`."""
@@ -72,4 +73,5 @@ def job(
         seed=seed,
         head_dropout=head_dropout,
         penalties=penalties or {},
+        clip_norm=clip_norm,
     )

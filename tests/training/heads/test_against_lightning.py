@@ -70,7 +70,9 @@ class Order(Sampler[list[int]]):
 TRAIN, VAL = Images(0), Images(1)
 
 
-def by_lightning(network: Classifier, strategy: Strategy, fit: FitSettings, seed: int) -> TransferModule:
+def by_lightning(
+    network: Classifier, strategy: Strategy, fit: FitSettings, seed: int, clip_norm: float | None = None
+) -> TransferModule:
     module = TransferModule(network, strategy, fit, seed=seed)
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -80,6 +82,7 @@ def by_lightning(network: Classifier, strategy: Strategy, fit: FitSettings, seed
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        gradient_clip_val=clip_norm,
     )
     trainer.fit(module, DataLoader(TRAIN, batch_sampler=Order(seed)), DataLoader(VAL, batch_size=16))
     return module
@@ -115,6 +118,7 @@ CASES: dict[str, tuple[Objective, dict, dict, bool]] = {
     "plain": (CrossEntropy(), {}, {}, False),
     "warm-up and SGD": (CrossEntropy(), {"optimizer": "sgd", "warmup_epochs": 1.5}, {}, False),
     "momentum and smoothing": (CrossEntropy(label_smoothing=0.1), {"optimizer": "momentum"}, {}, False),
+    "clipped": (CrossEntropy(), {"optimizer": "sgd"}, {"clip_norm": 0.3}, False),
     "dropout": (Focal(class_weights="balanced"), {}, {"head_dropout": 0.4}, False),
     "mlp with dropout": (
         LogitAdjustment(),
@@ -134,7 +138,9 @@ CASES: dict[str, tuple[Objective, dict, dict, bool]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_equals_a_training_by_lightning(name):
-    objective, rates, settings, hidden = CASES[name]
+    objective, rates, given, hidden = CASES[name]
+    settings = {key: value for key, value in given.items() if key != "clip_norm"}
+    clip_norm = given.get("clip_norm")
     learning_rates = LearningRates(**{"base": 1e-2, "weight_decay": 0.1, **rates})
     jobs, modules = [], []
     for seed in (3, 4):
@@ -159,9 +165,10 @@ def test_equals_a_training_by_lightning(name):
                 seed=seed,
                 head_dropout=dropout,
                 penalties=copy.deepcopy(strategy.penalty),
+                clip_norm=clip_norm,
             )
         )
-        modules.append(by_lightning(network, strategy, FitSettings(), seed))
+        modules.append(by_lightning(network, strategy, FitSettings(), seed, clip_norm))
     train, val = cached(modules[0].network, TRAIN), cached(modules[0].network, VAL)
     settings = {"order": order, "max_epochs": EPOCHS, "fit": FitSettings(), "selection": "last"}
     together = fit_heads(jobs, train, val, **settings)

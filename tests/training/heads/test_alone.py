@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -118,3 +119,26 @@ def test_term_that_comes_and_goes():
 
     steps = AloneLearner(job(objective=Late(class_weights="none")), TRAIN, order, 1).train_epoch(0)
     assert steps.terms["late"][:, 0].tolist() == [0, 0, 0, 6, 6, 6]
+
+
+def test_a_long_gradient_is_shortened():
+    """By hand: SGD without momentum moves by rate x gradient, here of length 0.05."""
+    case = job(optimizer="momentum", momentum=0.0, base=0.5, weight_decay=0.0, schedule="constant")
+    rows = order(0, 0)[0]
+    head = copy.deepcopy(case.head)
+    nn.functional.cross_entropy(head(TRAIN.features_ND[rows]), TRAIN.labels_N[rows]).backward()
+    gradients = {name: parameter.grad for name, parameter in head.named_parameters()}
+    length = torch.cat([gradient.flatten() for gradient in gradients.values()]).norm().item()
+    assert length > 0.05
+
+    def moved(clip_norm: float | None) -> dict[str, torch.Tensor]:
+        learner = AloneLearner(replace(case, clip_norm=clip_norm), TRAIN, lambda *_: order(0, 0)[:1], 1)
+        learner.train_epoch(0)
+        before = case.head.state_dict()
+        return {name: before[name] - value for name, value in learner.state(0).items()}
+
+    whole = {name: 0.5 * gradient for name, gradient in gradients.items()}
+    torch.testing.assert_close(moved(None), whole, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(moved(2 * length), whole, rtol=1e-4, atol=1e-7)
+    short = {name: step * 0.05 / length for name, step in whole.items()}
+    torch.testing.assert_close(moved(0.05), short, rtol=1e-4, atol=1e-7)

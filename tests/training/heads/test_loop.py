@@ -55,6 +55,7 @@ CASES = {
         for s, r in enumerate(RATES)
     ],
     "without momentum": [job(s, base=r, optimizer="momentum", momentum=0.0) for s, r in enumerate(RATES)],
+    "clipped": [job(s, base=r, optimizer="sgd", clip_norm=0.1) for s, r in enumerate(RATES)],
     "cosine with warm-up": [job(s, base=1e-2, warmup_epochs=s / 2) for s in range(4)],
     "steps and constant": [
         job(0, schedule="step", step_epochs=1.5, step_factor=0.3),

@@ -35,7 +35,10 @@ from transferlab.training.lightning.module import TransferModule
 from transferlab.training.recorded_config import recorded_config
 from transferlab.training.terminal import quiet_libraries
 
-PROGRESSIVE = [*TINY, "backbone.name=test_resnet", "strategy=progressive_unfreezing", "trainer.max_epochs=4"]
+PROGRESSIVE = [
+    *(*TINY, "backbone.name=test_resnet", "strategy=progressive_unfreezing", "trainer.max_epochs=4"),
+    *("strategy.bn=mixed", "strategy.learning_rates.warmup_epochs=0"),
+]
 
 
 def observe_gradients(freeze_early: bool) -> Callable[[], Callable[[], Any]]:
