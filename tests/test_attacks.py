@@ -112,7 +112,10 @@ ATTACKS = [
     for row, place in enumerate(PLACES)
     for column, name in enumerate(PAYLOADS)
 ]
-VERBS = {"resume": "interrupted", "reproduce": "finished", "evaluate": "finished", "gap": "finished"}
+VERBS = {
+    "resume": "interrupted",
+    **dict.fromkeys(("reproduce", "evaluate", "gap", "average"), "finished"),
+}
 
 
 @pytest.mark.parametrize(("place", "name"), ATTACKS)
@@ -293,7 +296,7 @@ def test_groups_that_name_others(verb, member, config, refused):
 
 
 @pytest.mark.parametrize("name", ["config.yaml", ".lock", "predictions", "evaluations", "reproductions"])
-@pytest.mark.parametrize("verb", ["resume", "reproduce", "evaluate", "compare"])
+@pytest.mark.parametrize("verb", ["resume", "reproduce", "evaluate", "compare", "average"])
 def test_links_that_lead_out(verb, name, config, refused):
     Path("mine").mkdir()
     Path("mine/file").write_text("seed: 1\n")
@@ -304,7 +307,7 @@ def test_links_that_lead_out(verb, name, config, refused):
     assert [path.name for path in Path("mine").iterdir()] == ["file"]
 
 
-@pytest.mark.parametrize("verb", ["resume", "evaluate", "compare", "gap"])
+@pytest.mark.parametrize("verb", ["resume", "evaluate", "compare", "gap", "average"])
 def test_anchors_without_bound_in_a_record(verb, refused):
     run = write_run(laughs(), status=VERBS.get(verb, "finished"))
     assert "its anchors expand to more than 100,000 values" in refused(verb, run)

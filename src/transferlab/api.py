@@ -15,6 +15,7 @@ from transferlab.config.compose import compose_checked
 from transferlab.config.overrides import allowed_and_rest, moved_data, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.one_at_a_time import one_at_a_time
+from transferlab.run.own_files import require_own_files
 from transferlab.run.run_folder import Run, dated
 from transferlab.training.recorded_config import evaluated_config, recorded_config
 from transferlab.training.runs import in_its_folder, train
@@ -110,6 +111,8 @@ def average(
     if how not in ("uniform", "greedy", "line", "wise_ft"):
         raise UserError(f"how={how}: must be uniform, greedy, line or wise_ft.")
     runs = [Run(recorded.path.resolve()) for recorded in gather([Path(folder) for folder in folders])]
+    for run in runs:
+        require_own_files(run.path)
     takes = {"line": "two runs", "wise_ft": "one run"}.get(how, "runs")
     if len(runs) not in {"line": (2,), "wise_ft": (1,)}.get(how, range(1, len(runs) + 1)):
         raise UserError(f"transferlab average takes the folders of {takes} here, not {len(runs)}.")

@@ -14,7 +14,6 @@ from transferlab.evaluation.predictions import Predictions
 from transferlab.model.model import Model
 from transferlab.model.trained_head import checked
 from transferlab.run.errors import UserError
-from transferlab.run.own_files import require_own_files
 from transferlab.run.reading import unreadable
 from transferlab.run.run_folder import Run
 from transferlab.training.build import build, model_of
@@ -70,7 +69,6 @@ def ingredients(runs: Sequence[Run], allow: Sequence[str] = ()) -> list[Ingredie
     for each in found:
         run = each.run
         require_config(run)
-        require_own_files(run.path)
         if run.status != "finished":
             raise UserError(
                 f"{run.path} has not finished ({run.status}). Fix: transferlab resume {run.path}, or "

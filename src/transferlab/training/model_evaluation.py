@@ -28,8 +28,8 @@ from transferlab.training.lightning.outputs import Outputs
 from transferlab.training.run_record import evaluation_record, recorded_inputs
 from transferlab.training.terminal import quiet_libraries, say
 
-# One device is enough, whatever the training had
-_FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
+# One device is enough, whatever the training had; `auto` epochs are for `build` to count
+_FLAGS = {"max_epochs": 1, "devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
 
 
 def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
