@@ -29,7 +29,8 @@ from transferlab.training.run_record import evaluation_record, recorded_inputs
 from transferlab.training.terminal import quiet_libraries, say
 
 # One device is enough, whatever the training had
-_FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "enable_progress_bar": False}
+# nothing is trained, so `auto` epochs are no matter
+_FLAGS = {"devices": 1, "num_nodes": 1, "strategy": "auto", "max_epochs": 1, "enable_progress_bar": False}
 
 
 def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
