@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from tests.attacks import (
     traces,
     with_payload,
 )
+from tests.training.processes import in_child
 from transferlab import cli
 from transferlab.backbone.weights import read_model
 from transferlab.config.check import ConfigError
@@ -35,6 +37,11 @@ from transferlab.model.trained_head import permitted
 from transferlab.run.environment import _git_commit
 from transferlab.run.errors import UserError
 from transferlab.run.processes import command
+from transferlab.run.run_folder import Run
+from transferlab.sweep.job import Job
+from transferlab.sweep.slurm import slurm_launcher
+from transferlab.sweep.slurm.array import Submitted
+from transferlab.sweep.slurm.slurm_settings import SlurmSettings
 
 TINY = [
     "strategy=fine_tune",
@@ -348,6 +355,56 @@ def test_what_an_allowed_module_imports_is_not_allowed():
     for target in ("mine.os.system", "mine.Popen"):
         with pytest.raises(ConfigError, match=r"may not name this class|no such class"):
             compose_checked([f"strategy.head={{_target_: {target}}}", "allow=[mine]"])
+
+
+def test_ids_of_slurm_jobs_that_a_record_names(monkeypatch, config):
+    """One of mine that was submitted from elsewhere is neither waited for nor cancelled."""
+    run, ours = Run("sweep/job"), Path("sweep/slurm")
+    ours.mkdir(parents=True)
+    (ours / "runs_of_7.json").write_text(json.dumps({"7": ["job"]}))
+    Path("bin").mkdir()
+    for name, line in {
+        "squeue": "echo '7|RUNNING|/home/me/mine.sh'",
+        "scontrol": ":",
+        "scancel": f'test "$*" = 8 || touch {CANARY}',
+    }.items():
+        Path("bin", name).write_text(f"#!/bin/sh\n{line}\n")
+        Path("bin", name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{Path('bin').resolve()}:{os.environ['PATH']}")
+    submitted: list[str] = []
+
+    def submit(groups: Any, *arguments: Any, after: str | None) -> list[Submitted]:
+        submitted.extend(job.run.path.name for group in groups for job in group)
+        os.kill(os.getpid(), signal.SIGINT)
+        return [Submitted("8", groups[0])]
+
+    monkeypatch.setattr(slurm_launcher, "submit", submit)
+    settings = SlurmSettings(cancel_on_interrupt=True, poll_s=0.01)
+    with pytest.raises(KeyboardInterrupt):
+        slurm_launcher.launch([Job(OmegaConf.create(config), run, {}, [])], settings, Path("sweep"))
+    assert submitted == ["job"]
+
+
+def test_settings_of_wandb_in_the_working_folder():
+    """They would name a server, which gets the user's key."""
+    Path("wandb").mkdir()
+    Path("wandb/settings").write_text("[default]\nbase_url = http://127.0.0.1:9\nentity = stranger\n")
+
+    def starts() -> None:
+        import wandb
+
+        from transferlab.training.lightning import loggers
+
+        wandb.teardown()
+        logger = loggers.wandb(folder=str(Path("run").resolve()), run_id="x", mode="disabled")
+        assert Path.cwd() == here
+        settings = wandb.setup().settings
+        assert settings.base_url != "http://127.0.0.1:9"
+        assert settings.entity != "stranger"
+        loggers.finish([logger], failed=False)
+
+    here = Path.cwd()
+    assert in_child(starts) == 0
 
 
 GIT = {

@@ -51,7 +51,9 @@ def prepared(command: str) -> list[str]:
     if arguments[0] != "train" or "--cfg" in arguments:
         return arguments
     if "backbone=resnet18" in arguments:
-        arguments += ["backbone.weights=random", "data.image_size=32"]
+        arguments += ["backbone.weights=random"]
+    if "data=folder" in arguments:
+        arguments += ["data.image_size=32"]
     return [argument for argument in arguments if argument != "trainer=gpu"] + SHORT
 
 
@@ -65,6 +67,10 @@ def test_command_runs(command, newcomers_folder):
     if "runs/first" in command:
         first = ["backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
         assert in_child(lambda: runs.train([*first, *SHORT, "hydra.run.dir=runs/first"])) == 0
+    if "transferlab average" in command:
+        for seed, name in enumerate("ab"):
+            arguments = [*SHORT, f"seed={seed}", f"hydra.run.dir=runs/{name}"]
+            assert in_child(lambda arguments=arguments: runs.train(arguments)) == 0
     status = in_child(lambda: _succeed(prepared(command)))
     assert status == 0
 

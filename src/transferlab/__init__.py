@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Run", "compare", "evaluate", "gap", "inspect", "resume", "train"]
+__all__ = ["Model", "Run", "average", "compare", "evaluate", "gap", "inspect", "resume", "train"]
 
 if TYPE_CHECKING:
-    from transferlab.api import compare, evaluate, gap, inspect, resume, train
+    from transferlab.api import average, compare, evaluate, gap, inspect, resume, train
     from transferlab.model.model import Model
     from transferlab.run.run_folder import Run
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from transferlab.config.compose import compose_checked
-from transferlab.config.overrides import allowed_and_rest, quoted
+from transferlab.config.overrides import allowed_and_rest, moved_data, quoted
 from transferlab.run.errors import UserError
 from transferlab.run.one_at_a_time import one_at_a_time
 from transferlab.run.run_folder import Run, dated
@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # imported where they are used: a mistake in a config costs n
     from transferlab.data.inspection import Inspection
     from transferlab.evaluation.comparison.compare import Comparison
 
-__all__ = ["compare", "evaluate", "gap", "inspect", "resume", "train"]
+__all__ = ["average", "compare", "evaluate", "gap", "inspect", "resume", "train"]
 
 _PATHS = ("data=", "data/", "data.root", "data.source", "data.target")
 
@@ -78,6 +78,51 @@ def evaluate(folder: str | Path, overrides: Sequence[str] = (), *, out: str | Pa
     typed_now = any(text.lstrip("+").startswith(_PATHS) for text in overrides)
     with contextlib.nullcontext() if typed_now else in_its_folder(trained):
         model_evaluation.evaluate(path, config, into)
+    return into
+
+
+@one_at_a_time
+def average(
+    *folders: str | Path,
+    how: Literal["uniform", "greedy", "line", "wise_ft"] = "uniform",
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+) -> Run:
+    """One network of the weights of several trained runs, without training.
+
+    Args:
+        folders: of finished runs of one architecture on one data set, or of sweeps of such; two for `line`,
+            one for `wise_ft`.
+        how: `uniform`: the mean of all; `greedy`: of those that do not lower the validation accuracy, the
+            best first; `line`: the best of 11 points between two; `wise_ft`: between a run's start and end.
+        overrides: `data.root=DIR` where the data has moved, `trainer.KEY=VALUE` for another device;
+            `allow=[MODULE]` for the user's own modules.
+        out: a new folder; None: one within `averages`.
+
+    Returns:
+        The average, as a folder with a model: `result`, `predictions(split)`, average.csv.
+
+    Raises:
+        UserError: runs that cannot be averaged, or no validation split to choose by.
+    """
+    from transferlab.sweep.gather import gather
+
+    if how not in ("uniform", "greedy", "line", "wise_ft"):
+        raise UserError(f"how={how}: must be uniform, greedy, line or wise_ft.")
+    runs = [Run(recorded.path.resolve()) for recorded in gather([Path(folder) for folder in folders])]
+    takes = {"line": "two runs", "wise_ft": "one run"}.get(how, "runs")
+    if len(runs) not in {"line": (2,), "wise_ft": (1,)}.get(how, range(1, len(runs) + 1)):
+        raise UserError(f"transferlab average takes the folders of {takes} here, not {len(runs)}.")
+    allow, changes = allowed_and_rest(overrides)
+    of_trainer = [text for text in changes if text.startswith("trainer.")]
+    moved = moved_data([text for text in changes if text not in of_trainer])
+    into = Run(Path(out or dated("averages")).resolve())
+    with in_its_folder(runs[0]):
+        config = evaluated_config(runs[0], [*of_trainer, *moved, f"allow=[{','.join(allow)}]"])
+
+        from transferlab.analysis.average import average as averaged
+
+        averaged(runs, how, config, into, moved=moved)
     return into
 
 

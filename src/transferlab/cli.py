@@ -17,6 +17,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab inspect data.root=DIR                   counts, broken files, duplicates, leaks, proposed split
   transferlab gap DIR DIR | RUN                       how far two domains are apart, in numbers and a picture
   transferlab compare SWEEP | RUN ...                 a table with intervals and paired tests
+  transferlab average RUN RUN ...                     one network of the weights of several, without training
   transferlab tune learning_rate|batch_size           a value to train with, from a few steps of training
   transferlab features list|clear                     the cached features of frozen layers
   transferlab list backbones|strategies|data|GROUP    the options of a config group, e.g. strategy/head
@@ -24,7 +25,7 @@ transferlab: the best transfer recipe for your images and a pretrained network, 
   transferlab VERB --help                             more about a verb
   transferlab --version
 
-Your photos:  transferlab train data=folder data.root=DIR backbone=resnet18
+Your photos:  transferlab train data=folder data.root=DIR
 """
 
 # The function of `transferlab.command` behind each verb; imported when it is used
@@ -37,6 +38,7 @@ VERBS = {
     "list": "listing:run",
     "gap": "gap:run",
     "compare": "compare:run",
+    "average": "average:run",
     "tune": "tune:run",
     "features": "features:run",
     "completion": "completion:run",

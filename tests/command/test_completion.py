@@ -27,6 +27,7 @@ complete -p transferlab
 LINES = {
     "transferlab tr": "train",
     "transferlab list b": "backbones",
+    "transferlab av": "average",
     "transferlab completion ": "bash zsh fish",
     "transferlab train --c": "--cfg --config-dir --config-name",
     "transferlab train data=folder data.root=pho": "data.root=photos",

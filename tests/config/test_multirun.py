@@ -64,7 +64,7 @@ def test_what_hydra_is_told():
 
 def test_one_folder_for_all_jobs():
     assert check_sweep(["strategy=fine_tune,partial"]).folder.parts[:2] == ("sweeps", "mixed")
-    assert check_sweep(["seed=0,1"]).folder.parts[:2] == ("sweeps", "lp_ft")
+    assert check_sweep(["seed=0,1"]).folder.parts[:2] == ("sweeps", "fine_tune")
 
 
 def test_warnings_of_all_values_once():

@@ -37,8 +37,8 @@ def test_identity_is_of_what_changes_the_outcome():
 
 def test_names_and_folders_of_runs():
     composed = compose_checked([])
-    assert composed.config.name == "lp_ft"
-    assert re.fullmatch(r"runs/lp_ft/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{6}", str(composed.run_dir))
+    assert composed.config.name == "fine_tune"
+    assert re.fullmatch(r"runs/fine_tune/\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{6}", str(composed.run_dir))
     assert compose_checked(["experiment=few_digits"]).config.name == "few_digits"
     assert compose_checked(["strategy=partial"]).config.name == "partial"
     assert str(compose_checked(["hydra.run.dir=here"]).run_dir) == "here"

@@ -49,24 +49,41 @@ def test_copies_that_look_alike_are_found_and_others_not():
     images = scenes + copies
     hashes = np.array([perceptual_hash(image) for image in images], dtype=np.uint64)
     pairs = similar_pairs(hashes, np.stack([thumbnail(image, 16) for image in images]))
-    assert pairs == [(0, 60), (7, 61)]
+    assert pairs.tolist() == [[0, 60], [7, 61]]
 
 
-def test_bands_miss_no_pair():
-    rng = np.random.default_rng(0)
-    values = rng.integers(0, 2**63, 300, dtype=np.uint64)
-    for row in range(0, 300, 3):
-        flips = rng.choice(64, rng.integers(0, 9), replace=False)
-        values[row + 1] = values[row] ^ np.uint64(sum(1 << int(bit) for bit in flips))
-    blank = np.zeros((300, 4, 4), np.uint8)
-    expected = [
-        (i, j)
-        for i in range(300)
-        for j in range(i + 1, 300)
-        if (int(values[i]) ^ int(values[j])).bit_count() <= 6
+def all_pairs(hashes: np.ndarray, thumbnails: np.ndarray) -> list[list[int]]:
+    """What `similar_pairs` finds, by comparing all with all."""
+    grey = thumbnails.astype(int)
+    return [
+        [i, j]
+        for i in range(len(hashes))
+        for j in range(i + 1, len(hashes))
+        if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= 6 and abs(grey[i] - grey[j]).mean() <= 8
     ]
-    assert similar_pairs(values, blank) == expected
-    assert len(expected) > 50
+
+
+@pytest.mark.parametrize("num_equal", [0, 150, 300])
+@pytest.mark.parametrize("most_flips", [0, 8])
+def test_bands_miss_no_pair(monkeypatch, num_equal, most_flips):
+    """Among hashes of which many are equal or near, and thumbnails of which some are."""
+    monkeypatch.setattr("transferlab.data.similarity._PORTION", 1000)  # pairs of two values are divided, too
+    rng = np.random.default_rng(num_equal)
+    values = rng.integers(0, 2**64, 300, dtype=np.uint64)
+    values[:num_equal] = values[0]
+    for row in range(0, 300, 3):
+        flips = rng.choice(64, rng.integers(0, most_flips + 1), replace=False)
+        values[row + 1] = values[row] ^ np.uint64(sum(1 << int(bit) for bit in flips))
+    order = rng.permutation(300)
+    thumbnails = rng.integers(0, 12, (300, 1, 1), dtype=np.uint8).repeat(4, 1).repeat(4, 2)
+    expected = all_pairs(values[order], thumbnails)
+    assert similar_pairs(values[order], thumbnails).tolist() == expected
+    assert len(expected) > 30
+
+
+@pytest.mark.parametrize("num", [0, 1])
+def test_no_images_have_no_copies(num):
+    assert similar_pairs(np.zeros(num, np.uint64), np.zeros((num, 4, 4), np.uint8)).shape == (0, 2)
 
 
 def test_a_sound_folder(image_folder):

@@ -10,6 +10,7 @@ import pytest
 
 from transferlab.evaluation.metrics import classification_metrics
 from transferlab.evaluation.predictions import Predictions
+from transferlab.run.reading import UnreadableFile
 
 NAMES = {
     "plain": ("cat", "dog"),
@@ -107,3 +108,11 @@ def test_writing_again_replaces_the_whole(tmp_path):
 def test_the_empty_name_is_taken():
     with pytest.raises(AssertionError, match="empty name"):
         Predictions((), np.zeros(0, dtype=np.int64), np.zeros((0, 1)), ("",))
+
+
+@pytest.mark.parametrize("cell", ["", "half", "1.5", "nan", "-0.1"])
+def test_what_is_no_probability_is_refused(tmp_path, cell):
+    file = tmp_path / "p.csv"
+    file.write_text(f"sample,label,predicted,p(a),p(b)\n0007,001,a,0.5,{cell}\n")
+    with pytest.raises(UnreadableFile, match=r"p\.csv: .* Fix: "):
+        Predictions.read(file)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from transferlab.backbone.timm_network import timm_backbone
-from transferlab.report.run_tables import show_metrics, show_result, summary, too_small_for_photos
+from transferlab.report.run_tables import show_metrics, show_result, summary, unsuited_size
 
 RESULT = {
     "metrics": ["balanced_accuracy", "accuracy", "auroc"],
@@ -80,6 +80,9 @@ class CountingCatalog:
         return self.image
 
 
+_LETTERS = {"name": "resnet10t", "weights": "shipped", "load_weights": True}
+
+
 def small_backbone(image_size: int = 32):
     kwargs = {"channels": [8, 8, 16, 16], "stem_width": 8}
     return timm_backbone(name="resnet10t", weights="random", image_size=image_size, kwargs=kwargs)
@@ -103,10 +106,26 @@ def test_the_line_names_network_weights_and_data():
 )
 def test_a_network_for_small_pictures_is_warned_of_photos(network_px, height, width, warns):
     splits = splits_of(height, width)
-    warning = too_small_for_photos(small_backbone(network_px), splits)
+    warning = unsuited_size(small_backbone(network_px), splits)
     assert (warning is not None) == warns
     assert splits.trained_on[0].catalog.num_read <= 20
     if warning:
         assert warning.startswith(f"WARNING: resnet10t takes {network_px} px")
         assert f"{width}x{height}" in warning
-        assert "backbone=resnet18" in warning
+        assert warning.endswith("Fix: data.image_size=176")  # what timm's resnet10t was trained with
+
+
+def test_the_network_of_letters_is_no_network_for_photos():
+    backbone = timm_backbone(**_LETTERS)
+    warning = unsuited_size(backbone, splits_of(375, 500))
+    assert "its weights have seen rendered letters alone" in warning
+    assert warning.endswith("Fix: a network pretrained on photos, backbone=efficientnet_lite0")
+
+
+@pytest.mark.parametrize(("height", "width", "warns"), [(28, 28, True), (20, 32, True), (28, 33, False)])
+def test_a_network_for_photos_is_warned_of_tiny_pictures(height, width, warns):
+    warning = unsuited_size(small_backbone(96), splits_of(height, width))
+    assert (warning is not None) == warns
+    if warning:
+        assert f"about {width}x{height} px are enlarged to 96 px" in warning
+        assert warning.endswith("Fix: data.image_size=64")

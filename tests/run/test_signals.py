@@ -13,7 +13,7 @@ from tests.training.test_resume import STEPS_AN_EPOCH, assert_same, overrides, r
 from transferlab.run import signals
 from transferlab.run.run_folder import Run
 from transferlab.training import runs
-from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.checkpoint_content import load_checkpoint
 from transferlab.training.lightning.module import TransferModule
 
 ONLY_AT_EPOCH_ENDS = "fit.checkpoint_every_steps=null"

@@ -24,7 +24,7 @@ from transferlab.run.run_folder import Run
 from transferlab.strategy.objective.self_training import SelfTraining
 from transferlab.training import runs
 from transferlab.training.build import build
-from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.checkpoint_content import load_checkpoint
 from transferlab.training.lightning.module import TransferModule
 
 TEACHING = ["strategy.objective.threshold=0.0", "strategy.objective.horizon=0.0"]  # from the first step on

@@ -22,7 +22,7 @@ from transferlab.training import runs
 from transferlab.training.build import build
 from transferlab.training.fit import fit
 from transferlab.training.heads.alone import AloneLearner
-from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.checkpoint_content import load_checkpoint
 from transferlab.training.lightning.module import TransferModule
 
 TUNE = overrides("fine_tune", "test_resnet", "fit.checkpoint_every_steps=null")

@@ -17,6 +17,8 @@ from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import build
 from transferlab.training.fit import fit
+from transferlab.training.heads import head_fit
+from transferlab.training.recorder import Recorder
 
 TINY_RESNET = [*TINY, "backbone.name=test_resnet"]
 
@@ -76,3 +78,13 @@ def test_several_processes_need_a_folder():
 
 def test_a_run_is_what_python_gets():
     assert isinstance(runs.train([*TINY_RESNET, "trainer.max_epochs=1", "hydra.run.dir=run"]), Run)
+
+
+def test_max_time_ends_the_fit_of_a_logistic_head(monkeypatch):
+    chosen = [*PROBE, "strategy/head=logistic", "trainer.max_time=00:00:00:01"]
+    experiment = build(compose_checked(chosen).config)
+    monkeypatch.setattr(head_fit, "seconds_of", {"00:00:00:01": 0.0}.get)
+    recorder = Recorder()
+    tried = fit(experiment, recorder).selected["head"]["strengths"]
+    assert [each["strength"] for each in tried] == [1.0]
+    assert [text.partition(":")[0] for text in recorder.result["warnings"]] == ["trainer.max_time"]

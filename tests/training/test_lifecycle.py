@@ -25,7 +25,7 @@ from transferlab.strategy.unfreezing.last import Last
 from transferlab.training import runs
 from transferlab.training.fit_settings import FitSettings
 from transferlab.training.frozen.prefix_policy import why_not_stored
-from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.checkpoint_content import load_checkpoint
 from transferlab.training.lightning.module import TransferModule
 
 ALLOW = ["tests.training.witnesses"]

@@ -130,6 +130,7 @@ def test_killed_anywhere(where, owner, method, call, trained, monkeypatch):
         *(
             pytest.param(setting, marks=pytest.mark.slow)
             for setting in (
+                ["fit.swa_start=0.3", "strategy.learning_rates.sam_rho=0.05", "strategy.head_dropout=0.2"],
                 ["trainer.accumulate_grad_batches=2", "strategy.learning_rates.warmup_epochs=1.5"],
                 ["fit.early_stopping_patience=1", "strategy.learning_rates.base=1.0e-9"],
                 ["strategy/penalty=[l1,l2_sp]", "trainer.gradient_clip_val=0.5"],
@@ -153,8 +154,9 @@ def test_killed_with_settings_that_carry_state(setting, trained):
 
 
 @pytest.mark.slow
-def test_killed_in_the_test_with_an_average_of_the_last_weights(trained):
-    arguments = overrides("fine_tune", "test_resnet", "fit.ema_decay=0.9", "strategy.selection=last")
+@pytest.mark.parametrize("average", ["fit.ema_decay=0.9", "fit.swa_start=0.5"])
+def test_killed_in_the_test_with_an_average_of_the_last_weights(average, trained):
+    arguments = overrides("fine_tune", "test_resnet", average, "strategy.selection=last")
     alone = trained(*arguments)
     train_killed("killed", arguments, TransferModule, "test_step", 2)
     resume("killed")

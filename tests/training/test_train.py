@@ -13,7 +13,7 @@ from tests.training.processes import command, in_child
 from tests.training.test_resume import TINY, overrides
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.run_folder import Run
-from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.checkpoint_content import load_checkpoint
 
 RUN = ["train", *TINY, "backbone.name=test_resnet", "hydra.run.dir=run"]
 

@@ -41,7 +41,7 @@ def fit_shortly(experiment: Experiment, *callbacks: Callback, steps: int) -> Non
         config=config,
         batches=experiment.batches.with_settings(steps_per_epoch=steps),
         strategy=replace(experiment.strategy, selection="last"),
-        fit=replace(experiment.fit, ema_decay=None),
+        fit=replace(experiment.fit, ema_decay=None, swa_start=None),
         features=replace(experiment.features, cache="off"),
     )
     with interrupt_restored():

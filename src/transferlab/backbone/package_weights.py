@@ -59,6 +59,11 @@ def package_weights(name: str | None) -> WeightsFile:
     return WeightsFile(files[0], name, {}, {}, about, files[0], partial(_in_timms_names, name, files[0]))
 
 
+def distribution_of(name: str) -> str:
+    """The distribution whose package ships weights of this network."""
+    return _PACKAGES[name][0]
+
+
 def _in_timms_names(name: str, file: Path, content: bytes) -> dict[str, torch.Tensor]:
     """The tensors of a file's content by timm's names; both list them in the same order.
 

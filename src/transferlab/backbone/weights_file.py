@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,8 @@ def _is_share(value: object) -> bool:
 
 
 def _is_triple(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 3 and all(isinstance(x, int | float) for x in value)
+    is_triple = isinstance(value, list) and len(value) == 3
+    return is_triple and all(type(x) in (int, float) and math.isfinite(x) for x in value)  # type: ignore
 
 
 def _is_size(value: object) -> bool:
@@ -144,7 +146,7 @@ def _is_size(value: object) -> bool:
 _PREPROCESSING: dict[str, Callable[[object], bool]] = {
     "input_size": _is_size,
     "mean": _is_triple,
-    "std": _is_triple,
+    "std": lambda value: _is_triple(value) and min(value) > 0,  # type: ignore[call-overload]
     "interpolation": lambda value: value in ("nearest", "bilinear", "bicubic"),
     "crop_pct": _is_share,
     "crop_mode": lambda value: value in ("center", "squash", "border"),

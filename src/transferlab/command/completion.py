@@ -9,7 +9,7 @@ from transferlab.run.errors import UserError
 
 _BASH = """\
 _transferlab() {
-    local words="train resume reproduce evaluate inspect list gap compare tune features completion"
+    local words="train resume reproduce evaluate inspect list gap compare average tune features completion"
     local current="${COMP_WORDS[COMP_CWORD]}"
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=( $(compgen -W "$words --help --version" -- "$current") )
@@ -44,7 +44,7 @@ function __transferlab_query
 end
 complete -c transferlab -f
 complete -c transferlab -n '__fish_use_subcommand' -a 'train resume reproduce evaluate inspect list'
-complete -c transferlab -n '__fish_use_subcommand' -a 'gap compare tune features completion'
+complete -c transferlab -n '__fish_use_subcommand' -a 'gap compare average tune features completion'
 complete -c transferlab -n '__fish_seen_subcommand_from list' -a 'backbones strategies data experiments'
 complete -c transferlab -n '__fish_seen_subcommand_from features' -a 'list clear'
 complete -c transferlab -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'

@@ -43,6 +43,11 @@ def run(arguments: Sequence[str]) -> int:
         raise UserError(
             f"{recorded.path} has not finished ({recorded.status}): transferlab resume {recorded.path}"
         )
+    if "of" in recorded.result:
+        raise UserError(
+            f"{recorded.path}: no training made this folder, but an evaluation or an average of runs. Fix: "
+            "give the folder of a run."
+        )
     out = out or dated(recorded.path / "reproductions")
 
     from transferlab.sweep.reproduce import changes_since, reproduce

@@ -24,7 +24,7 @@ HELP = """\
 transferlab train [group=option ...] [key=value ...]
 
   transferlab train                                            digits, a small network, under a minute
-  transferlab train data=folder data.root=DIR backbone=resnet18
+  transferlab train data=folder data.root=DIR
   transferlab train strategy=dann data=digits_domains
   transferlab train -m strategy=fine_tune,feature_extraction seed=0,1,2
 

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from transferlab.config.classes import find, shipped_targets
 from transferlab.config.resolvers import interpolations, only_known
 from transferlab.config.rules.contradictions import MOVING, contradictions, moves_files
 from transferlab.config.signature import signature
@@ -61,9 +62,22 @@ def resolved(
     plain, found = _resolved(config, given, files, chosen)
     if problems or found:
         raise ConfigError([*problems, *found])
+    _add_defaults(plain)
     made = OmegaConf.create(plain)
     assert isinstance(made, DictConfig)
     return made
+
+
+def _add_defaults(node: Any) -> None:
+    """Add the defaults of arguments that a config leaves out, as one of an earlier version may."""
+    if not isinstance(node, dict):
+        return
+    for value in node.values():
+        _add_defaults(value)
+    taken = find(node["_target_"]) if node.get("_target_") in shipped_targets() else None
+    for name, argument in taken.arguments.items() if taken is not None else ():
+        if argument.default is not ...:
+            node.setdefault(name, argument.default)
 
 
 def _resolved(

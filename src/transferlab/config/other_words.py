@@ -35,9 +35,11 @@ _WORDS = {
     "strategy.learning_rates.weight_decay": "wd decay l2 weightdecay",
     "strategy.learning_rates.optimizer": "opt optim optimiser",
     "strategy.learning_rates.schedule": "scheduler sched lr_scheduler lr_schedule lr_policy",
+    "strategy.learning_rates.sam_rho": "sam rho use_sam",
     "strategy.learning_rates.warmup_epochs": "warmup warm_up warmup_steps",
     "fit.early_stopping_patience": "patience early_stopping early_stop",
     "fit.ema_decay": "ema model_ema",
+    "fit.swa_start": "swa use_swa swa_epoch_start",
     "fit.compile": "torch_compile",
     "trainer.max_epochs": "epochs epoch num_epochs n_epochs nepochs n_epoch max_epoch "
     "num_train_epochs nb_epochs",

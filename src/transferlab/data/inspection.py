@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -150,33 +151,41 @@ def _spread(values: list[int]) -> dict[str, int]:
 
 
 def _describe_copies(catalog: Catalog, report: DomainReport) -> None:
-    table = catalog.table
-    for _, rows in table[table.duplicated("content", keep=False)].groupby("content", sort=False):
-        report.duplicates.append(rows["sample"].tolist())
-        _warn_of_copies(rows, "are byte for byte the same", report)
-    unique = table.drop_duplicates("content")
-    samples = unique["sample"].tolist()
-    for pair in _look_alikes(catalog.reader, samples, report):
-        rows = unique.iloc[list(pair)]
-        report.near_duplicates.append(rows["sample"].tolist())
-        _warn_of_copies(rows, "look alike", report)
+    copies: Iterable[Any] = catalog.table.groupby("content", sort=False).indices.values()
+    report.duplicates = _described(catalog, [rows for rows in copies if len(rows) > 1], report)
+    unique = catalog.select(~catalog.table.duplicated("content"))
+    pairs_P2 = _look_alikes(unique.reader, unique.samples, report)
+    report.near_duplicates = _described(unique, pairs_P2, report, look_alike=True)
 
 
-def _warn_of_copies(rows: pd.DataFrame, how: str, report: DomainReport) -> None:
-    """Copies within one class are harmless, for they share a split; of those that look alike nobody knows."""
-    if rows["label"].nunique() > 1:
-        report.warnings.append(f"{some(rows['sample'])} {how} but are of different classes.")
-    if how == "look alike" and rows["split"].nunique() > 1:
-        report.warnings.append(f"{some(rows['sample'])} {how} but are in different splits.")
+def _described(
+    catalog: Catalog, groups: Iterable[np.ndarray], report: DomainReport, *, look_alike: bool = False
+) -> list[list[str]]:
+    """The samples of each group of copies, with a warning where they are of different classes.
+
+    Copies within one class are harmless, for they share a split; of those that look alike nobody knows.
+    """
+    samples, codes, splits = catalog.samples, catalog.codes, pd.factorize(catalog.table["split"])[0]
+    how, described = "look alike" if look_alike else "are byte for byte the same", []
+    for rows in groups:
+        names = [samples[row] for row in rows]
+        described.append(names)
+        if len({codes[row] for row in rows} - {-1}) > 1:
+            report.warnings.append(f"{some(names)} {how} but are of different classes.")
+        if look_alike and len({splits[row] for row in rows} - {-1}) > 1:
+            report.warnings.append(f"{some(names)} {how} but are in different splits.")
+    return described
 
 
-def _look_alikes(reader: Reader, samples: list[str], report: DomainReport) -> list[tuple[int, int]]:
+def _look_alikes(reader: Reader, samples: list[str], report: DomainReport) -> np.ndarray:
+    """Pairs of places of images that look alike, shape (P, 2)."""
+
     def looked_at(sample: str) -> tuple[int, np.ndarray]:
         pixels = reader(sample)
         return perceptual_hash(pixels), thumbnail(pixels, 16)
 
     if not samples:
-        return []
+        return np.zeros((0, 2), dtype=np.int64)
     with ThreadPoolExecutor(max_workers=usable_cores()) as pool:
         hashes, thumbnails = zip(*pool.map(looked_at, samples), strict=True)
     looks = np.array(hashes, dtype=np.uint64), np.stack(thumbnails)
@@ -185,7 +194,7 @@ def _look_alikes(reader: Reader, samples: list[str], report: DomainReport) -> li
             "So many images look alike, as drawings do, that copies cannot be told from others: near "
             "duplicates are not listed."
         )
-        return []
+        return np.zeros((0, 2), dtype=np.int64)
     return similar_pairs(*looks)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import cv2
 import numpy as np
@@ -12,6 +11,8 @@ NEAR_BITS = 6
 NEAR_GREY_LEVELS = 8.0
 MOST_ALIKE = 10  # pairs an image; with more of them, looking alike says nothing of being a copy
 LOOKED_AT_FIRST = 2000
+_NUM_BANDS = 9
+_PORTION = 2**14  # pairs of thumbnails that are compared at once
 
 
 def perceptual_hash(pixels_HW3: np.ndarray) -> int:
@@ -41,46 +42,58 @@ def look_alike_by_nature(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> bo
     return num_pairs > MOST_ALIKE * len(hashes_N)
 
 
-def similar_pairs(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> list[tuple[int, int]]:
+def similar_pairs(hashes_N: np.ndarray, thumbnails_NSS: np.ndarray) -> np.ndarray:
     """Pairs (i, j), i < j, whose hashes differ in at most 6 bits and thumbnails by at most 8 grey levels.
 
-    Hashes are uint64, thumbnails uint8, shape (N, 16, 16) or so.
-
-    Two hashes that differ in at most 6 of 64 bits are equal in at least two of 8 bytes, so only those that
-    share two are compared.
+    Hashes are uint64, thumbnails uint8, shape (N, 16, 16) or so; the pairs, shape (P, 2), are sorted.
     """
-    same = defaultdict(list)
-    for row, value in enumerate(hashes_N.tolist()):
-        same[value].append(row)
-    candidates = {pair for rows in same.values() for pair in combinations(rows, 2)}
-    values = list(same)
-    for one, other in _near_values(np.array(values, dtype=np.uint64)):
-        candidates.update(
-            (min(pair), max(pair))
-            for pair in ((i, j) for i in same[values[one]] for j in same[values[other]])
-        )
-    small = thumbnails_NSS.astype(np.int16)
-    return sorted(
-        (i, j) for i, j in candidates if float(np.abs(small[i] - small[j]).mean()) <= NEAR_GREY_LEVELS
-    )
+    values_V, value_of_N = np.unique(hashes_N, return_inverse=True)
+    rows_N, sizes_V = np.argsort(value_of_N, kind="stable"), np.bincount(value_of_N, minlength=len(values_V))
+    starts_V = np.cumsum(sizes_V) - sizes_V  # of each value's rows in rows_N
+    several = np.flatnonzero(sizes_V > 1)
+    one_M, other_M = np.concatenate([_near_values(values_V), np.stack([several, several], axis=1)]).T
+    sizes_M = sizes_V[one_M] * sizes_V[other_M]
+    ends_M = np.cumsum(sizes_M)
+    found = [np.zeros((0, 2), dtype=np.int64)]
+    for start in range(0, int(sizes_M.sum()), _PORTION):  # every row of one value with every row of the other
+        place = np.arange(start, min(start + _PORTION, int(ends_M[-1])))
+        pair = np.searchsorted(ends_M, place, side="right")
+        place -= ends_M[pair] - sizes_M[pair]
+        first, second = np.divmod(place, sizes_V[other_M[pair]])
+        once = (one_M[pair] != other_M[pair]) | (first < second)
+        pair, first, second = pair[once], first[once], second[once]
+        rows = np.stack([starts_V[one_M[pair]] + first, starts_V[other_M[pair]] + second], axis=1)
+        rows = np.sort(rows_N[rows], axis=1)
+        found.append(rows[_look_alike(thumbnails_NSS[rows[:, 0]], thumbnails_NSS[rows[:, 1]])])
+    pairs_P2 = np.concatenate(found)
+    return pairs_P2[np.lexsort((pairs_P2[:, 1], pairs_P2[:, 0]))]
 
 
-def _near_values(values: np.ndarray) -> set[tuple[int, int]]:
-    bytes_N8 = values.view(np.uint8).reshape(len(values), 8).astype(np.uint16)
-    pairs: set[tuple[int, int]] = set()
-    for first, second in combinations(range(8), 2):
-        key = (bytes_N8[:, first] << 8) | bytes_N8[:, second]
-        order = np.argsort(key, kind="stable")
-        key, sorted_values = key[order], values[order]
-        places, ahead = np.arange(len(values) - 1), 1
+def _look_alike(one_PSS: np.ndarray, other_PSS: np.ndarray) -> np.ndarray:
+    return np.abs(one_PSS.astype(np.int16) - other_PSS).mean(axis=(1, 2)) <= NEAR_GREY_LEVELS
+
+
+def _near_values(values_V: np.ndarray) -> np.ndarray:
+    """Pairs of places (M, 2) of different values that differ in at most 6 bits, each once.
+
+    Two such values are equal in at least three of nine bands of bits, so only those that share three are
+    compared: of a million random ones each is compared with some forty, not with all.
+    """
+    edges = [round(64 * band / _NUM_BANDS) for band in range(_NUM_BANDS + 1)]
+    bands = [(1 << end) - (1 << start) for start, end in pairwise(edges)]
+    found = [np.zeros(0, dtype=np.int64)]
+    for shared in combinations(bands, _NUM_BANDS - NEAR_BITS):
+        key = values_V & np.uint64(sum(shared))
+        order = np.argsort(key)
+        key, sorted_V = key[order], values_V[order]
+        places, ahead = np.arange(len(key) - 1), 1
         while len(places := places[key[places] == key[places + ahead]]):
-            distance = _num_ones(sorted_values[places] ^ sorted_values[places + ahead])
-            near = places[distance <= NEAR_BITS]
-            both = np.sort(np.stack([order[near], order[near + ahead]], axis=1), axis=1)
-            pairs.update(map(tuple, both.tolist()))
+            near = places[_num_ones(sorted_V[places] ^ sorted_V[places + ahead]) <= NEAR_BITS]
+            one, other = order[near], order[near + ahead]
+            found.append(np.minimum(one, other) * len(key) + np.maximum(one, other))
             ahead += 1
-            places = places[places + ahead < len(values)]
-    return pairs
+            places = places[places + ahead < len(key)]
+    return np.stack(np.divmod(np.unique(np.concatenate(found)), max(1, len(values_V))), axis=1)
 
 
 def _num_ones(values: np.ndarray) -> np.ndarray:

@@ -129,8 +129,10 @@ class Splits(Mapping[str, Split]):
         digest = hashlib.blake2b(digest_size=16)
         for catalog in self.domains:
             digest.update(catalog.fingerprint().encode())
-        for row in self.table().sort_values(["domain", "sample"]).itertuples():
-            digest.update(f"{row.domain}\0{row.sample}\0{row.split}\n".encode())
+        for catalog in self.domains:
+            rows = catalog.table.sort_values("sample")
+            for domain, sample, split in zip(rows["domain"], rows["sample"], rows["split"], strict=True):
+                digest.update(f"{domain}\0{sample}\0{split}\n".encode())
         return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from transferlab.run.reading import parsing, read_csv, unreadable
+from transferlab.run.reading import read_csv, unreadable
 from transferlab.run.run_folder import write_atomically
+
+_TEXTS = ["sample", "label", "predicted"]
+# what pandas does by itself from 3.1 on, where asking for it is a warning
+_IS_EXACT = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+_TO_THE_LAST_BIT = {} if _IS_EXACT else {"float_precision": "round_trip"}
 
 
 @dataclass(frozen=True)
@@ -49,15 +55,15 @@ class Predictions:
         Raises:
             UnreadableFile: it cannot be read, or is no such table.
         """
-        table = read_csv(file, ["sample", "label", "predicted"], dtype=str, keep_default_na=False)
+        kinds = defaultdict(lambda: "float64", dict.fromkeys(_TEXTS, "str"))  # "0007" stays "0007"
+        table = read_csv(file, _TEXTS, dtype=kinds, keep_default_na=False, **_TO_THE_LAST_BIT)
         columns = list(table.columns[3:])
-        if [*table.columns[:3]] != ["sample", "label", "predicted"] or not _are_probabilities(columns):
+        if [*table.columns[:3]] != _TEXTS or not _are_probabilities(columns):
             raise unreadable(file, "its columns are not sample, label, predicted and p(CLASS) of each class")
         classes = tuple(name[len("p(") : -len(")")] for name in columns)
         codes = {name: code for code, name in enumerate(classes)}
-        labels_N = np.array([codes.get(name, -1) for name in table["label"]], dtype=np.int64)
-        with parsing(file, "table of probabilities"):
-            probabilities_NC = table[columns].to_numpy(dtype=object).astype(np.float64)
+        labels_N = table["label"].map(codes).fillna(-1).to_numpy(dtype=np.int64)
+        probabilities_NC = table[columns].to_numpy(dtype=np.float64)
         if not ((probabilities_NC >= 0) & (probabilities_NC <= 1.001)).all():
             raise unreadable(file, "holds probabilities that are not between 0 and 1")
         return cls(tuple(table["sample"]), labels_N, probabilities_NC, classes)

@@ -6,6 +6,7 @@ A model.json comes from anywhere, so the class that it names needs the same perm
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ _KEYS: dict[str, Callable[[Any], bool]] = {
     "head": is_node,
     "label_kind": lambda value: value == "class",
     "classes": _are_classes,
-    "temperature": lambda value: value is None or (type(value) in (int, float) and value > 0),
+    "temperature": lambda value: value is None or (type(value) in (int, float) and 0 < value < math.inf),
     "domain": lambda value: value in (None, "target"),
 }
 

@@ -9,6 +9,7 @@ import numpy as np
 from rich.table import Table
 
 from transferlab.backbone.network import Backbone, shown_px
+from transferlab.backbone.package_weights import distribution_of
 from transferlab.data.data_error import DataError
 from transferlab.data.splits import Splits
 from transferlab.report.plain_console import PlainConsole
@@ -30,30 +31,50 @@ def _origin(backbone: Backbone) -> str:
     """Where the weights come from, and what they were trained on as far as it is known."""
     if backbone.weights == "shipped":
         return "shipped, of rendered letters"
+    if backbone.weights == "package":
+        return f"package {distribution_of(backbone.name)}, of ImageNet"
     known = getattr(backbone.network, "pretrained_cfg", None) or {}
     if backbone.weights == "hub" and known.get("tag"):
         return f"hub, {known['architecture']}.{known['tag']}"
     return backbone.weights
 
 
-def too_small_for_photos(backbone: Backbone, splits: Splits) -> str | None:
-    """A warning where a network for small pictures meets photos: some training images are looked at."""
+def unsuited_size(backbone: Backbone, splits: Splits) -> str | None:
+    """A warning where images are far larger or smaller than what a network takes; looks at a few of them."""
     side, catalog = max(backbone.image_sides), splits.trained_on[0].catalog
-    if side > SMALL_PX or not len(catalog):
+    if not len(catalog):
         return None
     chosen = catalog.samples[:: max(len(catalog) // 15, 1)]
     try:
         height, width = np.median([catalog.reader(sample).shape[:2] for sample in chosen], axis=0).astype(int)
     except DataError:  # a broken image: whoever trains on it says so
         return None
-    if min(height, width) < 2 * side:
-        return None
-    letters = ", and its weights have seen rendered letters alone" if backbone.weights == "shipped" else ""
-    return (
-        f"WARNING: {backbone.name} takes {side} px and these images have about {width}x{height}: at {side} "
-        f"px most of what a photo shows is lost{letters}. Expect poor results. Fix: a network pretrained on "
-        "photos, backbone=resnet18 (from the hub) or backbone=timm backbone.weights=FILE.safetensors."
-    )
+    own = _pretrained_px(backbone)
+    if side <= SMALL_PX and min(height, width) >= 2 * side:
+        letters = (
+            ", and its weights have seen rendered letters alone" if backbone.weights == "shipped" else ""
+        )
+        mend = (
+            f"data.image_size={own}"
+            if backbone.weights != "shipped" and own > SMALL_PX
+            else "a network pretrained on photos, backbone=efficientnet_lite0"
+        )
+        return (
+            f"WARNING: {backbone.name} takes {side} px and these images have about {width}x{height}: at "
+            f"{side} px most of what a photo shows is lost{letters}. Expect poor results. Fix: {mend}"
+        )
+    if side >= 3 * max(height, width) and side > SMALL_PX:
+        return (
+            f"WARNING: these images of about {width}x{height} px are enlarged to {side} px, which takes "
+            f"time and shows nothing more. Fix: data.image_size={SMALL_PX}"
+        )
+    return None
+
+
+def _pretrained_px(backbone: Backbone) -> int:
+    """The side of the images that the weights were trained with; of a user's own network, what it takes."""
+    known = getattr(backbone.network, "pretrained_cfg", None) or {}
+    return max(known.get("input_size") or backbone.image_sides)
 
 
 def show_metrics(result: Mapping[str, Any]) -> None:

@@ -104,7 +104,8 @@ class Part(nn.Module):
     State belongs into buffers that are registered in `prepare` or `remember` and changed in place: they
     travel in the checkpoint as of the last finished step, so a resumed run goes on bit-identically. Anything
     else that a hook stores is lost in a kill. An objective's parameters are trained; a penalty has none.
-    Evaluation and `conclude` see averages of buffers, too, where `fit.ema_decay` averages the weights.
+    Evaluation and `conclude` see averages of buffers, too, where `fit.ema_decay` or `fit.swa_start` averages
+    the weights. With `sam_rho` a step has two passes; what the second one changes in buffers is undone.
 
     Under DDP every process runs all hooks but `conclude`, `before_step` after the gradients were averaged.
     All processes see the same network and gradients, but other batches and random numbers; each forward pass

@@ -10,7 +10,7 @@ from transferlab.run.errors import UserError
 from transferlab.training.build import Experiment, Fitted
 from transferlab.training.fit_settings import on_one_device
 from transferlab.training.heads.head_fit import fit_heads_of, fits_head_alone
-from transferlab.training.heads.probe_start import start_by_probe
+from transferlab.training.heads.probe_start import start_by_probe, starts_by_probe
 from transferlab.training.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def fit(
         if isinstance(fitted, UserError):
             raise fitted
         return fitted
-    if checkpoint is None and experiment.start is None and experiment.strategy.head_start == "logistic":
+    if checkpoint is None and starts_by_probe(experiment):
         start_by_probe(experiment, recorder)
     from transferlab.training.lightning.lightning_fit import fit_by_lightning
 

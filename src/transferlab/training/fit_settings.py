@@ -29,6 +29,7 @@ class FitSettings:
     checkpoint_every_minutes: PositiveFloat | None = 10.0
     checkpoint_every_steps: PositiveInt | None = None
     ema_decay: Share | None = None
+    swa_start: Share | None = None
     compile: bool = False
     channels_last: bool | Literal["auto"] = False
     keep_checkpoints: Kept = "last_and_best"

@@ -53,7 +53,7 @@ def evaluate(run: Run, config: DictConfig, into: Run) -> dict[str, Any]:
     with into.locked():
         model = Model.load(run.path, config.get("allow") or ())
         splits, notes = _splits(run, config, model)
-        predictions = {name: _predicted(model, config, catalog, into) for name, catalog in splits.items()}
+        predictions = {name: predicted(model, config, catalog, into) for name, catalog in splits.items()}
         labelled = {name: table for name, table in predictions.items() if (table.labels_N >= 0).any()}
         notes += [
             f"{name}: no image has a label, so there are predictions alone."
@@ -116,8 +116,15 @@ def _is_other_data(run: Run, config: DictConfig) -> bool:
     return any(recorded.get(name) != config.data.get(name) for name in ("source", "target"))
 
 
-def _predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) -> Predictions:
-    """The model's predictions for every sample, computed as at the end of a training."""
+def predicted(model: Model, config: DictConfig, catalog: Catalog, into: Run) -> Predictions:
+    """The model's predictions for every sample, computed as at the end of a training.
+
+    Args:
+        model: on the CPU; it may be on another device afterwards.
+        config: `data` and `trainer`.
+        catalog: the samples.
+        into: where Lightning may write.
+    """
     loader = evaluation_loader(
         catalog, model.preprocessing, batch_size=config.data.batch_size, num_workers=config.data.num_workers
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from omegaconf import DictConfig
 
 from transferlab.evaluation.metrics import metrics_in_order
-from transferlab.report.run_tables import show_result, summary, too_small_for_photos
+from transferlab.report.run_tables import show_result, summary, unsuited_size
 from transferlab.run.processes import is_worker
 from transferlab.training import run_record as record
 from transferlab.training.build import Experiment, Fitted, build, build_like, model_of
@@ -64,7 +64,7 @@ def _begin(experiment: Experiment, recorder: Recorder, inputs: Mapping[str, str]
     assert recorder.run is not None
     backbone = experiment.network.backbone
     recorder.note(*experiment.batches.splits.notes, *experiment.notes)
-    if not is_worker() and (warning := too_small_for_photos(backbone, experiment.batches.splits)):
+    if not is_worker() and (warning := unsuited_size(backbone, experiment.batches.splits)):
         recorder.note(warning)
     for part in experiment.strategy.parts.values():
         recorder.note(*part.notes)

@@ -179,7 +179,7 @@ def test_what_has_just_changed_is_not_trusted(image_folder, read_files):
 def test_a_file_that_changes_while_it_is_read_is_not_trusted(photos, read_files, monkeypatch):
     stamps = iter([(1, 2, 3), (1, 3, 3)])
     with monkeypatch.context() as patch:
-        patch.setattr(facts_module, "_stamp", lambda status: next(stamps))
+        patch.setattr(facts_module, "stamp_of", lambda status: next(stamps))
         stamp, *_ = facts_module._file(str(photos / "a" / "001.png"), PIXELS, True)
     assert stamp == (-1, 2, 3)
 

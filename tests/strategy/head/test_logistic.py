@@ -98,6 +98,17 @@ def test_a_choice_at_the_edge_is_told(strengths, told):
     assert fitted.notes == [f"strategy.head.strengths: {told}"]
 
 
+def test_strengths_that_there_was_no_time_for_are_told():
+    fitted = Logistic(strengths=[1.0, 0.1, 0.01]).fit(
+        samples(90, 0), samples(60, 1), num_classes=3, out_of_time=lambda: True
+    )
+    assert fitted.record["strength"] == 1.0
+    assert fitted.notes == [
+        "trainer.max_time: the time was over before strategy.head.strengths 0.1, 0.01 had been fitted; "
+        "1 validates best of the 1 before."
+    ]
+
+
 def test_the_shipped_file_says_what_the_class_does():
     written = yaml.safe_load((CONF / "strategy" / "head" / "logistic.yaml").read_text())
     assert tuple(written["strengths"]) == tuple(Logistic().strengths)

@@ -249,3 +249,31 @@ def test_a_single_strength_needs_no_validation():
     assert choice.best.val_loss is None
     alone = fit_logistic(*train, num_classes=3, l2=choice.best.l2)
     np.testing.assert_allclose(choice.fit.weight_CD, alone.weight_CD, atol=1e-4)
+
+
+def out_of_time_after(calls: int):
+    """A clock that says so from that call on."""
+    count = iter(range(10_000))
+    return lambda: next(count) >= calls
+
+
+def test_out_of_time_the_best_strength_so_far_is_taken():
+    train, val = gaussian(100, 30, 4), gaussian(100, 30, 4, seed=0)
+    strengths = [1.0, 0.1, 0.01, 1e-3]
+    whole = choose_strength(train, val, strengths, num_classes=4)
+    assert whole.left_out == []
+    asked = [1 + tried.iterations for tried in whole.path[1:]]  # before each strength, after each iteration
+    assert min(tried.iterations for tried in whole.path) > 1
+    for calls, num_fitted in (
+        (0, 1),  # the first strength is always fitted
+        (1, 1),  # within the second one, which is thrown away
+        (asked[0] - 1, 2),  # in its last iteration, which has converged
+        (asked[0], 2),  # before the third one
+        (asked[0] + 1, 2),
+    ):
+        cut = choose_strength(train, val, strengths, num_classes=4, out_of_time=out_of_time_after(calls))
+        assert cut.path == whole.path[:num_fitted]
+        assert cut.left_out == strengths[num_fitted:]
+        best = min(cut.path, key=lambda tried: tried.val_loss)
+        assert cut.best == best
+        assert mean_loss(cut.fit.scores(val[0]), val[1]) == best.val_loss

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,10 +28,16 @@ def slurm(monkeypatch):
 
 
 def test_states_by_id(slurm):
-    slurm["squeue"] = 0, "12_0|RUNNING\n12_1|PENDING\n13|COMPLETED\n", ""
+    slurm["squeue"] = 0, "12_0|RUNNING|/a/s.sh\n12_1|PENDING|/a/s.sh\n13|COMPLETED|(null)\n", ""
     assert slurm_queue.job_states() == {"12_0": "RUNNING", "12_1": "PENDING", "13": "COMPLETED"}
     slurm["squeue"] = 0, "", ""
     assert slurm_queue.job_states() == {}
+
+
+def test_states_of_the_jobs_that_were_submitted_from_a_folder(slurm):
+    here = Path("a | b").resolve()
+    slurm["squeue"] = 0, f"1|RUNNING|{here}/.x.sh\n2|RUNNING|/b/.x.sh\n3|RUNNING|(null)\n4|PENDING|\n", ""
+    assert slurm_queue.job_states(Path("a | b")) == {"1": "RUNNING"}
 
 
 @pytest.mark.parametrize("answer", [None, (1, "", "Unable to contact slurm controller")])

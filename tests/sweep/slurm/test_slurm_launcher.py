@@ -54,7 +54,7 @@ class Cluster:
         monkeypatch.setattr(slurm_queue, "most_tasks_of_an_array", lambda: None)
         monkeypatch.setattr(slurm_launch, "submit", self._submit)
 
-    def _states(self) -> dict[str, str] | None:
+    def _states(self, submitted_from: Path | None = None) -> dict[str, str] | None:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         return answer() if callable(answer) else answer
 

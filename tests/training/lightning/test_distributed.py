@@ -28,7 +28,7 @@ from transferlab.run.run_folder import Run
 from transferlab.training import runs
 from transferlab.training.build import build
 from transferlab.training.lightning import module
-from transferlab.training.lightning.checkpoints import load_checkpoint
+from transferlab.training.lightning.checkpoint_content import load_checkpoint
 from transferlab.training.lightning.lightning_fit import _predict
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule

@@ -23,6 +23,7 @@ from transferlab.config.rules.head_rules import (
     probe_contradictions,
 )
 from transferlab.config.rules.logger_rules import logger_contradictions
+from transferlab.config.rules.step_rules import idle_steps, step_contradictions
 from transferlab.config.rules.trainer_rules import trainer_contradictions
 from transferlab.config.schema import KINDS, MOST_EPOCHS
 from transferlab.run.errors import UserError
@@ -51,6 +52,7 @@ def contradictions(config: dict[str, Any]) -> list[str]:
         _wrong_data,
         logistic_contradictions,
         probe_contradictions,
+        step_contradictions,
         trainer_contradictions,
         logger_contradictions,
     )
@@ -63,8 +65,12 @@ def warnings_about(config: DictConfig, given: Collection[str] = ()) -> list[str]
     `given` are the keys and groups of the command line: some settings are worth a word only there.
     """
     plain: Any = OmegaConf.to_container(config, resolve=True)
-    of_command_line = [*idle_with_logistic(plain, given), *idle_with_plain_images(plain, given)]
-    return [*idle_with_domains(plain), *_unlikely(plain), *_idle(plain), *of_command_line]
+    rules = (idle_with_domains, _unlikely, _idle, idle_steps)
+    of_command_line = (idle_with_logistic, idle_with_plain_images)
+    return [
+        *(text for rule in rules for text in rule(plain)),
+        *(text for rule in of_command_line for text in rule(plain, given)),
+    ]
 
 
 def _wrong_run(config: dict[str, Any]) -> Iterator[str]:

@@ -11,10 +11,10 @@ _OF_EPOCHS = frozenset(
     {
         "trainer.max_epochs",
         "trainer.min_epochs",
-        "trainer.max_time",
         "fit.early_stopping_patience",
         "fit.min_delta",
         "fit.ema_decay",
+        "fit.swa_start",
         "data.batch_size",
         "data.steps_per_epoch",
         "strategy.selection",

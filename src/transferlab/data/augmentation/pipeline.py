@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import cv2
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from transferlab.config.bounds import Above, AtLeast, AtMost, NonNegativeFloat, Probability
 from transferlab.data.image.preprocessing import ImageTransform, Preprocessing, resized
@@ -52,6 +51,8 @@ class Augmentation:
 
     def build(self, preprocessing: Preprocessing) -> ImageTransform:
         """The transform for images of training; draws from torch's global generator."""
+        from torchvision.transforms import v2
+
         steps: list[ImageTransform] = [preprocessing.evaluated]
         if self.min_crop_area < 1:
             steps = [RandomCrop(preprocessing, self.min_crop_area, self.max_crop_ratio)]
@@ -82,6 +83,8 @@ class RandomCrop:
     """
 
     def __init__(self, preprocessing: Preprocessing, min_area: float, max_ratio: float) -> None:
+        from torchvision.transforms import v2
+
         self.height, self.width = preprocessing.size_px
         self.interpolation = preprocessing.interpolation
         self.squashes = preprocessing.crop_mode == "squash"

@@ -91,11 +91,10 @@ class Catalog:
     def fingerprint(self) -> str:
         """A hash of samples, labels and contents; independent of order, location and file dates."""
         digest = hashlib.blake2b(digest_size=16)
-        names = [*self.classes, "?"]
-        codes = self.table["label"].fillna(len(self.classes)).astype(int)
-        rows = zip(self.table["sample"], codes, self.table["content"], strict=True)
-        for line in sorted(f"{sample}\0{names[code]}\0{content}" for sample, code, content in rows):
-            digest.update(line.encode() + b"\n")
+        names = [*self.classes, "?"]  # the last is that of code -1
+        rows = self.table[["sample", "content"]].assign(code=self.codes).sort_values("sample")
+        for sample, content, code in zip(*(rows[name] for name in rows), strict=True):
+            digest.update(f"{sample}\0{names[code]}\0{content}\n".encode())
         return digest.hexdigest()
 
 

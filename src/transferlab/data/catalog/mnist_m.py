@@ -21,7 +21,7 @@ from transferlab.data.catalog.mnist import (
     names_in_splits,
     read_mnist,
 )
-from transferlab.data.catalog.walking import is_image, walk_files
+from transferlab.data.catalog.walking import from_root, is_image, walk_files
 from transferlab.data.data_error import DataError
 from transferlab.data.image.decoding import BadImage, decode_file
 from transferlab.data.image.reader import content_hash
@@ -123,7 +123,7 @@ def find_photos(folder: str | None, *, most: int | None, seed: int) -> list[Path
         raise DataError(f"data.target.photos={folder} is no folder (looked for {root.absolute()}).")
     root = root.resolve()
     files = {
-        file.relative_to(root).as_posix(): file for file in walk_files(root, root) if is_image(file.name)
+        from_root(entry, root): Path(entry.path) for entry in walk_files(root, root) if is_image(entry.name)
     }
     if not files:
         raise DataError(f"data.target.photos={folder} holds no images, at any depth.")

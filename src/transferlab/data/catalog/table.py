@@ -49,8 +49,9 @@ class Table:
         rows, notes = read_rows(file, self.separator, self.path_column)
         names = [name and name + self.path_suffix for name in self._column(rows, file, "path_column")]
         found = find_files(root, names, file, search=self.search)
-        rows = rows[[each is not None for each in found.files]]
-        files = [each for each in found.files if each is not None]
+        is_there = [each is not None for each in found.files]
+        rows, files = rows[is_there], [each for each in found.files if each is not None]
+        stamps_N3 = None if found.stamps_N3 is None else found.stamps_N3[is_there]
         samples, odd = sample_names(files)
         written = self._labels(rows, file)
         spelled = {text: class_name(text) for text in set(written)}
@@ -70,7 +71,7 @@ class Table:
             table=catalog_table(
                 samples,
                 [codes.get(label) for label in labels],
-                hash_files(root, files, max_pixels=self.max_pixels),
+                hash_files(root, files, max_pixels=self.max_pixels, stamps_N3=stamps_N3),
                 domain=file.stem,
                 groups=groups,
                 splits=splits,

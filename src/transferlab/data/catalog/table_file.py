@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from transferlab.data.catalog.walking import is_regular, walk_files
+from transferlab.data.catalog.walking import walk_files
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_index import stamps_of
 from transferlab.data.image.quarantine import QUARANTINE, moved_away
 from transferlab.data.image.reader import content_hash
 
@@ -96,16 +98,21 @@ def _separator_of(file: Path, encoding: str, expected: str) -> str:
 
 @dataclass
 class FoundFiles:
-    """The file of each name, a path from the root or an absolute one; None where it is in the quarantine."""
+    """The file of each name, a path from the root or an absolute one; None where it is in the quarantine.
+
+    `stamps_N3`, where the files were looked at for it, are their stamps (`file_index.stamps_of`).
+    """
 
     files: list[str | None] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stamps_N3: np.ndarray | None = None
 
 
 def find_files(root: Path, names: Sequence[str], table: Path, *, search: bool) -> FoundFiles:
     """The files that a table names, below the root or with absolute paths; raises `DataError`."""
-    _refuse_double(root, names, table)
-    found = _below(root, names) if search else _at(root, names, table)
+    places = _places(root, names)
+    _refuse_double(names, places, table)
+    found = _below(root, names) if search else _at(root, names, places, table)
     if moved := found.files.count(None):
         found.notes.append(
             f"{table}: {moved} of its {len(names)} images are left out: they were moved to "
@@ -114,35 +121,51 @@ def find_files(root: Path, names: Sequence[str], table: Path, *, search: bool) -
     return found
 
 
-def _refuse_double(root: Path, names: Sequence[str], table: Path) -> None:
+def _places(root: Path, names: Sequence[str]) -> list[str]:
+    """Each name as a path from the root without detours; absolute where it leads elsewhere."""
+    top, places = os.path.join(root, ""), []  # noqa: PTH118 (a million names)
+    for name in names:
+        place = os.path.normpath(_slashes(name)).removeprefix(top)
+        places.append(name if place == name else place)  # a second text of a million takes memory
+    return places
+
+
+def _refuse_double(names: Sequence[str], places: Sequence[str], table: Path) -> None:
     blank = [number + 2 for number, name in enumerate(names) if not name]
     if blank:
         raise DataError(f"{table}: line {some(blank)} names no image.")
+    if len(set(places)) == len(places):
+        return
     seen, double = set[str](), list[str]()
-    for name in names:
-        place = os.path.normpath(os.path.join(root, _slashes(name)))  # noqa: PTH118 (a million names)
+    for name, place in zip(names, places, strict=True):
         if place in seen:
             double.append(name)
         seen.add(place)
-    if double:
-        raise DataError(
-            f"{table} names {some(dict.fromkeys(double))} more than once. Keep one row for each image."
-        )
+    raise DataError(
+        f"{table} names {some(dict.fromkeys(double))} more than once. Keep one row for each image."
+    )
 
 
-def _at(root: Path, names: Sequence[str], table: Path) -> FoundFiles:
-    found, missing, moved, listed = FoundFiles(), list[str](), moved_away(root), _Listed(root)
-    outside = [name for name in names if os.path.normpath(_slashes(name)).split("/")[0] == ".."]
+def _at(root: Path, names: Sequence[str], places: Sequence[str], table: Path) -> FoundFiles:
+    missing, moved, listed = list[str](), moved_away(root), _Listed(root)
+    outside = [
+        name for name, place in zip(names, places, strict=True) if place == ".." or place.startswith("../")
+    ]
     if outside:
         raise DataError(
             f"{table}: {len(outside)} images are outside of {root}: {some(outside)}. "
             "Fix: write whole paths (/...) into the table, or move it to a folder that holds them."
         )
-    for name in names:
+    stamps_N3 = stamps_of(root, names)
+    found = FoundFiles(list(names), stamps_N3=stamps_N3)
+    for row in np.flatnonzero(stamps_N3[:, 0] < 0).tolist():
+        name = names[row]
         file = _file_at(root, name, listed)
-        if file is None and name not in moved and _slashes(name) not in moved:
+        if file is not None:
+            stamps_N3[row] = stamps_of(root, [file])
+        elif name not in moved and _slashes(name) not in moved:
             missing.append(name)
-        found.files.append(file)
+        found.files[row] = file
     if missing:
         raise DataError(
             f"{table} names {len(missing)} of {len(names)} images that are not below {root}: "
@@ -152,9 +175,7 @@ def _at(root: Path, names: Sequence[str], table: Path) -> FoundFiles:
 
 
 def _file_at(root: Path, name: str, listed: _Listed) -> str | None:
-    """The path as it is written; or with slashes; or with names in another of Unicode's forms."""
-    if _is_there(root, name):
-        return name
+    """The path with slashes; or with names in another of Unicode's forms."""
     if _is_there(root, _slashes(name)):
         return _slashes(name)
     spelled = listed.spelled(_slashes(name))
@@ -179,8 +200,8 @@ def _advice(root: Path, name: str, listed: _Listed) -> str:
 
 def _below(root: Path, names: Sequence[str]) -> FoundFiles:
     places = defaultdict[str, list[Path]](list)
-    for path in walk_files(root, root):
-        places[_composed(path.name)].append(path)
+    for entry in walk_files(root, root):
+        places[_composed(entry.name)].append(Path(entry.path))
     last = {name: _composed(_slashes(name).rpartition("/")[2]) for name in names}
     moved = {_composed(Path(sample).name) for sample in moved_away(root)}
     missing = [name for name in names if last[name] not in places and last[name] not in moved]
@@ -204,7 +225,7 @@ def _composed(name: str) -> str:
 
 
 def _is_there(root: Path, name: str) -> bool:
-    return is_regular(os.path.join(root, name))  # noqa: PTH118 (a million names)
+    return bool((stamps_of(root, [name]) >= 0).all())
 
 
 class _Listed:

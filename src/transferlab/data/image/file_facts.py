@@ -22,7 +22,17 @@ import PIL
 
 from transferlab.data.data_error import DataError, some
 from transferlab.data.image.decoding import Examined, examine
-from transferlab.data.image.file_index import STAMP, FileIndex, index_place, load_index, store_index
+from transferlab.data.image.file_index import (
+    STAMP,
+    FileIndex,
+    Stamp,
+    index_place,
+    load_index,
+    path_of,
+    stamp_of,
+    stamps_of,
+    store_index,
+)
 from transferlab.data.image.reader import content_hash
 from transferlab.data.loading.workers import usable_cores
 from transferlab.run.cache import exclusive, mark_used
@@ -30,7 +40,6 @@ from transferlab.run.printable import printable
 from transferlab.run.progress import progress
 
 Verify = Literal["index", "contents"]
-Stamp = tuple[int, int, int]  # size, modification time in ns, inode
 
 DECODER = "decoder 3"  # change it when decoding changes what counts as broken
 RACY_NS = 2 * 10**9  # a file changed so shortly before it is read may change again with the same time
@@ -79,10 +88,14 @@ def reading(*, examines: bool, verify: Verify) -> Iterator[Reading]:
         _reading.reset(token)
 
 
-def hash_files(root: Path, samples: list[str], *, max_pixels: int = 100_000_000) -> list[str]:
-    """A content hash of each file; raises `DataError` where one cannot be read."""
+def hash_files(
+    root: Path, samples: list[str], *, max_pixels: int = 100_000_000, stamps_N3: np.ndarray | None = None
+) -> list[str]:
+    """A content hash of each file; `stamps_N3` where they are known. `DataError`: one cannot be read."""
     now = _reading.get() or Reading()
-    now.last = file_facts(root, samples, max_pixels=max_pixels, examines=now.examines, now=now)
+    now.last = file_facts(
+        root, samples, max_pixels=max_pixels, examines=now.examines, now=now, stamps_N3=stamps_N3
+    )
     return now.last.contents
 
 
@@ -100,7 +113,13 @@ def examined_files(root: Path, samples: list[str], *, max_pixels: int) -> list[E
 
 
 def file_facts(
-    root: Path, samples: list[str], *, max_pixels: int, examines: bool, now: Reading | None = None
+    root: Path,
+    samples: list[str],
+    *,
+    max_pixels: int,
+    examines: bool,
+    now: Reading | None = None,
+    stamps_N3: np.ndarray | None = None,
 ) -> FileFacts:
     """The index's facts of files that have not changed since, and what reading the others shows.
 
@@ -110,7 +129,7 @@ def file_facts(
     now = now or Reading()
     made_by = f"{DECODER}, max_pixels {max_pixels}, Pillow {PIL.__version__}, OpenCV {cv2.__version__}"
     place = index_place(root)
-    stamps_N3 = _stamps(root, samples)
+    stamps_N3 = stamps_of(root, samples) if stamps_N3 is None else stamps_N3
     index, damage = load_index(place, made_by)
     now.notes += damage
     rows = index.rows_of(samples)
@@ -134,25 +153,6 @@ def file_facts(
     contents = [whole[start : start + 32] for start in range(0, len(whole), 32)]
     facts = [index.facts[code] for code in rows["facts"].tolist()] if examines else None
     return FileFacts(root, samples, contents, facts)
-
-
-def _stamps(root: Path, samples: list[str]) -> np.ndarray:
-    """The stamp of each file, int64 (N, 3); -1 where it cannot be had, and reading says why."""
-    stamps_N3 = np.full((len(samples), 3), -1, dtype=np.int64)
-    for row, sample in enumerate(samples):
-        try:
-            stamps_N3[row] = _stamp(os.stat(_path(root, sample)))  # noqa: PTH116 (a million names)
-        except OSError:
-            continue
-    return stamps_N3
-
-
-def _path(root: Path, sample: str) -> str:
-    return os.path.join(root, sample)  # noqa: PTH118 (a million names)
-
-
-def _stamp(status: os.stat_result) -> Stamp:
-    return status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1)
 
 
 def _fits(rows: np.ndarray, stamps_N3: np.ndarray, examines: bool) -> np.ndarray:
@@ -184,7 +184,7 @@ def _read(
     """Fill in the wanted rows; every minute the index is stored."""
 
     def read(chunk: np.ndarray) -> list[tuple[Stamp, bytes, Examined | None]]:
-        return [_file(_path(root, samples[row]), max_pixels, examines) for row in chunk]
+        return [_file(path_of(root, samples[row]), max_pixels, examines) for row in chunk]
 
     saved_s, text = time.monotonic(), "Reading and checking" if examines else "Reading"
     with (
@@ -216,9 +216,9 @@ def _file(path: str, max_pixels: int, examines: bool) -> tuple[Stamp, bytes, Exa
             after = os.fstat(file.fileno())
     except OSError as error:
         raise DataError(f"{printable(path)} cannot be read: {error.strerror}.") from None
-    stamp = _stamp(before)
+    stamp = stamp_of(before)
     racy = now_ns - RACY_NS <= before.st_mtime_ns < now_ns + SKEW_NS
-    if racy or stamp != _stamp(after):
+    if racy or stamp != stamp_of(after):
         stamp = (-1, *stamp[1:])
     facts = examine(content, max_pixels=max_pixels) if examines else None
     return stamp, bytes.fromhex(content_hash(content)), facts

@@ -11,8 +11,10 @@ import hashlib
 import io
 import json
 import os
+import stat
 import sys
 import zipfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ ROW = np.dtype(
 )
 STAMP = ("size", "modified_ns", "inode")
 _FORMAT = b"transferlab files 1\n"
+_BETWEEN = "\0"  # names: no path holds it
 
 
 def index_place(root: Path) -> Path:
@@ -38,15 +41,49 @@ def index_place(root: Path) -> Path:
     return cache_folder("files") / f"{name}.index"
 
 
-class FileIndex:
-    """Rows by sample; their `facts` are places in a list of different results, -1 where not examined."""
+Stamp = tuple[int, int, int]  # size, modification time in ns, inode
+UNKNOWN: Stamp = (-1, -1, -1)
 
-    def __init__(self, made_by: str, names: list[str], rows: np.ndarray, facts: list[Examined]) -> None:
+
+def stamps_of(root: Path, files: Sequence[str]) -> np.ndarray:
+    """The stamp of each regular file, from the root or absolute, int64 (N, 3); -1 where there is none."""
+    stamps = (number for file in files for number in _stamp_or_unknown(path_of(root, file)))
+    return np.fromiter(stamps, np.int64, 3 * len(files)).reshape(-1, 3)
+
+
+def path_of(root: Path, file: str) -> str:
+    """The whole path: `root / file` takes ten times as long."""
+    return file if file.startswith("/") else f"{root}/{file}"
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    return status.st_size, status.st_mtime_ns, status.st_ino & (2**63 - 1)
+
+
+def _stamp_or_unknown(path: str) -> Stamp:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a million names)
+    except (OSError, ValueError):  # a name may hold what no path can
+        return UNKNOWN
+    return stamp_of(status) if stat.S_ISREG(status.st_mode) else UNKNOWN
+
+
+class FileIndex:
+    """Rows by sample; their `facts` are places in a list of different results, -1 where not examined.
+
+    The samples' names are one text, for as long as nobody asks for others than the same ones again.
+    """
+
+    def __init__(self, made_by: str, joined: str, rows: np.ndarray, facts: list[Examined]) -> None:
         self.made_by = made_by
-        self.names = names
+        self.joined = joined
         self.rows = rows
         self.facts = facts
         self._codes = {one: code for code, one in enumerate(facts)}
+
+    @property
+    def names(self) -> list[str]:
+        return self.joined.split(_BETWEEN) if len(self.rows) else []
 
     def code(self, facts: Examined) -> int:
         code = self._codes.setdefault(facts, len(self.facts))
@@ -56,11 +93,11 @@ class FileIndex:
 
     def rows_of(self, samples: list[str]) -> np.ndarray:
         """A row for each sample, of size -1 where it is unknown."""
-        if samples == self.names:
+        if len(samples) == len(self.rows) and _BETWEEN.join(samples) == self.joined:
             return self.rows.copy()
         rows = np.zeros(len(samples), dtype=ROW)
         rows["size"], rows["facts"] = -1, -1
-        if not self.names:
+        if not len(self.rows):
             return rows
         place = {name: row for row, name in enumerate(self.names)}
         found = np.fromiter((place.get(sample, -1) for sample in samples), np.int64, len(samples))
@@ -71,19 +108,19 @@ class FileIndex:
         """These samples' trusted rows and, unless they are the greater part, what else was known."""
         trusted = rows["size"] >= 0
         names = samples if trusted.all() else [samples[row] for row in np.flatnonzero(trusted)]
-        rows = rows[trusted]
-        if self.names != names:
-            asked = set(samples)
-            others = [row for row, name in enumerate(self.names) if name not in asked]
+        rows, joined = rows[trusted], _BETWEEN.join(names)
+        if self.joined != joined:
+            asked, known = set(samples), self.names
+            others = [row for row, name in enumerate(known) if name not in asked]
             if len(others) <= max(len(samples), MOST_OTHERS):
-                names = names + [self.names[row] for row in others]
+                joined = _BETWEEN.join([*names, *(known[row] for row in others)])
                 rows = np.concatenate([rows, self.rows[others]])
         used = np.unique(rows["facts"])
         used = used[used >= 0]
         code_of = np.full(len(self.facts) + 1, -1, dtype=np.int32)  # the last is that of -1
         code_of[used] = np.arange(len(used))
         rows["facts"] = code_of[rows["facts"]]
-        return FileIndex(self.made_by, names, rows, [self.facts[code] for code in used])
+        return FileIndex(self.made_by, joined, rows, [self.facts[code] for code in used])
 
 
 def load_index(place: Path, made_by: str) -> tuple[FileIndex, list[str]]:
@@ -98,12 +135,12 @@ def load_index(place: Path, made_by: str) -> tuple[FileIndex, list[str]]:
         pass
     except (ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile):
         damage = [f"{place} is damaged: it is made anew, and all images are read again."]
-    return FileIndex(made_by, [], np.zeros(0, dtype=ROW), []), damage
+    return FileIndex(made_by, "", np.zeros(0, dtype=ROW), []), damage
 
 
 def _encoded(index: FileIndex) -> bytes:
     about = {"made_by": index.made_by, "facts": [asdict(one) for one in index.facts]}
-    names = "\0".join(index.names).encode("utf-8", "surrogateescape")
+    names = index.joined.encode("utf-8", "surrogateescape")
     file = io.BytesIO()
     np.savez(
         file,
@@ -130,10 +167,9 @@ def _decoded(stored: bytes, made_by: str) -> FileIndex:
         facts = [Examined(**_with_tuples(one)) for one in about["facts"]]
     else:
         rows["facts"] = -1
-    index = FileIndex(made_by, names.split("\0") if len(rows) else [], rows, facts)
-    if rows.dtype != ROW or len(index.names) != len(rows):
+    if rows.dtype != ROW or (len(rows) and names.count(_BETWEEN) + 1 != len(rows)):
         raise ValueError("damaged")
-    return index
+    return FileIndex(made_by, names, rows, facts)
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +181,7 @@ def store_index(place: Path, index: FileIndex) -> None:
         write_whole(place, _encoded(index))
         evict(place.parent.glob("*.index"), MOST_BYTES, last=[place])
     except OSError as error:  # a home that cannot be written to costs time only
-        if len(index.names) >= WORTH_A_LINE:
+        if len(index.rows) >= WORTH_A_LINE:
             sys.stderr.write(
                 f"{place} cannot be written ({error.strerror or error}): the next run reads all images "
                 "again. Set TRANSFERLAB_CACHE to a folder that can be written to.\n"

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 
 ImageTransform = Callable[[Tensor], Tensor]
 """uint8 RGB, shape (3, H, W), to uint8 RGB, shape (3, image_size, image_size)."""
@@ -80,7 +79,7 @@ class Preprocessing:
         else:
             image_3HW = self._without_far_ends(image_3HW)
             image_3HW = resized_by_pillow(image_3HW, *self._fitted(image_3HW, min), self.interpolation)
-        return v2.functional.center_crop(image_3HW, list(self.size_px))
+        return center_crop(image_3HW, *self.size_px)
 
     def _fitted(self, image_3HW: Tensor, of_ratios: Callable[[float, float], float]) -> tuple[int, int]:
         """Height and width of an image that keeps its ratio: within the resized size (`max`), or around it
@@ -107,13 +106,20 @@ class Preprocessing:
         if max(height, width) * (self.resized_px / short) ** 2 * short <= LARGEST_RESIZED:
             return image_3HW
         longest = math.ceil(4 * max(self.crop_pct, 1) * max(self.size_px) / min(self.size_px)) * short
-        return v2.functional.center_crop(image_3HW, [min(height, longest), min(width, longest)])
+        return center_crop(image_3HW, min(height, longest), min(width, longest))
 
     def normalised(self, images_N3HW: Tensor) -> Tensor:
         """uint8 to float32, (x / 255 - mean) / std, on the images' own device."""
         mean = torch.tensor(self.mean, device=images_N3HW.device).view(-1, 1, 1)
         std = torch.tensor(self.std, device=images_N3HW.device).view(-1, 1, 1)
         return images_N3HW.float().sub_(255 * mean).div_(255 * std)
+
+
+def center_crop(image_3HW: Tensor, height: int, width: int) -> Tensor:
+    """Torchvision's, which is imported when the first image comes: it costs 160 MiB and seconds."""
+    from torchvision.transforms.v2 import functional
+
+    return functional.center_crop(image_3HW, [height, width])
 
 
 def resized(image_3HW: Tensor, height: int, width: int, interpolation: str) -> Tensor:

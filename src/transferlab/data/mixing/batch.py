@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 from transferlab.config.bounds import NonNegativeFloat
 from transferlab.data.loading.dataset import seeded
+
+if TYPE_CHECKING:
+    from torchvision.transforms import v2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class Mixing:
         self, images_NCHW: Tensor, labels_N: Tensor, *, num_classes: int, seed: int
     ) -> tuple[Tensor, Tensor]:
         """Float images of the same shape and probabilities, shape (N, num_classes); a function of `seed`."""
+        from torchvision.transforms import v2
+
         choices: list[v2.MixUp | v2.CutMix] = []
         if self.mixup_alpha > 0:
             choices.append(v2.MixUp(alpha=self.mixup_alpha, num_classes=num_classes))

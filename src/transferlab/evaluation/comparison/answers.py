@@ -15,6 +15,9 @@ from transferlab.run.reading import read_csv, unreadable
 
 _COLUMNS = ["sample", "label", "predicted"]
 
+Tables = dict[tuple[Path, str], pd.DataFrame | None]
+"""Tables of a run's folder and a split, so that none is read twice; None: the run has none."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -80,13 +83,17 @@ def _names(answers: Answers) -> np.ndarray:
     return np.array(answers.classes, dtype=object)
 
 
-def answers_of(repetitions: Sequence[Repetition], split: str = "test") -> Answers | None:
+def answers_of(
+    repetitions: Sequence[Repetition], split: str = "test", known: Tables | None = None
+) -> Answers | None:
     """Answers of repetitions; None where predictions are missing, or not of the same labelled images.
+
+    `known` are tables that have been read before.
 
     Raises:
         UnreadableFile: a file that is not a table of predictions.
     """
-    tables = [read_table([run.path for run in repetition.runs], split) for repetition in repetitions]
+    tables = [read_table([run.path for run in repetition.runs], split, known) for repetition in repetitions]
     first = tables[0] if tables else None
     if first is None or first.empty:
         return None
@@ -102,26 +109,41 @@ def answers_of(repetitions: Sequence[Repetition], split: str = "test") -> Answer
     return Answers(samples_N, codes_SN[0], codes_SN[1:], groups_N, tuple(map(str, classes)))
 
 
-def read_table(folders: Sequence[Path], split: str = "test") -> pd.DataFrame | None:
+def read_table(
+    folders: Sequence[Path], split: str = "test", known: Tables | None = None
+) -> pd.DataFrame | None:
     """`sample`, `label`, `predicted` and `group` of the labelled images of a run, or of all its folds.
 
-    None where predictions are missing. `group` is empty where there is none, or no split.csv.
+    None where predictions are missing. `group` is empty where there is none, or no split.csv. `known` are
+    tables that have been read before; what is read now is added.
 
     Raises:
         UnreadableFile: a file that is not such a table.
     """
-    tables = []
+    known = {} if known is None else known
     for folder in folders:
-        file = folder / "predictions" / f"{split}.csv"
-        if not file.is_file():
-            return None
-        table = _read(file, _COLUMNS)
-        if (table["predicted"] == "").any():  # a class has a name
-            raise unreadable(file, "has a row that ends before its predicted class")
-        of_sample = _groups(folder, split)
-        tables.append(table.assign(group=[of_sample.get(name, "") for name in table["sample"]]))
-    whole = pd.concat(tables, ignore_index=True)
-    return whole[whole["label"] != ""].sort_values("sample", kind="stable", ignore_index=True)
+        if (folder, split) not in known:
+            known[folder, split] = _of_run(folder, split)
+    tables = [table for folder in folders if (table := known[folder, split]) is not None]
+    if len(tables) < len(folders):
+        return None
+    return tables[0] if len(tables) == 1 else _by_name(pd.concat(tables, ignore_index=True))
+
+
+def _of_run(folder: Path, split: str) -> pd.DataFrame | None:
+    file = folder / "predictions" / f"{split}.csv"
+    if not file.is_file():
+        return None
+    table = _read(file, _COLUMNS)
+    if (table["predicted"] == "").any():  # a class has a name
+        raise unreadable(file, "has a row that ends before its predicted class")
+    of_sample = _groups(folder, split)
+    table = table.assign(group=[of_sample.get(name, "") for name in table["sample"]])
+    return _by_name(table[table["label"] != ""])
+
+
+def _by_name(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values("sample", kind="stable", ignore_index=True)
 
 
 def _groups(folder: Path, split: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from transferlab.evaluation.comparison.answers import Answers, answers_of
+from transferlab.evaluation.comparison.answers import Answers, Tables, answers_of
 from transferlab.evaluation.comparison.choosing import chosen_on_validation, methods, tasks
 from transferlab.evaluation.comparison.damage import without_damaged
 from transferlab.evaluation.comparison.grouping import Group, Recorded, groups_of
@@ -77,7 +77,8 @@ class Comparison:
 
 def compare(runs: Sequence[Recorded]) -> Comparison:
     """Group runs by what differs, choose hyperparameters on validation and test the chosen on test."""
-    runs = without_damaged(runs)
+    tables: Tables = {}
+    runs = without_damaged(runs, tables)
     metric = leading_metric([run.result for run in runs if run.status == "finished"])
     groups = groups_of(runs)
     scores = [_score(group, metric) for group in groups]
@@ -91,7 +92,7 @@ def compare(runs: Sequence[Recorded]) -> Comparison:
     rows, judged = [], []
     for place in order:
         rivals = [other for other, method in enumerate(of_method) if method == of_method[place]]
-        answers = {split: answers_of(groups[place].repetitions, split) for split in TESTED}
+        answers = {split: answers_of(groups[place].repetitions, split, tables) for split in TESTED}
         row = _row(
             groups[place],
             of_task[place],

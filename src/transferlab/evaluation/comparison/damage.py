@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from transferlab.evaluation.comparison.answers import read_table
+from transferlab.evaluation.comparison.answers import Tables, read_table
 from transferlab.evaluation.comparison.grouping import Recorded, groups_of, unreadable
 from transferlab.evaluation.comparison.run_metrics import leading_metric, metrics_of, metrics_of_folds
 from transferlab.evaluation.comparison.run_score import score_of
 from transferlab.run.run_folder import REPORTED
 
-
-def without_damaged(runs: Sequence[Recorded]) -> list[Recorded]:
-    """The same runs; in the place of one that cannot be read, the reason."""
-    return [unreadable(run.path, reason) if (reason := damage_of(run)) else run for run in runs]
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def damage_of(run: Recorded) -> str:
+def without_damaged(runs: Sequence[Recorded], tables: Tables) -> list[Recorded]:
+    """The same runs; in the place of one that cannot be read, the reason. What is read goes into `tables`."""
+    return [unreadable(run.path, reason) if (reason := damage_of(run, tables)) else run for run in runs]
+
+
+def _facts(table: pd.DataFrame) -> list[tuple[str, float]]:
+    """What result.json says of a table of predictions, too."""
+    accuracy = [("accuracy", float((table["label"] == table["predicted"]).mean()))] if len(table) else []
+    return [("samples", len(table)), *accuracy]
+
+
+def damage_of(run: Recorded, tables: Tables) -> str:
     """The first thing in a run's files that a comparison cannot read; empty where it can read all of them."""
     try:
         groups_of([run])
@@ -25,12 +36,11 @@ def damage_of(run: Recorded) -> str:
             metrics_of(run.result)
             score_of(run, "accuracy")
             for split in REPORTED[1:]:
-                table = read_table([run.path], split)
-                said = (run.result.get(split) or {}).get("samples")
-                if table is not None and said is not None and said != len(table):
-                    return (
-                        f"predictions/{split}.csv has {len(table)} labelled samples, result.json says {said}"
-                    )
+                table = read_table([run.path], split, tables)
+                said = run.result.get(split) or {}
+                for name, found in () if table is None else _facts(table):
+                    if said.get(name) is not None and not math.isclose(said[name], found, abs_tol=1e-9):
+                        return f"predictions/{split}.csv: {name} {found:g}, result.json says {said[name]:g}"
             if (run.config.get("data") or {}).get("fold") is not None:
                 metrics_of_folds([run, run])
     except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:

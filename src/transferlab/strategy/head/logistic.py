@@ -6,7 +6,7 @@ Do better ImageNet models transfer better?, CVPR 2019.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, ClassVar
 
@@ -55,6 +55,7 @@ class Logistic(Head):
         *,
         num_classes: int,
         class_weights_C: torch.Tensor | None = None,
+        out_of_time: Callable[[], bool] = lambda: False,
     ) -> FittedHead:
         """Choose a strength and fit.
 
@@ -63,6 +64,7 @@ class Logistic(Head):
             val: the same for choosing the strength; None needs a single one.
             num_classes: how many scores there are; classes may be absent.
             class_weights_C: weight of each class's training samples.
+            out_of_time: True ends the path with the strengths that have been fitted, one at least.
 
         Raises:
             UserError: several strengths without validation samples, or features that are not finite.
@@ -82,13 +84,15 @@ class Logistic(Head):
             class_weights_C=None if class_weights_C is None else class_weights_C.double().cpu().numpy(),
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
+            out_of_time=out_of_time,
         )
         state = {
             "weight": torch.from_numpy(choice.fit.weight_CD).float(),
             "bias": torch.from_numpy(choice.fit.bias_C).float(),
         }
         record = {**asdict(choice.best), "strengths": [asdict(tried) for tried in choice.path]}
-        return FittedHead(state, record, [*self._unconverged(choice), *self._at_the_edge(choice)])
+        notes = [*self._unconverged(choice), *(_left_out(choice) or self._at_the_edge(choice))]
+        return FittedHead(state, record, notes)
 
     def _unconverged(self, choice: Choice) -> list[str]:
         open_ends = [tried for tried in choice.path if not tried.converged]
@@ -113,6 +117,16 @@ class Logistic(Head):
             f"strategy.head.strengths: {best:g}, the {kind} of them, validates best; {beyond} ones may be "
             "better still."
         ]
+
+
+def _left_out(choice: Choice) -> list[str]:
+    if not choice.left_out:
+        return []
+    strengths = ", ".join(f"{strength:g}" for strength in choice.left_out)
+    return [
+        f"trainer.max_time: the time was over before strategy.head.strengths {strengths} had been fitted; "
+        f"{choice.best.strength:g} validates best of the {len(choice.path)} before."
+    ]
 
 
 def _arrays(samples: Samples) -> tuple[Any, Any]:

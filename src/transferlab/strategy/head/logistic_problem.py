@@ -7,6 +7,7 @@ weights are zero), and the descent itself is whitened by the Hessian's mean over
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,10 +104,19 @@ class Problem:
         bias_C[self.present_P] = bias_P - weight_PD @ self.mean_D
         return weight_CD, bias_C
 
-    def descend(self, l2: float, start_PK: Floats, *, tolerance: float, max_iterations: int) -> Descent:
+    def descend(
+        self,
+        l2: float,
+        start_PK: Floats,
+        *,
+        tolerance: float,
+        max_iterations: int,
+        out_of_time: Callable[[], bool],
+    ) -> Descent:
         """Minimise by L-BFGS with penalty `l2` of these coordinates' weights, from `start_PK`.
 
-        Converged is where the gradient's norm is at most tolerance * l2 * ||weights||.
+        Converged is where the gradient's norm is at most tolerance * l2 * ||weights||. `out_of_time` is asked
+        after each iteration, and its True ends the descent where it is.
         """
         penalty_K = np.full(self.inputs_NK.shape[1], l2)
         penalty_K[-1] = 0.0
@@ -126,7 +136,8 @@ class Problem:
         def after_iteration(flat: Floats) -> None:
             nonlocal iterations
             iterations += 1
-            if arrived:  # as of the last evaluation, which is the one that the line search accepted
+            # `arrived` as of the last evaluation, which is the one that the line search accepted
+            if arrived or out_of_time():
                 raise StopIteration
 
         found = minimize(

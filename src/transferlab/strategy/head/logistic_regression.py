@@ -12,7 +12,7 @@ With two classes, for which that has one vector of weights instead of two opposi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +67,7 @@ class Choice:
     fit: LogisticFit
     best: Tried
     path: list[Tried]
+    left_out: list[float]  # strengths for which there was no time
 
 
 def choose_strength(
@@ -78,13 +79,15 @@ def choose_strength(
     class_weights_C: ArrayLike | None = None,
     tolerance: float = 1e-4,
     max_iterations: int = 1000,
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> Choice:
     """Fit with one strength after the other, and choose that of the lowest validation loss.
 
     Strengths are relative, so that one list suits every network: l2 = strength * (mean squared distance of
     the training features from their mean), as if features had a variance of 1 in total. The path goes from
     strong to weak, each fit starts from the one before, and it ends when two in a row validate worse than
-    the best.
+    the best. Out of time, it ends before the strength that has not converged yet; the first one is always
+    fitted to its end.
 
     Args:
         train: features `(N, D)` and class codes `(N,)`.
@@ -94,6 +97,7 @@ def choose_strength(
         class_weights_C: weight of each class's training samples.
         tolerance: see `LogisticFit.converged`.
         max_iterations: at most, for each strength.
+        out_of_time: asked before each strength but the first, and after each iteration of these.
 
     Raises:
         UserError: features that are not finite.
@@ -103,9 +107,19 @@ def choose_strength(
     point_PK = problem.frequencies()
     path: list[Tried] = []
     fits: list[LogisticFit] = []
-    best = 0
-    for place, strength in enumerate(sorted(strengths, reverse=True)):
-        end = problem.descend(strength, point_PK, tolerance=tolerance, max_iterations=max_iterations)
+    best, ordered = 0, sorted(strengths, reverse=True)
+    for place, strength in enumerate(ordered):
+        if place and out_of_time():
+            return Choice(fits[best], path[best], path, ordered[place:])
+        end = problem.descend(
+            strength,
+            point_PK,
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+            out_of_time=out_of_time if place else lambda: False,
+        )
+        if place and not end.converged and end.iterations < max_iterations and out_of_time():
+            return Choice(fits[best], path[best], path, ordered[place:])
         point_PK = end.point_PK
         fits.append(
             LogisticFit(*problem.weights_and_biases(point_PK), end.iterations, end.converged, end.loss)
@@ -116,7 +130,7 @@ def choose_strength(
         best = losses.index(min(losses)) if losses else 0
         if place - best == _WORSE_IN_A_ROW:
             break
-    return Choice(fits[best], path[best], path)
+    return Choice(fits[best], path[best], path, [])
 
 
 def mean_loss(scores_NC: Floats, labels_N: ArrayLike) -> float:

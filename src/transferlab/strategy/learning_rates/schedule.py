@@ -68,6 +68,7 @@ class LearningRates:
     weight_decay: NonNegativeFloat = 0.01
     momentum: Share = 0.9
     optimizer_kwargs: dict = field(default_factory=dict)
+    sam_rho: NonNegativeFloat = 0.0
 
     def group_factor(self, stage: int) -> float:
         """The factor of a group: stage 1 is the backbone's last, 0 the head, -1 the objective's modules."""

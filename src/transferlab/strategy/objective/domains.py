@@ -24,19 +24,13 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from transferlab.model.batch_statistics import norms_with_statistics
 from transferlab.model.classifier import Classifier
 from transferlab.run.errors import UserError
 
 BatchNorm = Literal["mixed", "separate", "domain_specific", "frozen_statistics", "frozen_norms", "frozen"]
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-
-
-def norms_with_statistics(network: nn.Module) -> list[_BatchNorm]:
-    """The batch norms that keep running statistics, in the network's order."""
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    return [norm for norm in norms if norm.running_mean is not None]
 
 
 class SourceStatistics(nn.Module):
@@ -93,6 +87,13 @@ class Domains(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Class scores (N, C) and (M, C) of the domains' features."""
         return self._of_both(network, network.classify, source_ND, target_MD)
+
+    def pass_through(self, network: Classifier, batch: Mapping[str, torch.Tensor]) -> None:
+        """Let the whole network see a batch, of one domain or two: its batch norms take statistics."""
+        if "target_input" in batch:
+            self.scores(network, *self.features(network, batch))
+        else:
+            network(batch["input"])
 
     def on_source(self, network: Classifier) -> AbstractContextManager[None]:
         """Within this, the network's norms hold the source's running statistics, if those have their own.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 
 # From these a job does not come back by itself; squeue calls a requeued one PENDING or COMPLETING
 ENDED = frozenset(
@@ -24,16 +25,23 @@ ENDED = frozenset(
 _ANSWERS_WITHIN_S = 60
 
 
-def job_states() -> dict[str, str] | None:
+def job_states(submitted_from: Path | None = None) -> dict[str, str] | None:
     """The states of this user's jobs by id, `12_3` for one of an array; None if Slurm does not answer now.
 
     Jobs stay known for a while after their end (`MinJobAge`, 5 minutes unless a cluster says otherwise).
+
+    Args:
+        submitted_from: only jobs whose batch script lies in this folder; None: all.
     """
-    done = _slurm("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T")
+    done = _slurm("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i|%T|%o")
     if done is None or done.returncode != 0:
         return None
-    pairs = [line.split("|") for line in done.stdout.splitlines() if "|" in line]
-    return {job_id.strip(): state.strip() for job_id, state in pairs}
+    found = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
+    return {
+        job_id.strip(): state.strip()
+        for job_id, state, script in found
+        if submitted_from is None or Path(script.strip()).parent.resolve() == submitted_from.resolve()
+    }
 
 
 def state_of(job_id: str) -> str | None:

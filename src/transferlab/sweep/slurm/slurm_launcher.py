@@ -61,11 +61,15 @@ def launch(jobs: Sequence[Job], settings: SlurmSettings, folder: Path) -> None:
 def _still_there(
     jobs: Sequence[Job], folder: Path, settings: SlurmSettings, requests: Sequence[int]
 ) -> list[Submitted]:
-    """The jobs that Slurm has from before, queued or running."""
+    """The jobs that Slurm has from before, queued or running.
+
+    An id in the record counts only if Slurm says that the job came from this folder: a stranger's record
+    could name any other job of the user, which `cancel_on_interrupt` would then cancel.
+    """
     before = submitted_before(folder)
     if not before:
         return []
-    while (known := slurm_queue.job_states()) is None:
+    while (known := slurm_queue.job_states(submitted_from=folder)) is None:
         say("squeue does not answer; asked again")
         pause(settings.poll_s, requests)
     by_name = {job.run.path.name: job for job in jobs}

@@ -133,13 +133,17 @@ def _fit_logistic(
         UserError: features that are not finite, or no validation samples to choose by.
     """
     started = time.perf_counter()
-    objective = experiment.strategy.objective
+    objective, max_time_s = (
+        experiment.strategy.objective,
+        seconds_of(experiment.config.trainer.get("max_time")),
+    )
     assert isinstance(objective, CrossEntropy)  # others are refused with the config
     fitted = cast("Logistic", experiment.strategy.head).fit(
         (train.features_ND, train.labels_N),
         None if val is None else (val.features_ND, val.labels_N),
         num_classes=experiment.batches.splits.num_classes,
         class_weights_C=objective.weights_C,
+        out_of_time=lambda: max_time_s is not None and time.perf_counter() - started >= max_time_s,
     )
     recorder.note(*fitted.notes)
     weight_CD, bias_C = fitted.state["weight"], fitted.state["bias"]

@@ -22,6 +22,11 @@ from transferlab.training.recorder import Recorder
 _WITHOUT_VALIDATION = 0.01  # the strength where there is nothing to choose one by
 
 
+def starts_by_probe(experiment: Experiment) -> bool:
+    """True if the head is fitted before the training: it goes on from no other head."""
+    return experiment.start is None and experiment.strategy.head_start == "logistic"
+
+
 def start_by_probe(experiment: Experiment, recorder: Recorder) -> None:
     """Fit the linear head by logistic regression on the frozen features of the images as they are.
 

@@ -75,7 +75,8 @@ def shares_a_fit(config: Mapping[str, Any]) -> bool:
 def _needs_no_lightning(config: Mapping[str, Any]) -> bool:
     """True if a head on features that are computed already may be fitted by the loop for heads alone."""
     plain = all(config["trainer"].get(flag) in values for flag, values in _PLAIN.items())
-    return plain and config["fit"].get("ema_decay") is None
+    averages = any(config["fit"].get(name) is not None for name in ("ema_decay", "swa_start"))
+    return plain and not averages and not config["strategy"]["learning_rates"].get("sam_rho")
 
 
 def _sees_fixed_images(config: Mapping[str, Any]) -> bool:

@@ -17,10 +17,8 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint, WeightAveraging
-from typing_extensions import TypedDict
 
 from transferlab.run import signals
-from transferlab.run.reading import of_shape, parsing, unreadable
 from transferlab.run.run_folder import Run
 from transferlab.strategy.strategy import Selection
 from transferlab.training.fit_settings import FitSettings, selected_epoch
@@ -127,45 +125,6 @@ class SelectedInMemory(Checkpoint):
             if isinstance(callback, WeightAveraging):  # its average takes the place of the weights
                 callback.on_save_checkpoint(trainer, pl_module, checkpoint)
         self.weights = {name: value.cpu().clone() for name, value in checkpoint["state_dict"].items()}
-
-
-def load_checkpoint(file: Path) -> dict[str, Any]:
-    """A checkpoint's content, on the CPU; nothing but tensors and plain values is unpickled.
-
-    Raises:
-        UnreadableFile: it is damaged, or no checkpoint of ours.
-    """
-    fix = _start_over(file)
-    with parsing(file, "checkpoint", fix=fix):
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    return of_shape(content, _Content, file, fix=fix)
-
-
-def require_same_network(content: dict[str, Any], module: TransferModule, file: Path) -> None:
-    """Refuse a checkpoint of another network than the module's; raises `UnreadableFile`."""
-    saved, own = content["state_dict"], module.state_dict()
-    for name, value in own.items():
-        if name.startswith("network.") and getattr(saved.get(name), "shape", None) != value.shape:
-            reason = f"it is of another network than config.yaml describes ({name})"
-            raise unreadable(file, reason, _start_over(file))
-
-
-def _start_over(file: Path) -> str:
-    return f"delete {file}; then transferlab resume {file.parent.parent} starts this run over"
-
-
-class _Record(TypedDict):
-    history: list[dict[str, float]]
-    means: list[Any]
-    seconds: float
-    validation: dict[str, float]
-
-
-class _Content(TypedDict):
-    state_dict: dict[str, Any]
-    optimizer_states: list[dict[str, Any]]
-    loops: dict[str, Any]
-    transferlab: _Record
 
 
 def _link_or_copy(file: Path, name: Path) -> None:

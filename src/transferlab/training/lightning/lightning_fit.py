@@ -23,7 +23,13 @@ from transferlab.training.conclusion import conclude
 from transferlab.training.fit_settings import is_over
 from transferlab.training.frozen.prefix import make_prefix
 from transferlab.training.frozen.prefix_policy import never_opens
-from transferlab.training.lightning.checkpoints import SelectedInMemory, load_checkpoint, require_same_network
+from transferlab.training.lightning.checkpoint_content import (
+    OptimizerCheck,
+    load_checkpoint,
+    require_position,
+    require_same_network,
+)
+from transferlab.training.lightning.checkpoints import SelectedInMemory
 from transferlab.training.lightning.distributed import launched_by_file
 from transferlab.training.lightning.loaders import Loaders
 from transferlab.training.lightning.module import TransferModule
@@ -115,11 +121,13 @@ def _fit(trainer: pl.Trainer, module: TransferModule, loaders: Loaders, checkpoi
         return 0.0
     content = load_checkpoint(checkpoint)
     require_same_network(content, module, checkpoint)
+    require_position(content, trainer, checkpoint)
     module.on_load_checkpoint(content)
     earlier = sum(entry["seconds"] for entry in module.history) + content["transferlab"]["seconds"]
     if _nothing_left(trainer, module) or content["transferlab"].get("is_over"):
         module.load_state_dict(content["state_dict"])  # the average, where there is one
     else:
+        trainer.callbacks.append(OptimizerCheck(content, checkpoint))  # type: ignore[attr-defined]
         trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
     return earlier
 

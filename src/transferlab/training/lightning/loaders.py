@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
 
 from transferlab.data.batches import Batches
@@ -60,6 +62,13 @@ class Loaders(pl.LightningDataModule):
         self._arrange()  # where nothing opens; not yet done if the fit was over before this process
         return self.batches.evaluation(self.tested, self._share)
 
+    def epoch_again(self, epoch: int) -> Iterator[dict[str, torch.Tensor]]:
+        """This process's training batches of an epoch that has ended, again, as the network takes them."""
+        assert self.trainer is not None
+        share = replace(self._share, position=lambda num: Position(epoch, 0, self._limited(num)))
+        for batch in self.batches.train(share):
+            yield self.trainer.strategy.batch_to_device(batch)
+
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         assert self.trainer is not None
         # normalised after Lightning has converted the batch to the precision of, say, bf16-true
@@ -87,7 +96,11 @@ class Loaders(pl.LightningDataModule):
         The length of an epoch is derived here: while workers start, `num_training_batches` is unset.
         """
         assert self.trainer is not None
-        limit = self.trainer.limit_train_batches
-        num_batches = min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)
+        num_batches = self._limited(num_batches)
         epoch, batch = divmod(self.trainer.fit_loop.epoch_loop.batch_progress.total.ready, num_batches)
         return Position(epoch, batch, num_batches)
+
+    def _limited(self, num_batches: int) -> int:
+        assert self.trainer is not None
+        limit = self.trainer.limit_train_batches
+        return min(num_batches, limit) if isinstance(limit, int) else int(num_batches * limit)

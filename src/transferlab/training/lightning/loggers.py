@@ -23,6 +23,7 @@ from transferlab.config.instantiation import make
 from transferlab.evaluation.predictions import Predictions
 from transferlab.run.errors import UserError
 from transferlab.run.run_folder import Run
+from transferlab.training.runs import in_folder
 
 _MOST_PLOTTED_CLASSES = 100  # W&B keeps 10,000 rows of a table
 
@@ -64,6 +65,8 @@ def wandb(
     chosen = mode if mode != "auto" else os.environ.get("WANDB_MODE") or mode_by_login()
     if rank_zero_only.rank != 0:  # type: ignore[attr-defined]
         return WandbLogger(save_dir=folder, project=project, id=run_id)  # sends nothing
+    with in_folder("/"):  # `wandb/settings` of the working folder may be anybody's, and names a server
+        client.setup()
     try:
         run = client.init(
             dir=folder,

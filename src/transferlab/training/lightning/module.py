@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from transferlab.evaluation.metrics import classification_metrics
 from transferlab.model.classifier import Classifier
 from transferlab.run.randomness import derived_seed
 from transferlab.strategy.learning_rates.schedule import parameter_groups
+from transferlab.strategy.learning_rates.sharpness import ascended
 from transferlab.strategy.parts import call_hook
 from transferlab.strategy.strategy import Strategy
 from transferlab.training.fit_settings import FitSettings, is_over
@@ -133,8 +135,7 @@ class TransferModule(pl.LightningModule):
         self._started = time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        position = ("step", self.seed, self.current_epoch, batch_idx, self.global_rank)
-        torch.manual_seed(derived_seed(*position))
+        torch.manual_seed(derived_seed("step", self.seed, self.current_epoch, batch_idx, self.global_rank))
         self._set_learning_rates()
 
     def _set_learning_rates(self) -> None:
@@ -175,13 +176,27 @@ class TransferModule(pl.LightningModule):
             self._means.add(gradient_norms(optimizer))
         call_hook("before_step", self.strategy.parts, self.network, self.global_step + 1)
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """As in Lightning; then the parts' `after_step`, before a checkpoint can be written.
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """As in Lightning, or by SAM; then the parts' `after_step`, before a checkpoint can be written.
 
         Not in `on_train_batch_end`: callbacks come first there, and a checkpoint would lack this step.
         """
-        super().optimizer_step(*args, **kwargs)
+        if self.strategy.learning_rates.sam_rho and optimizer_closure is not None:
+            optimizer_closure = partial(self._compute_sharp_gradients, optimizer_closure, batch_idx)
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         call_hook("after_step", self.strategy.parts, self.network, self.global_step + 1)
+
+    def _compute_sharp_gradients(self, closure: Callable[[], Any], batch_idx: int) -> Any:
+        """Two passes over a batch, with the same random numbers; only the second one's gradients stay."""
+        loss, means = closure(), self._means
+        self._means = EpochMeans()
+        with ascended(self, self.strategy.learning_rates.sam_rho):
+            self.on_train_batch_start(None, batch_idx)
+            closure()
+        self._means = means
+        return loss
 
     def _refuse_nan(self, loss: torch.Tensor, terms: Mapping[str, torch.Tensor]) -> None:
         if not torch.isfinite(loss):

@@ -13,6 +13,7 @@ from transferlab.config.instantiation import make
 from transferlab.strategy.strategy import Selection
 from transferlab.training.fit_settings import FitSettings
 from transferlab.training.lightning.checkpoints import Checkpoints, SelectedInMemory
+from transferlab.training.lightning.epoch_averaging import EpochAveraging
 from transferlab.training.lightning.module import TransferModule
 from transferlab.training.recorder import Recorder
 from transferlab.training.terminal import epoch_line, say
@@ -46,8 +47,12 @@ def make_trainer(
 def fit_callbacks(
     flags: DictConfig, fit: FitSettings, selection: Selection, recorder: Recorder
 ) -> list[Callback]:
-    """Progress, the record, the moving average where set, and last what stores the selected weights."""
-    averaging = [] if fit.ema_decay is None else [EMAWeightAveraging(decay=fit.ema_decay)]
+    """Progress, the record, the average of weights where set, and last what stores the selected weights."""
+    averaging: list[Callback] = []
+    if fit.ema_decay is not None:
+        averaging.append(EMAWeightAveraging(decay=fit.ema_decay))
+    if fit.swa_start is not None:
+        averaging.append(EpochAveraging(fit.swa_start))
     if recorder.run is None:
         return [*averaging, *([] if selection == "last" else [SelectedInMemory(selection)])]
     return [
