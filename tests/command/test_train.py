@@ -25,7 +25,7 @@ def test_resolved_parts_and_hydras_own(capsys):
     command.run(["--cfg", "hydra"])
     shown = yaml.safe_load(capsys.readouterr().out)
     assert list(shown) == ["hydra"]
-    assert shown["hydra"]["runtime"]["choices"]["strategy"] == "lp_ft"
+    assert shown["hydra"]["runtime"]["choices"]["strategy"] == "fine_tune"
     command.run(["-c", "all"])
     assert {"hydra", "seed"} < set(yaml.safe_load(capsys.readouterr().out))
 

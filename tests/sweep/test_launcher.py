@@ -202,8 +202,8 @@ def test_jobs_have_their_own_folders_and_numbers(launched):
     assert [folder.name.partition("_")[0] for folder in folders] == ["seed=0", "seed=2"]
     assert found.launcher.sweep.task.plan.runs == [job.run for job in found.jobs]
     assert "hydra" not in found.jobs[0].config
-    assert found.jobs[0].config.name == "lp_ft"
-    assert found.jobs[0].choices["strategy"] == "lp_ft"
+    assert found.jobs[0].config.name == "fine_tune"
+    assert found.jobs[0].choices["strategy"] == "fine_tune"
 
 
 def test_hydras_own_sweeper_goes_on_after_a_failure(launched):
