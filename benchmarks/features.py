@@ -31,7 +31,11 @@ from transferlab.training.build import build
 
 CPU = torch.device("cpu")
 HAS_BFLOAT16 = has_bfloat16(CPU)
-SETTINGS = ("trainer=cpu", "backbone.weights=random", "data=digits", "strategy=feature_extraction")
+SETTINGS = (
+    *("trainer=cpu", "backbone.weights=random", "data=digits", "strategy=feature_extraction"),
+    *("strategy/head=linear", "strategy.learning_rates.warmup_epochs=0", "trainer.gradient_clip_val=null"),
+    *("data.batch_size=64", "fit.channels_last=false"),
+)
 PROBE = (
     *SETTINGS,
     "backbone=mobilenetv2_100",

@@ -124,6 +124,7 @@ def settings(name: str, sizes: Sizes, images: Path, *further: str) -> list[str]:
         *("trainer.enable_progress_bar=false", f"trainer.precision={sizes.precision}", "seed=0"),
         *("fit.channels_last=true", "strategy=fine_tune", "features.cache=off"),
         *("trainer.max_epochs=1000", "trainer.check_val_every_n_epoch=1000"),
+        *("strategy.bn=mixed", "strategy.learning_rates.warmup_epochs=0", "trainer.gradient_clip_val=null"),
         f"data.num_workers={sizes.num_workers}",
         *further,
     ]
@@ -230,7 +231,7 @@ def training_rows(name: str, images: Path, sizes: Sizes, rounds: int) -> Iterato
 
 def forward_row(name: str, images: Path, sizes: Sizes, rounds: int) -> Row:
     """The frozen network alone, on the images of the training split."""
-    further = ("data/augmentation=none", "strategy=feature_extraction")
+    further = ("data/augmentation=none", "strategy=feature_extraction", "strategy/head=linear")
     experiment = build(compose_checked(settings(name, sizes, images, *further)).config)
     backbone = experiment.network.backbone.to(sizes.device)
     boundary, views = find_boundary(backbone, len(backbone.stages)), Views(experiment.batches, "train")

@@ -41,6 +41,8 @@ from transferlab.training.terminal import quiet_libraries
 SETTINGS = (
     *("backbone=resnet18", "backbone.weights=random", "data=digits", "data.batch_size=32", "trainer=cpu"),
     *("data.val_fraction=0.02", "data.test_fraction=0.02"),
+    # a plain step, as the bare loop makes it
+    *("strategy.bn=mixed", "strategy.learning_rates.warmup_epochs=0", "trainer.gradient_clip_val=null"),
 )
 PARTIAL = (*SETTINGS, "strategy=partial", "data.image_size=128", "data.fraction=0.12", "trainer.max_epochs=2")
 FINE_TUNE = (

@@ -35,7 +35,12 @@ def train_a_step() -> None:
     tiny = ["strategy=dann", "backbone=timm", "backbone.name=test_resnet", "backbone.weights=random"]
     data = ["data=digits_domains", "data.shots_per_class=1"]
     data += ["data.val_fraction=0.01", "data.test_fraction=0.01"]
-    short = ["trainer.accelerator=cpu", "trainer.max_steps=1", "trainer.enable_progress_bar=false"]
+    short = [
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=1",
+        "trainer.max_steps=1",
+        "trainer.enable_progress_bar=false",
+    ]
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))

@@ -33,7 +33,7 @@ def tiny_model(
 ) -> Model:
     """A network on images of 32 px with the head that these overrides choose; its scores differ by class."""
     torch.manual_seed(seed)
-    node = compose_checked(chosen).config.strategy.head
+    node = compose_checked(["strategy=fine_tune", *chosen]).config.strategy.head
     if backbone is None:
         backbone = timm_backbone(name="resnet10t", weights="random", image_size=32, kwargs=KWARGS)
     bottleneck = None if units is None else make_bottleneck(backbone.num_features, units)

@@ -75,7 +75,7 @@ class WeightsFile:
         Raises:
             WeightsError: no safetensors file, or not the one that the JSON was written with.
         """
-        with as_weights(), parsing(self.path, "weights"):
+        with as_weights(), parsing(self.path, "safetensors"):
             content = self.path.read_bytes()
             tensors = self.parse(content)
         if self.about.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):

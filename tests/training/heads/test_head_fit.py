@@ -14,8 +14,10 @@ from safetensors.numpy import load_file
 
 from tests.training.processes import command, in_child, kill_at_call, was_killed
 from tests.training.test_resume import TINY, assert_same
+from transferlab.config.compose import compose_checked
 from transferlab.run.run_folder import Run
 from transferlab.training import runs
+from transferlab.training.build import build
 from transferlab.training.heads.alone import AloneLearner
 
 PROBE = [
@@ -181,3 +183,36 @@ def test_a_logistic_head_learns_and_says_what_it_chose(trained):
     assert chosen["val_loss"] == pytest.approx(kept.result["val"]["loss"], abs=1e-5)
     assert kept.result["test"]["accuracy"] > 0.75
     assert len(kept.history) == 1
+
+
+FROZEN = [*TINY, "backbone.name=test_resnet", "data=digits", "strategy=feature_extraction"]
+
+
+def test_by_default_the_backbone_runs_once_on_each_image_as_it_is(trained):
+    augmented = [*FROZEN, "data/augmentation=standard"]
+    plain, whole = Run(trained(*FROZEN)), Run(trained(*augmented, "features.cache=off"))
+    assert_close(plain, whole, atol=1e-5)
+    shutil.copytree(plain.path.parent / "cache", "cache")
+    code, shown, said = command(["train", *augmented, "hydra.run.dir=two"])
+    assert code == 0, said
+    assert "running the frozen layers" not in shown
+    assert_close(plain, Run("two"), atol=0)
+    assert "data/augmentation has no effect: the backbone is frozen" in shown
+
+
+@pytest.mark.parametrize(
+    ("further", "views", "is_random"),
+    [
+        ([], None, False),
+        (["features.views=2"], 2, True),
+        (["features.views=null"], None, True),
+        (["strategy=lp_ft"], None, True),
+        (["strategy=lp_ft", "features.views=2"], 2, True),
+        (["strategy/head=linear", "data/mixing=mixup"], None, True),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_training_sees(further, views, is_random):
+    config = compose_checked([*FROZEN, "data/augmentation=standard", *further]).config
+    batches = build(config).batches
+    assert (batches.views, batches.settings.augmentation.is_random) == (views, is_random)

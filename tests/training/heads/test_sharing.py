@@ -99,6 +99,7 @@ def test_jobs_that_train_alone_whatever_they_share(together, both):
     [
         ("strategy/unfreezing=last", "strategy.unfreezing.num_stages=0"),
         ("data/augmentation=light", "features.views=2"),
+        ("features.views=auto", "data/augmentation=light"),
         ("strategy/head=mlp",),
         ("trainer=cpu",),
         ("strategy/penalty=[l1]",),
