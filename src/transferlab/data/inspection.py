@@ -151,8 +151,8 @@ def _spread(values: list[int]) -> dict[str, int]:
 
 
 def _describe_copies(catalog: Catalog, report: DomainReport) -> None:
-    copies: Iterable[Any] = catalog.table.groupby("content", sort=False).indices.values()
-    report.duplicates = _described(catalog, [rows for rows in copies if len(rows) > 1], report)
+    copies = catalog.table.groupby("content", sort=False).indices.values()
+    report.duplicates = _described(catalog, [np.asarray(rows) for rows in copies if len(rows) > 1], report)
     unique = catalog.select(~catalog.table.duplicated("content"))
     pairs_P2 = _look_alikes(unique.reader, unique.samples, report)
     report.near_duplicates = _described(unique, pairs_P2, report, look_alike=True)

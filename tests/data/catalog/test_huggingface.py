@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import sys
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transferlab.data.catalog import huggingface as module
 from transferlab.data.catalog.huggingface import HuggingFace, split_names
 from transferlab.data.data_error import DataError
+from transferlab.data.image.file_facts import reading
 
 
 def test_without_the_extra(monkeypatch):
@@ -69,6 +72,34 @@ def test_one_split(datasets, tmp_path, make_batches):
     data = make_batches(source=source, num_workers=1, batch_size=4)
     assert data.splits.counts() == {"train": 8, "val": 2, "test": 2}
     assert next(iter(data.train()))["image"].shape == (4, 3, 8, 8)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_rows_are_hashed_once_and_again_when_they_change(datasets, tmp_path, monkeypatch):
+    hashed: list[bytes] = []
+    plain = module.content_hash
+    monkeypatch.setattr(module, "encoded_bytes", lambda cell: hashed.append(cell["bytes"]) or cell["bytes"])
+    monkeypatch.setattr("transferlab.data.image.file_facts.RACY_NS", 0)  # files written a moment ago
+
+    def contents(seeds) -> list[str]:
+        rows(datasets, seeds, [0, 1] * 2, ["dog", "cat"]).save_to_disk(tmp_path / f"set {seeds}")
+        return HuggingFace(str(tmp_path / f"set {seeds}")).load().table["content"].tolist()
+
+    first = contents(range(4))
+    assert first == [plain(content) for content in hashed]
+    assert len(first) == 4
+    again = HuggingFace(str(tmp_path / f"set {range(4)}"))
+    assert again.load().table["content"].tolist() == first
+    assert len(hashed) == 4
+    assert contents(range(1, 5))[:3] == first[1:]
+    assert len(hashed) == 8
+    with reading(examines=False, verify="contents"):
+        assert again.load().table["content"].tolist() == first
+    assert len(hashed) == 12
+    (data,) = (tmp_path / f"set {range(4)}").glob("*.arrow")
+    os.utime(data, (1_600_000_000, 1_600_000_000))  # touched without the library
+    assert again.load().table["content"].tolist() == first
+    assert len(hashed) == 16
 
 
 @pytest.mark.filterwarnings("ignore")

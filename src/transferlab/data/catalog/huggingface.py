@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from transferlab.config.bounds import PositiveInt
 from transferlab.data.catalog.catalog import Catalog, catalog_table
 from transferlab.data.catalog.names import class_name, notes_on_names, ordered_classes, split_of
 from transferlab.data.data_error import DataError, some
+from transferlab.data.image.file_facts import is_racy, verifies_contents
+from transferlab.data.image.file_index import MOST_BYTES, stamps_of
 from transferlab.data.image.reader import EncodedReader, content_hash
+from transferlab.run.cache import cache_folder, evict, mark_used, write_whole
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,8 @@ class HuggingFace:
             self._require_columns(rows)
             encoded = as_encoded(rows, self.image_column)
             splits[name] = encoded
-            for number, cell in enumerate(encoded[self.image_column]):
-                samples.append(f"{name}/{number:07d}")
-                contents.append(content_hash(encoded_bytes(cell)))
+            samples += [f"{name}/{number:07d}" for number in range(len(rows))]
+            contents += row_contents(encoded, self.image_column)
             labels += label_names(rows, self.label_column)
             groups += [None] * len(rows) if self.group_column is None else map(_text, rows[self.group_column])
             places += [names[name]] * len(rows)
@@ -140,6 +146,45 @@ def encoded_bytes(cell: dict[str, Any] | None) -> bytes:
     if cell is None:
         return b""
     return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
+
+
+def row_contents(rows: Any, column: str) -> list[str]:
+    """A content hash of each row's undecoded image; remembered, so that a second start reads none.
+
+    Relies on the fingerprint of `datasets`, which every change made with that library changes, together with
+    size, time and inode of the files that hold the rows, which a change made without it changes. Images that
+    lie in files of their own are read each time, and all are with `data.verify=contents`.
+    """
+    files = [Path(each["filename"]) for each in rows.cache_files]
+    stamps = stamps_of(Path("/"), [str(file.absolute()) for file in files])
+    identity = f"{rows._fingerprint} {len(rows)} {column} {stamps.tolist()}"
+    place = cache_folder("rows") / f"{content_hash(identity.encode())}.npy"
+    is_stable = not (stamps < 0).any() and not is_racy(stamps)
+    known = None if verifies_contents() or not is_stable else _remembered(place, len(rows))
+    if known is not None:
+        return known
+    cells, is_whole, hashes = rows[column], True, []
+    for cell in cells:
+        is_whole &= cell is None or cell["bytes"] is not None
+        hashes.append(content_hash(encoded_bytes(cell)))
+    if is_whole and is_stable:
+        stored = io.BytesIO()
+        np.save(stored, np.frombuffer(bytes.fromhex("".join(hashes)), np.uint8).reshape(-1, 16))
+        with contextlib.suppress(OSError):  # a home that cannot be written to costs time only
+            write_whole(place, stored.getvalue())
+            evict(place.parent.glob("*.npy"), MOST_BYTES, last=[place])
+    return hashes
+
+
+def _remembered(place: Path, num_rows: int) -> list[str] | None:
+    try:
+        stored = np.load(place, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if stored.dtype != np.uint8 or stored.shape != (num_rows, 16):
+        return None
+    mark_used(place)
+    return [row.tobytes().hex() for row in stored]
 
 
 def label_names(rows: Any, column: str) -> list[str]:

@@ -88,6 +88,22 @@ def reading(*, examines: bool, verify: Verify) -> Iterator[Reading]:
         _reading.reset(token)
 
 
+def verifies_contents() -> bool:
+    """True if what is remembered of images is not to be trusted."""
+    now = _reading.get()
+    return now is not None and now.verify == "contents"
+
+
+def is_racy(stamps_N3: np.ndarray) -> bool:
+    """True if a file was changed so lately that it may change again with the same time."""
+    now_ns = time.time_ns()
+    return any(_may_change_again(changed_ns, now_ns) for changed_ns in stamps_N3[:, 1].tolist())
+
+
+def _may_change_again(changed_ns: int, now_ns: int) -> bool:
+    return now_ns - RACY_NS <= changed_ns < now_ns + SKEW_NS
+
+
 def hash_files(
     root: Path, samples: list[str], *, max_pixels: int = 100_000_000, stamps_N3: np.ndarray | None = None
 ) -> list[str]:
@@ -217,8 +233,7 @@ def _file(path: str, max_pixels: int, examines: bool) -> tuple[Stamp, bytes, Exa
     except OSError as error:
         raise DataError(f"{printable(path)} cannot be read: {error.strerror}.") from None
     stamp = stamp_of(before)
-    racy = now_ns - RACY_NS <= before.st_mtime_ns < now_ns + SKEW_NS
-    if racy or stamp != stamp_of(after):
+    if _may_change_again(before.st_mtime_ns, now_ns) or stamp != stamp_of(after):
         stamp = (-1, *stamp[1:])
     facts = examine(content, max_pixels=max_pixels) if examines else None
     return stamp, bytes.fromhex(content_hash(content)), facts
