@@ -1,7 +1,7 @@
 """Whatever is typed, or stands in a file: a result or an error of ours, never a trace, never a hang.
 
-Each property has a short form for the fast suite and 2,000 examples for the slow one. The examples are the
-same in each run (`derandomize`); a watchdog ends one that hangs.
+Each property has a short form for the fast suite and 2,000 examples for the slow one, in parts that run side
+by side. The examples are the same in each run; a watchdog ends one that hangs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from transferlab.config.compose import compose_checked, started
@@ -57,6 +57,22 @@ def examples(count: int):
     )
 
 
+PARTS = 4
+in_parts = pytest.mark.parametrize("part", range(PARTS))
+
+
+def at_length(strategy, holds, part: int) -> None:
+    """A part of 2,000 examples."""
+
+    @seed(part)
+    @examples(2000 // PARTS)
+    @given(strategy)
+    def checked(example):
+        holds(example)
+
+    checked()
+
+
 with started("train", None) as composer:
     GROUPS = composer.groups
     default = composer.compose(composer.read(["strategy/penalty=[l1,l2_sp]"])[0], [])
@@ -90,10 +106,9 @@ def test_overrides(given_):
 
 
 @pytest.mark.slow
-@examples(2000)
-@given(st.lists(overrides, max_size=3))
-def test_overrides_at_length(given_):
-    composes(given_)
+@in_parts
+def test_overrides_at_length(part):
+    at_length(st.lists(overrides, max_size=3), composes, part)
 
 
 @examples(200)
@@ -152,10 +167,9 @@ def test_experiment_files(content):
 
 
 @pytest.mark.slow
-@examples(2000)
-@given(experiments)
-def test_experiment_files_at_length(content):
-    reads_experiment(content)
+@in_parts
+def test_experiment_files_at_length(part):
+    at_length(experiments, reads_experiment, part)
 
 
 RECORD = {
@@ -180,7 +194,15 @@ RECORD = {
     "group.json": json.dumps({"members": ["run", "other"]}),
     "sweep.json": json.dumps({"command": "x", "folder": ".", "launcher": {"_target_": "y"}, "sweeper": "z"}),
     "jobs.jsonl": json.dumps({"base": "a", "folder": "a-123456", "config": {}, "choices": {}}) + "\n",
-    "model.json": json.dumps({"format": 1, "architecture": "resnet18", "bottleneck_units": None}),
+    "model.json": json.dumps(
+        {
+            "format": 1,
+            "architecture": "resnet18",
+            "bottleneck_units": None,
+            "mean": [0.5] * 3,
+            "crop_pct": 1.0,
+        }
+    ),
 }
 
 
@@ -189,7 +211,8 @@ def damaged(draw) -> tuple[str, bytes]:
     """A file of a run folder, and other content for it: cut, flipped, of another type or value."""
     name = draw(st.sampled_from(list(RECORD)))
     content = RECORD[name].encode()
-    how = draw(st.sampled_from(["cut", "flip", "bytes", "value", "value", "value", "deep", "utf-16"]))
+    kinds = ["cut", "flip", "bytes", "value", "value", "value", "rows", "other", "deep", "utf-16"]
+    how = draw(st.sampled_from(kinds))
     if how == "cut":
         return name, content[: draw(st.integers(0, len(content)))]
     if how == "flip":
@@ -203,11 +226,18 @@ def damaged(draw) -> tuple[str, bytes]:
         )
     if how == "utf-16":
         return name, RECORD[name].encode("utf-16")
+    if how == "other":
+        return name, RECORD[draw(st.sampled_from(list(RECORD)))].encode()
+    if how == "rows":  # permuted, twice, left out, another number of cells
+        lines = draw(st.lists(st.sampled_from(RECORD[name].splitlines()), max_size=4))
+        cut = draw(st.integers(0, 2))
+        rows = [",".join(line.split(",")[cut:]) if draw(st.booleans()) else line for line in lines]
+        return name, "\n".join(rows).encode()
     if name.endswith(".csv"):
         cells = [line.split(",") for line in RECORD[name].splitlines()]
         row = draw(st.integers(0, len(cells) - 1))
         cells[row][draw(st.integers(0, len(cells[row]) - 1))] = draw(
-            st.sampled_from(["", "nan", "-1", "1e999", '"'])
+            st.sampled_from(["", "nan", "-1", "1e999", '"', "cat", "9" * 40])
         )
         return name, "\n".join(map(",".join, cells)).encode()
     whole = yaml.safe_load(RECORD[name])
@@ -226,12 +256,17 @@ def damaged(draw) -> tuple[str, bytes]:
 
 def reads_run(name: str, content: bytes) -> None:
     """All that reads the records of a run or sweep, without torch."""
+    from transferlab.backbone.weights import find_weights
+    from transferlab.evaluation.comparison.damage import without_damaged
     from transferlab.evaluation.predictions import Predictions
     from transferlab.run.reading import read_config, read_json
     from transferlab.sweep.gather import gather
+    from transferlab.sweep.run_jobs import members_of
     from transferlab.sweep.sweep_record import SweepRecord
 
     folder = Path("sweep/run")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.safetensors").touch()
     for each, text in RECORD.items():
         file = folder / each
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -249,7 +284,9 @@ def reads_run(name: str, content: bytes) -> None:
         lambda: read_config(run.config_file),
         lambda: read_json(folder / "model.json"),
         lambda: SweepRecord(folder).left_behind(),
-        lambda: gather([folder]),
+        lambda: find_weights(str(folder)),
+        lambda: members_of(run),
+        lambda: without_damaged(gather([folder])),
     ):
         with answered():
             read()
@@ -263,10 +300,9 @@ def test_run_folders(example):
 
 
 @pytest.mark.slow
-@examples(2000)
-@given(damaged())
-def test_run_folders_at_length(example):
-    reads_run(*example)
+@in_parts
+def test_run_folders_at_length(part):
+    at_length(damaged(), lambda example: reads_run(*example), part)
 
 
 cells = st.sampled_from(
@@ -299,7 +335,6 @@ def test_tables(content):
 
 
 @pytest.mark.slow
-@examples(2000)
-@given(tables)
-def test_tables_at_length(content):
-    reads_table(content)
+@in_parts
+def test_tables_at_length(part):
+    at_length(tables, reads_table, part)

@@ -11,6 +11,7 @@ import yaml
 from tests.config.conftest import PARTS
 from transferlab.config import config_files
 from transferlab.config.classes import GIVEN, is_allowed, shipped_places, shipped_targets
+from transferlab.config.compose import compose_checked
 from transferlab.config.signature import signature
 
 FILES = sorted(config_files.shipped().rglob("*.yaml"))
@@ -90,3 +91,9 @@ def test_source_and_import_agree_on_every_fact():
         annotated = [item for base in own for item in inspect.get_annotations(base).items()]
         assert {name for name, kind in annotated if "ClassVar" in str(kind)} <= set(facts), target
     assert num_facts > 50
+
+
+def test_a_key_that_is_left_out_has_its_default():
+    """As in the record of an earlier version; the code reads it from the config."""
+    config = compose_checked(["~backbone.gradient_checkpointing", "~trainer.accelerator"]).config
+    assert (config.backbone.gradient_checkpointing, config.trainer.accelerator) == (False, "auto")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import zlib
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from tests.feature.stored import (
     ABOUT,
@@ -21,7 +23,8 @@ from tests.feature.stored import (
     space,
     true_features,
 )
-from transferlab.feature.layout import clear, listed
+from transferlab.feature.layout import clear, listed, shard_name
+from transferlab.feature.shard import write_shard
 from transferlab.feature.store import FeatureSpace, StoreUnusable
 from transferlab.run import cache
 
@@ -188,3 +191,22 @@ def test_an_about_that_does_not_tell_features_apart():
 def test_no_keys():
     with pytest.raises(ValueError, match="no keys"):
         space().rows([], forbidden)
+
+
+def test_features_of_several_shapes_are_computed_again():
+    """A shard that is whole, but of other features."""
+    keys = keys_of(range(10))
+    fill(range(5))
+    write_shard(space().folder, keys[5:], torch.zeros(5, WIDTH + 1), lambda num_bytes: None)
+    network = Network(keys)
+    rows = space().rows(keys, network)
+    assert torch.equal(rows.all(), true_features(keys))
+    assert network.computed == keys
+    assert all("holds features of several shapes" in note for note in rows.notes)
+
+
+def test_keys_that_are_no_texts():
+    fill(range(5))
+    content = save({"features": torch.zeros(1, WIDTH)}, {"keys": "[[1]]"})
+    (space().folder / shard_name(1, zlib.crc32(content))).write_bytes(content)
+    assert torch.equal(space().rows(keys_of(range(5)), forbidden).all(), true_features(keys_of(range(5))))

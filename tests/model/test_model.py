@@ -17,6 +17,7 @@ from tests.strategy.head.test_own import COSINE
 from transferlab.model.model import Model
 from transferlab.run.errors import UserError
 
+INF = float("inf")
 HEADS = [
     (["strategy/head=linear"], None),
     (["strategy/head=mlp", "strategy.head.hidden_units=7", "strategy.head.hidden_layers=2"], None),
@@ -157,7 +158,13 @@ DAMAGED = {
     "num_features": [(0, "`num_features` cannot be 0"), (17, "its head is not the one that model.json")],
     "bottleneck_units": [(5, "its bottleneck is not the one")],
     "label_kind": [("number", '`label_kind` cannot be "number"')],
-    "temperature": [(0, "`temperature` cannot be 0"), (True, "`temperature` cannot be true")],
+    "temperature": [
+        (0, "`temperature` cannot be 0"),
+        (True, "`temperature` cannot be true"),
+        (INF, "`temperature` cannot be Inf"),
+    ],
+    "mean": [([0.5, -INF, 0.5], "`mean` cannot be")],
+    "std": [([0.5, 0, 0.5], "`std` cannot be"), ([0.5, INF, 0.5], "`std` cannot be")],
     "memory_format": [("channels_first", "`memory_format` cannot be")],
     "domain": [("source", "`domain` cannot be")],
     "input_size": [([3, 32, -1], "`input_size` cannot be")],
@@ -196,7 +203,7 @@ def test_a_json_that_is_not_right(saved, key, value, text):
     assert_refused(saved, {key: value}, text)
 
 
-@pytest.mark.parametrize("key", [*DAMAGED, "mean", "std", "num_classes"])
+@pytest.mark.parametrize("key", [*DAMAGED, "num_classes"])
 def test_a_json_that_lacks_something(saved, key):
     if key != "model_kwargs":  # without any, the architecture alone says all
         assert_refused(saved, {key: ...}, key)

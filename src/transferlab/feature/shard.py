@@ -52,6 +52,8 @@ class Shard:
             self.features: Tensor = opened.get_tensor("features")
             if not len(self.keys) == len(self.features) == file.num_rows:
                 raise ValueError(f"{len(self.features)} rows with {len(self.keys)} keys")
+            if not all(isinstance(key, str) for key in self.keys):
+                raise ValueError("its keys are no texts")
         except (SafetensorError, ValueError, TypeError, KeyError) as error:
             raise CorruptShard(f"{file.path} is no whole shard ({error})") from None
         except RuntimeError as error:  # torch's mapping, which opens the file once more

@@ -101,8 +101,12 @@ class FeatureSpace:
 
     def _find(self, wanted: set[str]) -> Places:
         """Where the rows are that are here and as they were written; other shards are deleted."""
-        places = Places()
-        for shard in self._shards():
+        places, shards = Places(), list(self._shards())
+        if len({(shard.features.shape[1:], shard.features.dtype) for shard in shards}) > 1:
+            for shard in shards:  # which are right is not known
+                self._drop(shard.file.path, CorruptShard(f"{self.folder} holds features of several shapes"))
+            return places
+        for shard in shards:
             rows = places.in_shard(shard, wanted)
             if not rows.keys() <= places.row.keys() and self._is_whole(shard):
                 mark_used(shard.file.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.evaluation.comparison.run_folders import make_run, right
 from transferlab.evaluation.comparison.answers import answers_of
 from transferlab.evaluation.comparison.choosing import chosen_on_validation, methods, tasks
 from transferlab.evaluation.comparison.compare import Comparison, compare
+from transferlab.evaluation.comparison.damage import without_damaged
 from transferlab.evaluation.comparison.grouping import Group
 from transferlab.evaluation.comparison.intervals import interval_over_seeds, intervals
 from transferlab.run.run_folder import Run
@@ -284,3 +286,12 @@ def test_nothing_finished_nothing_chosen():
     assert chosen_on_validation(["a", "a"], [None, None], [0, 0]) == [False, False]
     assert chosen_on_validation(["a", "a"], [None, 0.0], [0, 1]) == [False, True]
     assert chosen_on_validation([], [], []) == []
+
+
+def test_predictions_of_another_run_are_named_and_left_out():
+    """As many images, but not what result.json says of them."""
+    runs = [make_run("a", 0.9), make_run("b", 0.6, strategy="other")]
+    shutil.copy(runs[1].path / "predictions/test.csv", runs[0].path / "predictions/test.csv")
+    one, other = without_damaged(gather([run.path for run in runs]))
+    assert one.reason.endswith("predictions/test.csv: accuracy 0.6, result.json says 0.9")
+    assert other.status == "finished"

@@ -52,6 +52,7 @@ DAMAGE = {
     "loops/fit_loop": {},
     "loops/fit_loop/epoch_progress/total": torch.tensor(0.0),
     "loops/fit_loop/epoch_loop.batch_progress/current/ready": None,
+    "loops/fit_loop/epoch_loop.batch_progress/current/completed": 1e308,
     "state_dict/network.head.bias": "1",
     "state_dict/network.head.weight": torch.zeros(3),
     "optimizer_states/0/state": [],

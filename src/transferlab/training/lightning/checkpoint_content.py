@@ -89,8 +89,8 @@ def _fits_optimizers(saved: list[dict[str, Any]], optimizers: Sequence[torch.opt
 
 def _fits_group(found: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
     """True if a group holds the same parameters; options that a later torch has added may be missing."""
-    known = {name: value for name, value in own.items() if name in found or name in ("params", "lr")}
-    return _misfit(found, known) is None
+    known = {name: value for name, value in own.items() if name in found or name == "params"}
+    return _misfit(found, known | {"lr": 0.0}) is None
 
 
 # names of values in an optimizer's state that have the shape of their parameter
@@ -115,8 +115,8 @@ def _misfit(found: Any, expected: Any, path: str = "") -> str | None:
         return _misfit(dict(enumerate(found)), dict(enumerate(expected)), path)
     if torch.is_tensor(expected):
         return None if getattr(found, "shape", None) == expected.shape else path
-    if type(expected) in (int, float):
-        return None if type(found) in (int, float) else path
+    if type(expected) is float and type(found) is int:
+        return None
     return None if isinstance(found, type(expected)) else path
 
 
