@@ -124,6 +124,8 @@ def _with_epochs(config: DictConfig, batches: Batches, seed: int) -> tuple[DictC
     """The config with a number for `trainer.max_epochs=auto`, and a note where that is too few steps."""
     if config.trainer.get("max_epochs") != "auto":
         return config, ()
+    if config.trainer.get("max_steps", -1) != -1:  # which ends it
+        return cast("DictConfig", OmegaConf.merge(config, {"trainer": {"max_epochs": -1}})), ()
     steps = max(1, math.ceil(len(batches.order(seed)) / config.trainer.accumulate_grad_batches))
     epochs = usual_epochs(steps)
     notes: tuple[str, ...] = ()

@@ -220,7 +220,7 @@ def _idle(config: dict[str, Any]) -> Iterator[str]:
     every = _number(config, "strategy.unfreezing.every_epochs")
     if every is not None and 0 < epochs <= every:
         yield (f"strategy.unfreezing.every_epochs={every} has no effect: no stage opens within {limit}.")
-    if warmup is not None and 0 < epochs <= warmup:
+    if warmup is not None and 0 < epochs < warmup:
         yield (f"{_WARMUP}={warmup}: the full learning rate is never reached within {limit}.")
 
 
