@@ -28,6 +28,7 @@ FEW = (
         (["data.batch_size=5"], 75, ()),
         (["data.batch_size=8", "data.steps_per_epoch=30"], 20, ()),
         (["data.batch_size=8", "trainer.max_epochs=3"], 3, ()),
+        (["data.batch_size=8", "trainer.max_steps=7"], -1, ()),
         (["strategy=feature_extraction"], 100, ()),  # fitted at once
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

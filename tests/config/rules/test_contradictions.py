@@ -165,8 +165,8 @@ AUTO = [
         "100) anyway.",
     ),
     (
-        {"strategy__learning_rates__warmup_epochs": 100.0},
-        "strategy.learning_rates.warmup_epochs=100.0: the full learning rate is never reached within "
+        {"strategy__learning_rates__warmup_epochs": 101.0},
+        "strategy.learning_rates.warmup_epochs=101.0: the full learning rate is never reached within "
         "trainer.max_epochs=auto (at most 100).",
     ),
     (
