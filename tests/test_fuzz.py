@@ -286,7 +286,7 @@ def reads_run(name: str, content: bytes) -> None:
         lambda: SweepRecord(folder).left_behind(),
         lambda: find_weights(str(folder)),
         lambda: members_of(run),
-        lambda: without_damaged(gather([folder])),
+        lambda: without_damaged(gather([folder]), {}),
     ):
         with answered():
             read()

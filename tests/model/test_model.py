@@ -237,7 +237,7 @@ def test_files_that_are_not_right(saved):
     whole = Path("run/model.safetensors").read_bytes()
     for length in (len(whole) // 2, 100, 0):
         Path("run/model.safetensors").write_bytes(whole[:length])
-        refused("run/model.safetensors: this is not readable weights")
+        refused("run/model.safetensors: this is not readable safetensors")
     Path("run/model.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     refused("belongs to another file")
     Path("run/model.safetensors").write_bytes(whole)

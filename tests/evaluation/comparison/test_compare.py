@@ -292,6 +292,6 @@ def test_predictions_of_another_run_are_named_and_left_out():
     """As many images, but not what result.json says of them."""
     runs = [make_run("a", 0.9), make_run("b", 0.6, strategy="other")]
     shutil.copy(runs[1].path / "predictions/test.csv", runs[0].path / "predictions/test.csv")
-    one, other = without_damaged(gather([run.path for run in runs]))
+    one, other = without_damaged(gather([run.path for run in runs]), {})
     assert one.reason.endswith("predictions/test.csv: accuracy 0.6, result.json says 0.9")
     assert other.status == "finished"
