@@ -26,7 +26,7 @@ def run(*further: str) -> Run:
 
 
 def test_what_a_run_leaves():
-    result = run("strategy=partial", "seed=0").result
+    result = run("strategy=partial", "seed=0", "strategy.selection=val_loss").result
     assert result["status"] == "finished"
     for part in ("val", "test"):
         assert set(result[part]) == {"accuracy", "balanced_accuracy", "macro_f1", "auroc", "loss", "samples"}
@@ -82,7 +82,7 @@ def test_switches(setting):
 
 @pytest.mark.parametrize("which", ["best", "every_epoch"])
 def test_checkpoints_that_stay(which):
-    left = run("trainer.max_epochs=3", f"fit.keep_checkpoints={which}")
+    left = run("trainer.max_epochs=3", f"fit.keep_checkpoints={which}", "strategy.selection=val_loss")
     names = sorted(file.name for file in left.last_checkpoint.parent.iterdir())
     epochs = [f"epoch_000{number}.ckpt" for number in range(3)]
     assert names == (["best.ckpt"] if which == "best" else ["best.ckpt", *epochs, "last.ckpt"])

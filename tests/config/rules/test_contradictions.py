@@ -158,6 +158,14 @@ IDLE = [
 ]
 
 
+def test_weights_after_a_plateau_are_worth_a_word(changed):
+    text = (
+        "strategy.selection=last: the weights where fit.early_stopping_patience=5 ends the training are "
+        "those of so many epochs after the best. Fix: strategy.selection=val_loss"
+    )
+    assert warnings_about(OmegaConf.create(changed(fit__early_stopping_patience=5))) == [text]
+
+
 AUTO = [
     (
         {"fit__early_stopping_patience": 100},
@@ -180,7 +188,12 @@ AUTO = [
 def test_warnings_with_epochs_by_themselves(settings, text, changed):
     assert warnings_about(OmegaConf.create(changed(trainer__max_epochs="auto", **settings))) == [text]
     fewer = {key: 99 for key in settings if key.endswith(("patience", "warmup_epochs"))}
-    assert warnings_about(OmegaConf.create(changed(trainer__max_epochs="auto", **fewer))) == []
+    assert (
+        warnings_about(
+            OmegaConf.create(changed(trainer__max_epochs="auto", strategy__selection="val_loss", **fewer))
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(("settings", "text"), IDLE)
@@ -189,7 +202,11 @@ def test_warnings(settings, text, changed):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"fit__early_stopping_patience": 14}, {"strategy__learning_rates__warmup_epochs": 14.0}]
+    "settings",
+    [
+        {"fit__early_stopping_patience": 14, "strategy__selection": "val_loss"},
+        {"strategy__learning_rates__warmup_epochs": 14.0},
+    ],
 )
 def test_no_warning(settings, changed):
     assert warnings_about(OmegaConf.create(changed(**settings))) == []

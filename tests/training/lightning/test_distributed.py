@@ -120,7 +120,7 @@ def test_one_process_evaluates_the_same_weights_to_the_same(trained):
         quiet_libraries()
         experiment = build(recorded_config(run))
         trained = TransferModule(experiment.network, experiment.strategy, experiment.fit, seed=0)
-        trained.load_state_dict(load_checkpoint(run.best_checkpoint)["state_dict"])
+        trained.load_state_dict(load_checkpoint(run.last_checkpoint)["state_dict"])
         for part in ("val", "test"):
             alone = _predict(trainer(devices=1), trained, Loaders(experiment.batches), part)
             alone.write(Path("alone", "predictions", f"{part}.csv"))

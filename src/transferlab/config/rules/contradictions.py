@@ -19,6 +19,7 @@ from transferlab.config.rules.domain_rules import domain_contradictions, idle_wi
 from transferlab.config.rules.feature_rules import idle_with_plain_images
 from transferlab.config.rules.head_rules import (
     idle_with_logistic,
+    is_logistic,
     logistic_contradictions,
     probe_contradictions,
 )
@@ -211,6 +212,11 @@ def _idle(config: dict[str, Any]) -> Iterator[str]:
     patience, warmup = _number(config, "fit.early_stopping_patience"), _number(config, _WARMUP)
     if patience is not None and 0 < epochs <= patience:
         yield (f"fit.early_stopping_patience={patience} has no effect: training ends after {limit} anyway.")
+    elif patience and strategy.get("selection") == "last" and not is_logistic(config):
+        yield (
+            f"strategy.selection=last: the weights where fit.early_stopping_patience={patience} ends the "
+            "training are those of so many epochs after the best. Fix: strategy.selection=val_loss"
+        )
     if opens_nothing(strategy.get("unfreezing")):
         for decay in ("strategy.learning_rates.stage_decay", "strategy.learning_rates.layer_decay"):
             if _number(config, decay) not in (None, 1):

@@ -26,7 +26,7 @@ _OTHER_HEAD = "or choose a head that learns by gradients: strategy/head=linear."
 def logistic_contradictions(config: dict[str, Any]) -> Iterator[str]:
     """Settings that logistic regression on frozen features cannot follow."""
     strategy = config["strategy"]
-    if not _is_logistic(config):
+    if not is_logistic(config):
         return
     unfreezing, objective = strategy.get("unfreezing"), strategy.get("objective") or {}
     if not opens_nothing(unfreezing):
@@ -72,7 +72,7 @@ def probe_contradictions(config: dict[str, Any]) -> Iterator[str]:
     if strategy.get("head_start") != "logistic" or strategy.get("start_from") == "model":
         return
     mend = "Fix: strategy.head_start=fresh (as strategy=fine_tune does)"
-    if _is_logistic(config):
+    if is_logistic(config):
         return  # it is fitted at once
     if not fact(strategy.get("head"), "is_linear"):
         yield (
@@ -88,7 +88,7 @@ def probe_contradictions(config: dict[str, Any]) -> Iterator[str]:
 
 def idle_with_logistic(config: dict[str, Any], given: Collection[str]) -> Iterator[str]:
     """Settings of the command line that only training in epochs has."""
-    if not _is_logistic(config):
+    if not is_logistic(config):
         return
     if config["strategy"].get("start_from") == "model":
         yield (
@@ -102,5 +102,6 @@ def idle_with_logistic(config: dict[str, Any], given: Collection[str]) -> Iterat
             yield f"{key} has no effect: strategy/head=logistic is fitted at once, not in epochs."
 
 
-def _is_logistic(config: dict[str, Any]) -> bool:
+def is_logistic(config: dict[str, Any]) -> bool:
+    """True if the head is fitted at once."""
     return fact(config["strategy"].get("head"), "solver", "gradient") == "lbfgs"
