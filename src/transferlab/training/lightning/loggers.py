@@ -69,7 +69,7 @@ def wandb(
         client.setup()
     try:
         run = client.init(
-            dir=folder,
+            dir=str(Path(folder).absolute()),  # its service runs in another folder
             project=project,
             entity=entity,
             group=group or sweep_of(Path(folder)),
