@@ -74,3 +74,8 @@ def test_what_lightning_refuses_is_a_sentence():
     config = compose_checked(["trainer.accelerator=abacus", "trainer.max_epochs=1"]).config.trainer
     with pytest.raises(UserError, match=r"^trainer: .*abacus.* Fix: give it another value\.$"):
         make(config)
+
+
+def test_half_precision_on_a_cpu_is_refused(problems):
+    [text] = problems("trainer=cpu", "trainer.precision=16-true")
+    assert text.startswith("trainer.precision=16-true: a CPU takes minutes")

@@ -39,6 +39,11 @@ def trainer_contradictions(config: dict[str, Any]) -> Iterator[str]:
     """Keys of `trainer.further` that are refused, unknown or of a wrong type; a share of batches above 1."""
     trainer = config["trainer"]
     further = trainer.get("further") or {}
+    if trainer.get("accelerator") == "cpu" and trainer.get("precision") == "16-true":
+        yield (
+            "trainer.precision=16-true: a CPU takes minutes for a step in it. Fix: trainer.precision=32-true "
+            "or bf16-true"
+        )
     known = signature(_LIGHTNINGS) if further else None  # its source is 1,800 lines to read
     for name, value in further.items():
         path = f"trainer.further.{name}"
