@@ -1,4 +1,4 @@
-"""What a recipe of `recipes.py` needs beside the shipped parts."""
+"""Parts of recipes in `recipe_configs/` that are not shipped."""
 
 from __future__ import annotations
 

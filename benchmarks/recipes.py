@@ -5,11 +5,11 @@
 
 DATA is the folder of the photos and weights that recipe_configs/ names. A recipe is an experiment in there;
 `timm` and `fastai` are plain fine-tunes as users of these libraries run them. Each seed and backbone is an
-ordinary sweep below `--into`; it can be stopped at any time, and the same command goes on. Hours on two
-cores. The table has, for each set, the mean accuracy over seeds and the paired difference of the default
-to the others with an interval over test images and seeds (by group where the set has groups); for all sets
-together a hierarchical bootstrap (sets, then seeds and images within) and Friedman's test with Nemenyi's
-critical difference. Writes benchmarks/results/recipes.json and .md.
+ordinary sweep below `--into`; it can be stopped at any time, and the same command goes on. The whole takes
+days on two cores. The table has, for each set, the mean accuracy over seeds and the paired difference of the
+default to the others with an interval over test images and seeds (by group where the set has groups); for
+all sets together a hierarchical bootstrap (sets, then seeds and images within) and Friedman's test with
+Nemenyi's critical difference. Writes benchmarks/results/recipes.json and .md.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from transferlab.evaluation.comparison.answers import Answers, read_table
@@ -250,15 +251,36 @@ def table(asked: argparse.Namespace) -> int:
             results["overall"][recipe] = over_all(list(by_set.values()))
             whole = in_points(*results["overall"][recipe])
         lines.append(f"| `{recipe}` | {' | '.join(cells)} | {whole} |")
+    lines += ["", *last_or_lowest_loss(found)]
     lines += ["", *ranks(results["accuracy"], recipes)]
     hours = sum(trial.seconds for trial in found) / 3600
     results |= {"runs": len(found), "hours": round(hours, 1), "cores": os.cpu_count()}
-    lines += ["", f"{len(found)} runs, {hours:.1f} hours of fits, two at once on {os.cpu_count()} cores.", ""]
+    lines += [
+        "",
+        f"{len(found)} runs, {hours:.1f} hours of fits, on a machine of {os.cpu_count()} cores.",
+        "",
+    ]
     text = "\n".join(lines)
     print(text)
     (RESULTS / "recipes.md").write_text(text, encoding="utf-8")
     (RESULTS / "recipes.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def last_or_lowest_loss(found: list[Trial]) -> list[str]:
+    """Validation accuracy of the default's last eight epochs, and of the epoch with the lowest loss."""
+    pairs = []
+    for trial in (trial for trial in found if trial.recipe == DEFAULT):
+        history = pd.read_csv(trial.folder / "history.csv")
+        lowest = history.loc[history["val/loss"].idxmin(), "val/accuracy"]
+        pairs.append((history["val/accuracy"].tail(8).mean(), lowest))
+    if not pairs:
+        return []
+    last, lowest = np.mean(pairs, axis=0)
+    return [
+        f"Validation accuracy of `{DEFAULT}`, mean of {len(pairs)} runs: {last:.3f} in the last eight "
+        f"epochs, {lowest:.3f} in the epoch with the lowest validation loss."
+    ]
 
 
 def in_points(mean: float, low: float, high: float) -> str:

@@ -68,7 +68,7 @@ def _peak_mib() -> float:
 
 
 def _waited_s() -> float:
-    """How long this process was ready to run and had no core (Linux; else 0)."""
+    """Seconds that this process was ready to run and had no core (Linux; else 0)."""
     file = Path("/proc/self/schedstat")
     return int(file.read_text().split()[1]) / 1e9 if file.is_file() else 0.0
 

@@ -53,7 +53,7 @@ def test_copies_that_look_alike_are_found_and_others_not():
 
 
 def all_pairs(hashes: np.ndarray, thumbnails: np.ndarray) -> list[list[int]]:
-    """What `similar_pairs` finds, by comparing all with all."""
+    """The pairs of `similar_pairs`, by comparing all with all."""
     grey = thumbnails.astype(int)
     return [
         [i, j]

@@ -38,7 +38,7 @@ def test_lightnings_flags_move():
 
 
 def test_what_a_record_does_not_say_means_what_it_did():
-    """Whatever the default of today is."""
+    """The old default, not that of today."""
     chosen = ["strategy=lp_ft", "strategy/unfreezing=none", "data/augmentation=light"]
     config = compose_checked(chosen).config
     for path in (

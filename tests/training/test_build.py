@@ -1,4 +1,4 @@
-"""What `build` decides by itself: epochs, the memory format."""
+"""Values that `build` decides: epochs, the memory format."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from transferlab.run.progress import progress
 from transferlab.run.run_folder import Run, write_atomically
 from transferlab.strategy.objective.domains import Domains
 from transferlab.strategy.strategy import Strategy
-from transferlab.training.build import make_data
+from transferlab.training.build import device_of, make_data
 from transferlab.training.model_evaluation import predicted
 from transferlab.training.run_record import evaluation_record, recorded_inputs, require_same_data
 from transferlab.training.terminal import quiet_libraries
@@ -148,8 +148,7 @@ class _Bench:
 
     def _compute_statistics(self, network: Classifier, norms: Sequence[_BatchNorm]) -> None:
         """By a pass over the training images, as the first run's training would see them."""
-        wants_gpu = self.config.trainer.accelerator in ("auto", "gpu", "cuda")
-        device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
+        device = device_of(self.config.trainer)
         strategy: Strategy = make(self.config.strategy)
         uses_target, seed = strategy.objective.uses_target, int(self.config.seed)
         images = self.first.preprocessing
@@ -216,7 +215,7 @@ class _Bench:
         return result
 
     def _inputs(self) -> dict[str, str]:
-        """What the runs were made from, as far as it is the same for all."""
+        """Hashes of the data and weights that the runs were made from, as far as all have the same."""
         records = [recorded_inputs(each.run).items() for each in self.known.values()]
         return {name: value for name, value in records[0] if all((name, value) in each for each in records)}
 

@@ -39,7 +39,7 @@ class Ingredient:
 
     @cached_property
     def about(self) -> dict[str, object]:
-        """What its model.json says, complete."""
+        """The content of its model.json, complete."""
         return dict(checked(read_model(self.run.path)))
 
     def model(self) -> Model:

@@ -164,6 +164,12 @@ def make_data(config: DictConfig) -> DataSettings:
     return make(config.data)
 
 
+def device_of(trainer: DictConfig) -> torch.device:
+    """The device of what runs without Lightning, by the flags of its Trainer."""
+    wants_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
+    return torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
+
+
 def model_of(experiment: Experiment) -> Model:
     """The trained model of an experiment, as a thing of its own."""
     strategy, network = experiment.strategy, experiment.network

@@ -1,4 +1,4 @@
-"""What has no effect where a frozen backbone sees the images as they are."""
+"""Settings without effect where a frozen backbone sees the images as they are."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_without_validation_samples_one_strength_is_taken(monkeypatch):
 
 
 def test_a_head_of_ones_own_that_makes_no_linear_layer():
-    """Whatever its class has inherited from `Linear`."""
+    """Also of a class that inherits from `Linear`."""
     built = experiment("strategy=fine_tune", "strategy/head=mlp")
     assert isinstance(built.strategy.head, MLP)
     text = (
@@ -104,7 +104,7 @@ def test_a_head_of_ones_own_that_makes_no_linear_layer():
 
 
 def test_a_penalty_starts_from_the_probe():
-    """What parts remember of the start is the probe, not the fresh head before it."""
+    """Parts remember the probe as the start, not the fresh head before it."""
     remembered = []
     built = experiment("strategy=lp_ft", "strategy/penalty=[l2_sp]")
     penalty = built.strategy.parts["penalty.l2_sp"]

@@ -22,7 +22,7 @@ def without_damaged(runs: Sequence[Recorded], tables: Tables) -> list[Recorded]:
 
 
 def _facts(table: pd.DataFrame) -> list[tuple[str, float]]:
-    """What result.json says of a table of predictions, too."""
+    """Facts of a table of predictions that result.json holds, too."""
     accuracy = [("accuracy", float((table["label"] == table["predicted"]).mean()))] if len(table) else []
     return [("samples", len(table)), *accuracy]
 

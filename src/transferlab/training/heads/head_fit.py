@@ -22,7 +22,7 @@ from transferlab.evaluation.predictions import Predictions
 from transferlab.feature.rows import Rows
 from transferlab.run.errors import UserError
 from transferlab.strategy.objective.cross_entropy import CrossEntropy
-from transferlab.training.build import Experiment, Fitted
+from transferlab.training.build import Experiment, Fitted, device_of
 from transferlab.training.conclusion import conclude
 from transferlab.training.fit_settings import seconds_of
 from transferlab.training.frozen.prefix import extractor_of
@@ -102,9 +102,7 @@ def fit_heads_of(
 
 def features_of(experiment: Experiment, splits: Sequence[str]) -> Stored:
     """The features of each of these splits that has samples."""
-    batches, trainer = experiment.batches, experiment.config.trainer
-    wants_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
-    device = torch.device("cuda" if wants_gpu and torch.cuda.is_available() else "cpu")
+    batches, device = experiment.batches, device_of(experiment.config.trainer)
     backbone = experiment.network.backbone.to(device)
     extractor = extractor_of(experiment, device)
     stored = {name: extractor.features(name) for name in dict.fromkeys(splits) if len(batches.splits[name])}
@@ -133,10 +131,8 @@ def _fit_logistic(
         UserError: features that are not finite, or no validation samples to choose by.
     """
     started = time.perf_counter()
-    objective, max_time_s = (
-        experiment.strategy.objective,
-        seconds_of(experiment.config.trainer.get("max_time")),
-    )
+    objective = experiment.strategy.objective
+    max_time_s = seconds_of(experiment.config.trainer.get("max_time"))
     assert isinstance(objective, CrossEntropy)  # others are refused with the config
     fitted = cast("Logistic", experiment.strategy.head).fit(
         (train.features_ND, train.labels_N),
